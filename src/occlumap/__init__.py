@@ -1,0 +1,26 @@
+"""occlumap: which parts of this image made that classifier say so?
+
+>>> import occlumap
+>>> occlumap.__version__
+'0.1.0'
+"""
+
+from typing import Any
+
+from occlumap.explain import explain
+from occlumap.explanation import Explanation
+from occlumap.measurements import Measurements
+from occlumap.regions import Region
+
+__version__ = "0.1.0"
+__all__ = ["Explanation", "Measurements", "Region", "__version__", "explain", "load"]
+
+
+def load(spec: str) -> Any:  # noqa: ANN401 - any callable classifier
+    """A classifier by name, `load("efficientnet-lite0")`, or by place, `load("module:callable")`.
+
+    See `occlumap.zoo.load`, which this calls.
+    """
+    from occlumap import zoo
+
+    return zoo.load(spec)

@@ -1,0 +1,107 @@
+"""Our file format: a zip of .npy arrays and one JSON document, no pickle, written whole or not at all.
+
+Any unzip tool opens it; NumPy's .npy format and JSON are documented and will be readable in ten years.
+"""
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.errors import FileFormatError
+
+MAX_BYTES = 4 * 2**30  # unpacked; far above any result, far below what would hurt a machine by surprise
+_VERSION = 1
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file whole: under a temporary name beside it, then renamed, so no half-written file is left."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101 - mkstemp makes files private
+        os.replace(temporary, target)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write(
+    path: str | os.PathLike[str], kind: str, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write `document` (JSON values only) and `arrays` as one file of the given kind."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        text = json.dumps({"format": kind, "format_version": _VERSION, **document}, indent=1, allow_nan=False)
+        archive.writestr(_entry(f"{kind}.json"), text)
+        for name, array in arrays.items():
+            data = io.BytesIO()
+            np.lib.format.write_array(data, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(_entry(f"{name}.npy"), data.getvalue())
+    write_bytes(path, buffer.getvalue())
+
+
+def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The document and the arrays of a file of the given kind; FileFormatError for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(info.file_size for info in archive.infolist())
+            if unpacked > MAX_BYTES:
+                raise FileFormatError(f"{path}: expected at most {MAX_BYTES} bytes unpacked, got {unpacked}")
+            names = archive.namelist()
+            if f"{kind}.json" not in names:
+                inside = ", ".join(names[:4]) or "nothing"
+                raise FileFormatError(f"{path}: expected an {kind} file, which holds {kind}.json; got {inside}")
+            document = json.loads(archive.read(f"{kind}.json"))
+            if not isinstance(document, dict) or document.get("format") != kind:
+                raise FileFormatError(f"{path}: expected a JSON object with format {kind!r} in {kind}.json")
+            version = document.get("format_version")
+            if not isinstance(version, int) or version > _VERSION:
+                raise FileFormatError(
+                    f"{path}: expected format version {_VERSION} or older, got {version!r}; a newer occlumap reads it"
+                )
+            arrays = {name[:-4]: _array(archive, name) for name in names if name.endswith(".npy")}
+    except FileNotFoundError:
+        raise FileFormatError(f"{path}: no such file") from None
+    except FileFormatError:
+        raise
+    except (OSError, ValueError, zipfile.BadZipFile, KeyError, EOFError, MemoryError, RuntimeError, NotImplementedError) as error:
+        raise FileFormatError(f"{path}: expected an {kind} file, could not read it: {error}") from error
+    return document, arrays
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # the same content gives the same bytes
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array, its declared size checked against the entry before any memory is taken."""
+    data = io.BytesIO(archive.read(name))
+    size = data.getbuffer().nbytes
+    version = np.lib.format.read_magic(data)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(data)
+    if dtype.hasobject:
+        raise FileFormatError(f"{name}: expected plain numbers, got Python objects; this file is not ours")
+    count = 1
+    for length in shape:
+        count *= length
+    if count * dtype.itemsize != size - data.tell():
+        raise FileFormatError(f"{name}: expected {count * dtype.itemsize} bytes of data, got {size - data.tell()}")
+    data.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(data, allow_pickle=False)
+    return array

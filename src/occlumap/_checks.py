@@ -1,0 +1,45 @@
+"""Checks of arguments that several public functions share."""
+
+import difflib
+import operator
+from collections.abc import Iterable
+
+from occlumap.errors import ArgumentError
+
+
+def whole_number(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """`value` as an int within `minimum`..`maximum`, or an ArgumentError that names the argument.
+
+    >>> whole_number("depth", 4, minimum=1)
+    4
+    """
+    bounds = f"from {minimum} to {maximum}" if maximum is not None else f"of {minimum} or more"
+    expected = f"expected {name} to be a whole number {bounds}, got {value!r}"
+    if isinstance(value, bool):
+        raise ArgumentError(expected)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentError(expected) from None
+    if number < minimum or (maximum is not None and number > maximum):
+        raise ArgumentError(expected)
+    return number
+
+
+def one_of(name: str, value: object, options: Iterable[str]) -> str:
+    """`value` if it is one of `options`, or an ArgumentError that offers the nearest."""
+    known = list(options)
+    if isinstance(value, str) and value in known:
+        return value
+    raise ArgumentError(f"expected {name} to be one of {', '.join(known)}; got {value!r}{nearest(value, known)}")
+
+
+def nearest(value: object, options: Iterable[str], count: int = 3) -> str:
+    """`; did you mean a, b?` for what in `options` resembles `value`, or an empty text.
+
+    >>> nearest("neighbors", ["neighbours", "mean"])
+    '; did you mean neighbours?'
+    """
+    by_lower = {option.lower(): option for option in options}
+    found = difflib.get_close_matches(str(value).lower(), list(by_lower), n=count, cutoff=0.6)
+    return f"; did you mean {', '.join(by_lower[key] for key in found)}?" if found else ""

@@ -1,0 +1,108 @@
+"""The Classifier protocol, and `score`: the one line that calls a classifier and checks what comes back."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.errors import ClassifierError, MeasuringError, ScoreError
+
+
+class Classifier(Protocol):
+    """Any callable from a uint8 RGB batch (n, H, W, 3) to scores (n, classes), higher = more like it.
+
+    What it needs of preprocessing is its own business. It may carry `classes` (a name for each column),
+    `input_size` ((height, width) to which images are brought before they are explained) and `name`.
+    """
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:  # noqa: ANN401 - checked by score()
+        """Scores of the batch."""
+        ...
+
+
+def name_of(classifier: Classifier) -> str:
+    """A short name for messages and results."""
+    name = getattr(classifier, "name", None)
+    if isinstance(name, str) and name:
+        return name
+    function = classifier if hasattr(classifier, "__qualname__") else type(classifier)
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def score(
+    classifier: Classifier,
+    batch: NDArray[np.uint8],
+    *,
+    classes: int | None = None,
+    calls_before: int = 0,
+    describe: Callable[[int], str] = "image {} of the batch".format,
+) -> NDArray[np.float64]:
+    """Scores of `batch` (n, H, W, 3), checked: float64 (n, classes).
+
+    `classes`: how many columns earlier batches had, if any. `calls_before` and `describe(index)` only
+    serve the messages.
+
+    Raises ClassifierError when the classifier raises, with its exception as cause; ScoreError for
+    anything but n rows of finite numbers. A ScoreError for a value that is not finite has the scores of
+    the rows before it in `good_rows`.
+    """
+    name = name_of(classifier)
+    rows = len(batch)
+    try:
+        returned = classifier(batch)
+    except MeasuringError:
+        raise
+    except Exception as error:
+        raise ClassifierError(
+            f"the classifier {name!r} raised {type(error).__name__}: {error} (in calls {calls_before + 1} to "
+            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}); see the exception above. What "
+            "had been measured is in .measurements of this error: explain(..., resume=error.measurements) goes on"
+        ) from error
+    return _checked(returned, name, rows, classes, calls_before, describe)
+
+
+def _checked(
+    returned: object,
+    name: str,
+    rows: int,
+    classes: int | None,
+    calls_before: int,
+    describe: Callable[[int], str],
+) -> NDArray[np.float64]:
+    expected = f"expected scores of shape ({rows}, {classes or 'classes'})"
+    advice = "a classifier takes a batch (n, H, W, 3) and returns one row of scores for each image"
+    try:
+        array = np.asarray(returned)
+    except Exception as error:
+        raise ScoreError(
+            f"{expected}, got {type(returned).__name__} from classifier {name!r}, which does not turn into an "
+            f"array ({error}); return a NumPy array (for a tensor: .detach().cpu().numpy())"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        raise ScoreError(f"{expected}, got values of type {array.dtype} from classifier {name!r}; {advice}")
+    if array.ndim == 1 and array.shape == (rows,) and rows >= 1:
+        raise ScoreError(
+            f"{expected}, got {array.shape} from classifier {name!r}; for a single score per image wrap it: "
+            "lambda batch: classifier(batch)[:, None], or np.stack([1 - p, p], axis=1) for a binary probability"
+        )
+    if array.ndim != 2 or array.shape[0] != rows or array.shape[1] < 1:
+        raise ScoreError(f"{expected}, got {array.shape} from classifier {name!r}; {advice}")
+    if classes is not None and array.shape[1] != classes:
+        raise ScoreError(
+            f"{expected} as in the calls before, got {array.shape} from classifier {name!r}; the number of "
+            "classes must not change"
+        )
+    scores = array.astype(np.float64)
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        bad = int(np.flatnonzero(~finite)[0])
+        column = int(np.flatnonzero(~np.isfinite(scores[bad]))[0])
+        error = ScoreError(
+            f"expected finite scores, got {scores[bad, column]} for class {column} from classifier {name!r} in "
+            f"call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be wrong. Mend the "
+            "classifier, then go on with explain(..., resume=error.measurements)"
+        )
+        error.good_rows = scores[:bad]
+        raise error
+    return scores

@@ -1,0 +1,74 @@
+"""The paper's heatmap: trees of all offsets, pruned; the best k of them, averaged (sections 4.5 to 4.12)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.errors import ArgumentError
+from occlumap.estimators import Estimate
+from occlumap.grid import Grid, Offset
+from occlumap.measurements import Measurements
+from occlumap.offsets import best, information_density, mean_heatmap, vote
+from occlumap.perturbations import joint_removals
+from occlumap.pyramid import Masks, Pruning, Pyramid, build, leaf_bounds, paint_leaves
+
+
+def paper(
+    measurements: Measurements,
+    target: int,
+    *,
+    grid: Grid,
+    offsets: Sequence[Offset],
+    best_k: int | str = 5,
+    pruning: Pruning = Pruning(),  # noqa: B008 - frozen
+    selection: str = "density",
+) -> Estimate:
+    """The heatmap of class `target`; offsets whose cells are not all measured do not count.
+
+    `selection`: "density" averages the `best_k` trees of highest information density (4.12);
+    "adversarial" those whose leaves, hidden together, cost most (4.11; their measurements must be in);
+    "vote" lets every smallest region choose its offset (8.1, see `occlumap.offsets.vote`).
+
+    Raises ArgumentError when no offset is complete.
+    """
+    original = float(measurements.original[measurements.column(target)])
+    pyramids = complete_pyramids(measurements, grid, offsets, target)
+    if not pyramids:
+        raise ArgumentError("expected measurements of all cells of at least one offset, got none; measure more")
+    leaves = [pruning.leaves(pyramid, original) for pyramid in pyramids]
+    densities = [information_density(*pair) for pair in zip(pyramids, leaves, strict=True)]
+    if selection == "vote":
+        heatmap, votes = vote(grid, pyramids, leaves)
+        chosen = [index for index in best(votes, "all") if votes[index]]
+    else:
+        ranks = densities if selection == "density" else _joint_effects(measurements, target, pyramids, leaves)
+        chosen = best(ranks, best_k)
+        heatmap = mean_heatmap([paint_leaves(pyramids[index], leaves[index]) for index in chosen])
+    return Estimate(
+        heatmap.astype(np.float32),
+        tuple(pyramids[index].offset for index in chosen),
+        tuple(densities[index] for index in chosen),
+    )
+
+
+def complete_pyramids(
+    measurements: Measurements, grid: Grid, offsets: Sequence[Offset], target: int
+) -> list[Pyramid]:
+    """The pyramids of the offsets all of whose cells are measured, in the order of `offsets`."""
+    built = (build(measurements, grid, offset, target) for offset in offsets)
+    return [pyramid for pyramid in built if pyramid is not None]
+
+
+def _joint_effects(
+    measurements: Measurements, target: int, pyramids: Sequence[Pyramid], leaves: Sequence[Masks]
+) -> list[float]:
+    """What hiding all leaves of each tree at once costs; 0 for a tree without leaves."""
+    known: dict[bytes, float] = dict(
+        zip(measurements.perturbations.keys(), measurements.effect(target).tolist(), strict=True)
+    )
+    effects = []
+    for pyramid, masks in zip(pyramids, leaves, strict=True):
+        bounds: NDArray[np.int32] = leaf_bounds(pyramid, masks)
+        effects.append(known[joint_removals([bounds]).keys()[0]] if len(bounds) else 0.0)
+    return effects

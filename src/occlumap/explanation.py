@@ -1,0 +1,191 @@
+"""Explanation: a heatmap, and everything needed to trust it and to repeat it."""
+
+import base64
+import html
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap import _archive
+from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
+from occlumap.grid import Grid, Offset
+from occlumap.measurements import Measurements
+from occlumap.pyramid import Pruning, Pyramid, Tree, build, tree
+from occlumap.regions import Frame, Region
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KIND = "occlumap-explanation"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which parts of an image made a classifier give the target class its score.
+
+    `heatmap`: (H, W) float32, importance in units of the score; 0 where nothing is said, signed where the
+    method is. `image`: (H, W, 3) uint8 as the classifier saw it; `frame`: where it lies in the photograph,
+    None when it is the whole photograph. `target`, `target_name`, `original_score`: what is explained.
+    `measurements`: every measured region and its score. `settings`: method and parameters. `offsets` and
+    `densities`: the offsets that the heatmap is made of, best first (paper only). `provenance`: image hash,
+    classifier, versions, seed, calls, seconds. `warnings`: what the reader should know.
+    """
+
+    heatmap: NDArray[np.float32]
+    image: NDArray[np.uint8]
+    frame: Frame | None
+    target: int
+    target_name: str | None
+    original_score: float
+    measurements: Measurements
+    settings: Mapping[str, Any]
+    offsets: tuple[Offset, ...]
+    densities: tuple[float, ...]
+    provenance: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        height, width = self.heatmap.shape
+        return (
+            f"<Explanation of {self.target_name or f'class {self.target}'!s}, score {self.original_score:.4g}, "
+            f"{height} x {width}, method {self.settings['method']}, {self.provenance['calls']} calls>"
+        )
+
+    def _pyramids(self) -> tuple[Grid, list[Pyramid]]:
+        if "depth" not in self.settings:
+            raise ArgumentError(
+                f"expected an explanation made of trees (method='paper'), got method={self.settings['method']!r}"
+            )
+        grid = Grid(*self.measurements.shape, int(self.settings["depth"]))
+        built = (build(self.measurements, grid, offset, self.target) for offset in self.offsets)
+        return grid, [pyramid for pyramid in built if pyramid is not None]
+
+    def trees(self) -> tuple[Tree, ...]:
+        """The trees of the chosen offsets, best first; ArgumentError for a method without trees."""
+        grid, pyramids = self._pyramids()
+        pruning = Pruning(self.settings["pruning"], self.settings["threshold"])
+        return tuple(
+            tree(pyramid, pruning, self.original_score, grid.pixels(pyramid.offset), density)
+            for pyramid, density in zip(pyramids, self.densities, strict=True)
+        )
+
+    def scale_maps(self) -> dict[str, NDArray[np.float64]]:
+        """What was measured at each scale, unpruned: a label and an array (H, W), mean over the offsets."""
+        if "depth" not in self.settings:
+            return {"windows": self.heatmap.astype(np.float64)}
+        grid, pyramids = self._pyramids()
+        maps = {}
+        for level in range(grid.depth):
+            layers = [pyramid.paint(level, pyramid.importance[level]) for pyramid in pyramids]
+            cell = f"{grid.height / 2 ** (level + 1):.4g} x {grid.width / 2 ** (level + 1):.4g} px"
+            maps[f"scale {level + 1}: {cell}"] = np.mean(layers, axis=0)
+        return maps
+
+    def plot(self, kind: str = "overlay", **options: Any) -> "Figure":  # noqa: ANN401
+        """A Matplotlib figure: overlay, side-by-side, contour, signed, tree or scales (extra `plot`)."""
+        from occlumap import plotting
+        from occlumap._checks import one_of
+
+        figure: Figure = plotting.PLOTS[one_of("kind", kind, plotting.PLOTS)](self, **options)
+        return figure
+
+    def _repr_html_(self) -> str:
+        lines = [repr(self).strip("<>"), *self.warnings]
+        text = "".join(f"<div>{html.escape(line)}</div>" for line in lines)
+        try:
+            from occlumap import plotting
+
+            picture = base64.b64encode(plotting.overlay_png(self)).decode()
+        except MissingDependencyError as error:
+            return f"{text}<div>{html.escape(str(error))}</div>"
+        return f'{text}<img alt="heatmap over the image" src="data:image/png;base64,{picture}">'
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file: a zip of .npy arrays and JSON, no pickle, loss-free, whole or not at all."""
+        document = {
+            "target": self.target,
+            "target_name": self.target_name,
+            "original_score": self.original_score,
+            "frame": None if self.frame is None else [self.frame.height, self.frame.width, *self.frame.region],
+            "settings": dict(self.settings),
+            "offsets": [list(offset) for offset in self.offsets],
+            "densities": list(self.densities),
+            "provenance": dict(self.provenance),
+            "warnings": list(self.warnings),
+            "measurements": self.measurements.document(),
+        }
+        arrays = {"heatmap": self.heatmap, "image": self.image, **self.measurements.arrays()}
+        _archive.write(path, KIND, document, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Explanation":
+        """Read what `save` wrote; FileFormatError for anything else. No code in the file can run."""
+        document, arrays = _archive.read(path, KIND)
+        try:
+            measurements = Measurements.from_parts(document["measurements"], arrays)
+            frame, heatmap, image = document["frame"], arrays["heatmap"], arrays["image"]
+            shape = measurements.shape
+            if heatmap.shape != shape or heatmap.dtype != np.float32 or not np.isfinite(heatmap).all():
+                raise FileFormatError(f"{path}: expected a finite float32 heatmap of {shape}, got a damaged one")
+            if image.shape != (*shape, 3) or image.dtype != np.uint8:
+                raise FileFormatError(f"{path}: expected a uint8 image of {(*shape, 3)}, got {image.shape}")
+            settings, provenance = dict(document["settings"]), dict(document["provenance"])
+            if "depth" in settings:
+                Grid(*shape, settings["depth"])
+                Pruning(settings["pruning"], settings["threshold"])
+            measurements.column(int(document["target"]))
+            return cls(
+                heatmap,
+                image,
+                None if frame is None else Frame(int(frame[0]), int(frame[1]), Region(*map(int, frame[2:6]))),
+                int(document["target"]),
+                None if document["target_name"] is None else str(document["target_name"]),
+                float(document["original_score"]),
+                measurements,
+                {"method": str(settings.pop("method")), **settings},
+                tuple((int(row), int(col)) for row, col in document["offsets"]),
+                tuple(float(density) for density in document["densities"]),
+                {"calls": int(provenance.pop("calls")), **provenance},
+                tuple(str(warning) for warning in document["warnings"]),
+            )
+        except FileFormatError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FileFormatError(f"{path}: expected a saved explanation, parts are missing or wrong: {error!r}") from error
+
+    def save_tree(self, path: str | os.PathLike[str]) -> None:
+        """Write the trees of the chosen offsets as JSON, best first, nodes breadth first, pixels half-open."""
+        trees = [
+            {
+                "offset": list(found.offset),
+                "density": found.density,
+                "nodes": [
+                    {
+                        "name": node.name,
+                        "scale": node.scale,
+                        **node.region._asdict(),
+                        "importance": node.importance,
+                        "parent": node.parent,
+                        "children": list(node.children),
+                        "state": node.state,
+                    }
+                    for node in found.nodes
+                ],
+            }
+            for found in self.trees()
+        ]
+        document = {
+            "format": "occlumap-trees",
+            "format_version": 1,
+            "image_shape": list(self.heatmap.shape),
+            "target": self.target,
+            "target_name": self.target_name,
+            "original_score": self.original_score,
+            "trees": trees,
+        }
+        _archive.write_bytes(path, json.dumps(document, indent=1, allow_nan=False).encode())

@@ -1,0 +1,130 @@
+"""Measurements: perturbations and the scores they got; the hinge between measuring and estimating."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap import _archive
+from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.grid import rectangle_keys
+from occlumap.perturbations import Perturbations
+
+KIND = "occlumap-measurements"
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """What a classifier said of one image and of perturbed copies of it.
+
+    `shape`: (H, W) of the image. `perturbations`: n of them. `scores`: (n, targets) float64. `targets`:
+    (targets,) class indices. `original`: (targets,) scores of the unperturbed image. `image_sha256` and
+    `fill` say which image and fill the scores belong to.
+    """
+
+    shape: tuple[int, int]
+    perturbations: Perturbations
+    scores: NDArray[np.float64]
+    targets: NDArray[np.int64]
+    original: NDArray[np.float64]
+    image_sha256: str
+    fill: str
+
+    def __len__(self) -> int:
+        return len(self.perturbations)
+
+    def column(self, target: int) -> int:
+        """The column of `scores` that belongs to class `target`; ArgumentError if it was not measured."""
+        found = np.flatnonzero(self.targets == target)
+        if not len(found):
+            raise ArgumentError(f"expected one of the measured targets {self.targets.tolist()}, got {target}")
+        return int(found[0])
+
+    def effect(self, target: int) -> NDArray[np.float64]:
+        """Original score - score, (n,): what hiding costs. For one region it is its importance (4.8)."""
+        column = self.column(target)
+        effect: NDArray[np.float64] = self.original[column] - self.scores[:, column]
+        return effect
+
+    @cached_property
+    def _by_rectangle(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        singles = self.perturbations.singles()
+        keys = rectangle_keys(self.perturbations.bounds[self.perturbations.starts[singles]], *self.shape)
+        order = np.argsort(keys, kind="stable")
+        return keys[order], singles[order]
+
+    def find(self, bounds: NDArray[np.int32]) -> NDArray[np.int64]:
+        """For each rectangle of `bounds` (k, 4) the index of its removal, -1 where it was not measured."""
+        keys, indices = self._by_rectangle
+        wanted = rectangle_keys(bounds, *self.shape)
+        if not len(keys):
+            return np.full(len(wanted), -1, np.int64)
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        found: NDArray[np.int64] = np.where(keys[places] == wanted, indices[places], -1)
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """What goes into the JSON part of a file."""
+        return {"shape": list(self.shape), "image_sha256": self.image_sha256, "fill": self.fill}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What goes into the arrays of a file."""
+        return {
+            "perturbation_bounds": self.perturbations.bounds,
+            "perturbation_starts": self.perturbations.starts,
+            "perturbation_scores": self.scores,
+            "targets": self.targets,
+            "original_scores": self.original,
+        }
+
+    @classmethod
+    def from_parts(cls, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Measurements":
+        """The opposite of `document` and `arrays`; FileFormatError when they do not fit together."""
+        try:
+            height, width = document["shape"]
+            bounds = arrays["perturbation_bounds"].astype(np.int32, casting="safe")
+            starts = arrays["perturbation_starts"].astype(np.int64, casting="safe")
+            scores = arrays["perturbation_scores"].astype(np.float64, casting="safe")
+            targets = arrays["targets"].astype(np.int64, casting="safe")
+            original = arrays["original_scores"].astype(np.float64, casting="safe")
+            sound = (
+                min(height, width) > 0
+                and targets.ndim == 1
+                and original.shape == targets.shape
+                and starts.ndim == 1
+                and starts[0] == 0
+                and starts[-1] == len(bounds)
+                and bool((np.diff(starts) >= 1).all())
+                and bounds.shape == (len(bounds), 4)
+                and scores.shape == (len(starts) - 1, len(targets))
+                and bool((bounds >= 0).all() and (bounds <= [height, height, width, width]).all())
+                and bool((bounds[:, 0] < bounds[:, 1]).all() and (bounds[:, 2] < bounds[:, 3]).all())
+                and bool(np.isfinite(scores).all() and np.isfinite(original).all())
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FileFormatError(f"expected the parts of saved measurements, got others ({error!r})") from error
+        if not sound:
+            raise FileFormatError("expected saved measurements whose arrays fit together, got damaged ones")
+        return cls(
+            (int(height), int(width)),
+            Perturbations(bounds, starts),
+            scores,
+            targets,
+            original,
+            str(document.get("image_sha256", "")),
+            str(document.get("fill", "")),
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one file (a zip of .npy and JSON), whole or not at all."""
+        _archive.write(path, KIND, self.document(), self.arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Measurements":
+        """Read what `save` wrote; FileFormatError for anything else. No code in the file can run."""
+        document, arrays = _archive.read(path, KIND)
+        return cls.from_parts(document, arrays)
