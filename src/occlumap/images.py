@@ -1,0 +1,179 @@
+"""Files and arrays to images: uint8 RGB (H, W, 3); and their centre at a classifier's input size."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.errors import ImageError, OcclumapWarning
+from occlumap.regions import Frame, Region
+
+_EXPECTED = "expected an image of shape (H, W), (H, W, 3) or (H, W, 4)"
+_TRANSPARENT = "transparent pixels were composited over white"
+_UPRIGHT = "turned upright as its EXIF orientation says"
+_SIXTEEN = "16-bit values were reduced to 8 bits"
+_GREY = "greyscale was repeated on three channels"
+_FLOAT = "float values 0..1 were scaled to 0..255"
+_FIRST = "only the first frame of several was taken"
+
+
+class Photograph(NamedTuple):
+    """An image as uint8 RGB (H, W, 3), and notes in plain words on what was changed in reading it."""
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+
+def read(source: Any) -> Photograph:  # noqa: ANN401 - checked here
+    """An image from a path, a binary file, a PIL image or an array.
+
+    Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
+    to 8, only the first frame taken. Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, uint16, other
+    integers 0..255, or floats 0..1. The caller's array is never changed.
+
+    Raises ImageError for anything else: broken or hostile files (Pillow's limit on pixels is kept), wrong
+    shapes, values out of range.
+    """
+    from PIL import Image
+
+    if isinstance(source, str | os.PathLike):
+        return _read_file(Path(source), str(source))
+    if isinstance(source, Image.Image):
+        return _from_pil(source, "the PIL image")
+    if hasattr(source, "read"):
+        return _read_file(source, "the file")
+    return _from_array(source)
+
+
+def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Frame]:
+    """The centre of an image in the proportions of `size` (height, width), brought to it (bicubic).
+
+    Returns uint8 (height, width, 3), and the Frame that says which part of the image it shows.
+    """
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    scale = min(height / size[0], width / size[1])
+    crop = min(height, max(1, round(size[0] * scale))), min(width, max(1, round(size[1] * scale)))
+    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    region = Region(top, top + crop[0], left, left + crop[1])
+    frame = Frame(height, width, region)
+    part = pixels[region.slices]
+    if part.shape[:2] == tuple(size):
+        return np.ascontiguousarray(part), frame
+    resized = Image.fromarray(part).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.array(resized, np.uint8), frame
+
+
+def _read_file(file: Path | IO[bytes], name: str) -> Photograph:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file) as picture:
+                return _from_pil(picture, name)
+    except FileNotFoundError:
+        raise ImageError(f"expected an image file, found no file at {name!r}; check the path") from None
+    except IsADirectoryError:
+        raise ImageError(f"expected an image file, got the folder {name!r}; name one file in it") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"expected an image file (JPEG, PNG, ...), got {name!r}, which is none") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"expected an image of a sane size, got {name!r}: {error}; make it smaller if it is yours, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except ImageError:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+        raise ImageError(f"expected a whole image file, could not read {name!r}: {error}; it may be cut off") from error
+
+
+def _from_pil(picture: Any, name: str) -> Photograph:  # noqa: ANN401 - PIL image
+    from PIL import ImageOps
+
+    notes = []
+    if getattr(picture, "n_frames", 1) > 1:
+        notes.append(_FIRST)
+        picture.seek(0)
+    picture.load()
+    if picture.getexif().get(0x0112, 1) not in (0, 1):
+        notes.append(_UPRIGHT)
+        picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture)
+        if picture.mode == "F":
+            raise ImageError(f"expected 8 or 16 bits per channel, got {name!r} with floats; hand in an array 0..1")
+        if values.min() < 0 or values.max() > 65535:
+            raise ImageError(f"expected values from 0 to 65535 in {name!r}, got {values.min()} to {values.max()}")
+        read_values = _from_array(values.astype(np.uint16))
+        return Photograph(read_values.pixels, (*notes, *read_values.notes))
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
+        composited = _from_array(np.asarray(picture.convert("RGBA")))
+        return Photograph(composited.pixels, (*notes, *composited.notes))
+    if picture.mode in ("L", "1"):
+        notes.append(_GREY)
+    return Photograph(np.array(picture.convert("RGB"), np.uint8), tuple(notes))
+
+
+def _from_array(source: object) -> Photograph:
+    if isinstance(source, dict | set) or source is None:
+        raise ImageError(f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}")
+    try:
+        array = np.asarray(source)
+    except Exception as error:
+        raise ImageError(f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}: {error}") from error
+    _check_shape(array)
+    array, notes = _to_uint8(array)
+    if array.ndim == 2 or array.shape[2] == 1:
+        notes.append(_GREY)
+        return Photograph(np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2), tuple(notes))
+    if array.shape[2] == 4:
+        alpha = array[..., 3:].astype(np.float64) / 255
+        if (alpha < 1).any():
+            notes.append(_TRANSPARENT)
+            warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=4)
+        over_white = array[..., :3] * alpha + 255 * (1 - alpha)
+        return Photograph(np.rint(over_white).astype(np.uint8), tuple(notes))
+    return Photograph(np.array(array, np.uint8, order="C"), tuple(notes))
+
+
+def _check_shape(array: NDArray[Any]) -> None:
+    if array.size == 0:
+        raise ImageError(f"{_EXPECTED}, got an empty array of shape {array.shape}")
+    if array.ndim == 4:
+        raise ImageError(f"{_EXPECTED}, got shape {array.shape}, which looks like a batch; explain one image at a time")
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        raise ImageError(f"{_EXPECTED}, got channels first, {array.shape}; hand in image.transpose(1, 2, 0)")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ImageError(f"{_EXPECTED}, got shape {array.shape}")
+
+
+def _to_uint8(array: NDArray[Any]) -> tuple[NDArray[np.uint8], list[str]]:
+    if array.dtype == np.uint8:
+        return array, []
+    if array.dtype == np.uint16:
+        return np.rint(array / 257).astype(np.uint8), [_SIXTEEN]
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8) * np.uint8(255), []
+    if array.dtype.kind in "iu":
+        if array.min() < 0 or array.max() > 255:
+            raise ImageError(
+                f"expected {array.dtype} values from 0 to 255, got {array.min()} to {array.max()}; "
+                "for 16-bit values hand in uint16"
+            )
+        return array.astype(np.uint8), []
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise ImageError("expected float values from 0 to 1, got some that are not finite")
+        if array.min() < 0 or array.max() > 1:
+            raise ImageError(
+                f"expected float values from 0 to 1, got {array.min():g} to {array.max():g}; divide by 255, or hand "
+                "in uint8, and undo any normalisation: that is the classifier's business"
+            )
+        return np.rint(array.astype(np.float64) * 255).astype(np.uint8), [_FLOAT]
+    raise ImageError(f"{_EXPECTED} of uint8, uint16 or floats 0..1, got values of type {array.dtype}")
