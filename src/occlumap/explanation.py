@@ -147,10 +147,10 @@ class Explanation:
                 None if document["target_name"] is None else str(document["target_name"]),
                 float(document["original_score"]),
                 measurements,
-                {"method": str(settings.pop("method")), **settings},
+                {**settings, "method": str(settings["method"])},
                 tuple((int(row), int(col)) for row, col in document["offsets"]),
                 tuple(float(density) for density in document["densities"]),
-                {"calls": int(provenance.pop("calls")), **provenance},
+                {**provenance, "calls": int(provenance["calls"])},
                 tuple(str(warning) for warning in document["warnings"]),
             )
         except FileFormatError:

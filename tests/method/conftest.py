@@ -33,7 +33,7 @@ def smooth_classifier(seed, shape, classes=3):
         rows = []
         for image in batch.astype(np.float64) / 255:  # one image at a time: same bits for any batch size
             hidden = np.tanh((weights * image).sum(axis=(2, 3, 4)))
-            logits = (mixing * hidden).sum(axis=1) * 3
+            logits = (mixing * hidden).sum(axis=1) * 0.5
             exponentials = np.exp(logits - logits.max())
             rows.append(exponentials / exponentials.sum())
         return np.array(rows)

@@ -1,0 +1,230 @@
+"""Pictures of an Explanation with Matplotlib; draws what it is given, changes no number.
+
+Every function gives a `matplotlib.figure.Figure` of its own, without pyplot, so nothing is left open.
+"""
+
+import io
+import os
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap import _archive
+from occlumap.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from occlumap.explanation import Explanation
+
+LABEL = "importance (drop of the score)"
+
+
+def overlay(
+    explanation: "Explanation",
+    photograph: NDArray[np.uint8] | None = None,
+    *,
+    cmap: str = "Reds",
+    alpha: float = 0.6,
+) -> "Figure":
+    """The heatmap over the image, darker is more important (paper, figure 16).
+
+    `photograph`: the whole photograph (H, W, 3) uint8 when the explained image is its resized centre; the
+    heatmap is then drawn back over the part of it that was explained.
+    """
+    figure, (axes,) = _figure(1, _title(explanation))
+    picture, extent = _placed(explanation, photograph)
+    _show(axes, picture)
+    drawn = axes.imshow(
+        explanation.heatmap, cmap=cmap, alpha=alpha, extent=extent, interpolation="nearest", **_range(explanation)
+    )
+    _whole(axes, picture)
+    if extent[:2] != (0, picture.shape[1]) or extent[2:] != (picture.shape[0], 0):
+        _outline(axes, extent)
+    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+def side_by_side(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+    """The image, the heatmap alone, and the heatmap over the image."""
+    figure, axes = _figure(3, _title(explanation))
+    picture, extent = _placed(explanation, photograph)
+    limits = _range(explanation)
+    _show(axes[0], picture)
+    axes[1].imshow(explanation.heatmap, cmap="Reds", interpolation="nearest", **limits)
+    _show(axes[2], picture)
+    drawn = axes[2].imshow(
+        explanation.heatmap, cmap="Reds", alpha=0.6, extent=extent, interpolation="nearest", **limits
+    )
+    _whole(axes[2], picture)
+    for one, name in zip(axes, ("image", "heatmap", "heatmap over image"), strict=True):
+        one.set_title(name, fontsize=10)
+        one.set_axis_off()
+    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+    """Lines round what has at least a fourth, a half, three fourths of the greatest importance."""
+    figure, (axes,) = _figure(1, _title(explanation))
+    picture, extent = _placed(explanation, photograph)
+    _show(axes, picture)
+    heatmap = np.pad(explanation.heatmap, 1)  # a border of zeros closes every line
+    top = float(heatmap.max())
+    if top > 0:
+        height, width = explanation.heatmap.shape
+        cols = extent[0] + (np.arange(width + 2) - 0.5) * (extent[1] - extent[0]) / width
+        rows = extent[3] + (np.arange(height + 2) - 0.5) * (extent[2] - extent[3]) / height
+        levels = [top / 4, top / 2, top * 3 / 4]
+        lines = axes.contour(cols, rows, heatmap, levels=levels, cmap="autumn_r", linewidths=1.8, vmin=0, vmax=top)
+        figure.colorbar(lines, ax=axes, label=LABEL, shrink=0.8)
+    _whole(axes, picture)
+    return figure
+
+
+def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+    """Red speaks for the target, blue against it; white is nothing."""
+    figure, (axes,) = _figure(1, _title(explanation))
+    picture, extent = _placed(explanation, photograph)
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    _show(axes, grey)
+    most = float(np.abs(explanation.heatmap).max()) or 1.0
+    drawn = axes.imshow(
+        explanation.heatmap, cmap="RdBu_r", alpha=0.7, extent=extent, interpolation="nearest", vmin=-most, vmax=most
+    )
+    _whole(axes, picture)
+    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+    """The leaves of the best offset's tree, drawn over the image; the thinner the line, the finer the scale."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.patches import Rectangle
+
+    found = explanation.trees()[0]
+    leaves = sorted(found.leaves(), key=lambda node: node.importance)
+    figure, (axes,) = _figure(1, f"{_title(explanation)}\nbest offset, {len(leaves)} leaves")
+    picture, extent = _placed(explanation, photograph)
+    _show(axes, picture)
+    height, width = explanation.heatmap.shape
+    scale_x, scale_y = (extent[1] - extent[0]) / width, (extent[2] - extent[3]) / height
+    colours = ScalarMappable(Normalize(0, max((n.importance for n in leaves), default=1.0)), colormaps["autumn_r"])
+    deepest = max((node.scale for node in leaves), default=1)
+    for node in leaves:
+        corner = extent[0] + node.region.col_start * scale_x, extent[3] + node.region.row_start * scale_y
+        size = node.region.width * scale_x, node.region.height * scale_y
+        colour = colours.to_rgba(node.importance)
+        line = 1 + 0.8 * (deepest - node.scale)
+        axes.add_patch(Rectangle(corner, *size, facecolor=(*colour[:3], 0.25), edgecolor=colour, linewidth=line))
+    _whole(axes, picture)
+    figure.colorbar(colours, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+def scales(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+    """One panel for each scale, as measured, before pruning; red supports the target, blue speaks against it."""
+    maps = explanation.scale_maps()
+    figure, axes = _figure(len(maps), _title(explanation))
+    most = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
+    for one, (label, values) in zip(axes, maps.items(), strict=True):
+        _show(one, np.repeat(explanation.image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8))
+        drawn = one.imshow(
+            values,
+            cmap="RdBu_r",
+            alpha=0.7,
+            extent=(0, values.shape[1], values.shape[0], 0),
+            interpolation="nearest",
+            vmin=-most,
+            vmax=most,
+        )
+        one.set_title(label, fontsize=9)
+    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+PLOTS: Mapping[str, Callable[..., Any]] = {
+    "overlay": overlay,
+    "side-by-side": side_by_side,
+    "contour": contour,
+    "signed": signed,
+    "tree": tree,
+    "scales": scales,
+}
+
+
+def png(figure: "Figure", dpi: int = 150) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
+
+
+def save(figure: "Figure", path: str | os.PathLike[str], dpi: int = 150) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    _archive.write_bytes(path, png(figure, dpi))
+
+
+def overlay_png(explanation: "Explanation") -> bytes:
+    """The overlay as the bytes of a PNG file, for a notebook."""
+    return png(overlay(explanation), dpi=100)
+
+
+def _figure(panels: int, title: str) -> tuple[Any, list[Any]]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError(
+            "pictures need Matplotlib, which is not installed; run: pip install 'occlumap[plot]'"
+        ) from error
+    figure = Figure(figsize=(1.6 + 4.4 * panels, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11)
+    return figure, list(np.ravel(figure.subplots(1, panels)))
+
+
+def _title(explanation: "Explanation") -> str:
+    name = explanation.target_name or f"class {explanation.target}"
+    text = f"{textwrap.shorten(name, 48, placeholder=' ...')}, score {explanation.original_score:.3g}"
+    return text if explanation.heatmap.any() else f"{text}\nthe heatmap is zero everywhere"
+
+
+def _range(explanation: "Explanation") -> dict[str, float]:
+    """Colour limits: 0 is always the lightest."""
+    return {"vmin": 0.0, "vmax": float(explanation.heatmap.max()) if explanation.heatmap.max() > 0 else 1.0}
+
+
+def _placed(
+    explanation: "Explanation", photograph: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
+    """What to draw under the heatmap, and where the heatmap lies on it (left, right, bottom, top)."""
+    frame = explanation.frame
+    if photograph is None or frame is None or photograph.shape[:2] != (frame.height, frame.width):
+        height, width = explanation.heatmap.shape
+        return explanation.image, (0, width, height, 0)
+    region = frame.region
+    return photograph, (region.col_start, region.col_stop, region.row_stop, region.row_start)
+
+
+def _show(axes: Any, picture: NDArray[np.uint8]) -> None:  # noqa: ANN401
+    axes.imshow(picture, extent=(0, picture.shape[1], picture.shape[0], 0), interpolation="nearest")
+    axes.set_axis_off()
+
+
+def _whole(axes: Any, picture: NDArray[np.uint8]) -> None:  # noqa: ANN401
+    axes.set_xlim(0, picture.shape[1])
+    axes.set_ylim(picture.shape[0], 0)
+    axes.set_aspect("equal")
+
+
+def _outline(axes: Any, extent: tuple[float, float, float, float]) -> None:  # noqa: ANN401
+    from matplotlib.patches import Rectangle
+
+    corner, width, height = (extent[0], extent[3]), extent[1] - extent[0], extent[2] - extent[3]
+    axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2, linestyle="--"))

@@ -1,0 +1,389 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import occlumap
+from occlumap import Explanation, explain
+from occlumap.errors import (
+    ArgumentError,
+    BudgetError,
+    ClassifierError,
+    FileFormatError,
+    ImageError,
+    OcclumapError,
+    OcclumapWarning,
+    TargetError,
+    UnknownArgumentError,
+)
+from occlumap.grid import Grid
+from tests.method.conftest import Evidence, smooth_classifier
+from tests.reference import paper as twin
+
+
+def picture(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+def single(classifier, target):
+    return lambda image: float(classifier(image[None])[0, target])
+
+
+CASES = [
+    # height, width, depth, offsets, fill, pruning, selection
+    (16, 16, 2, "all", "neighbours", "greedy", "density"),
+    (19, 33, 2, "all", "mean", "greedy", "density"),
+    (33, 18, 3, "four", "blur", "optimal", "density"),
+    (9, 10, 2, "all", "constant:0,0,0", "optimal", "density"),
+    (8, 8, 3, "all", "neighbours", "greedy", "density"),
+    (25, 24, 2, "all", "inpaint:telea", "greedy", "density"),
+    (17, 16, 2, "all", "neighbours", "greedy", "adversarial"),
+    (31, 29, 4, "none", "neighbours", "greedy", "density"),
+    (21, 23, 3, "all", "neighbours", "greedy", "density"),
+]
+
+
+@pytest.mark.parametrize(("height", "width", "depth", "offsets", "fill", "pruning", "selection"), CASES)
+@pytest.mark.parametrize("best_k", [1, 5, 10_000])
+def test_the_result_equals_the_papers_way_bit_for_bit(
+    height, width, depth, offsets, fill, pruning, selection, best_k
+):
+    image = picture(height * width, height, width)
+    classifier = smooth_classifier(depth, (height, width))
+    ours = explain(
+        classifier,
+        image,
+        1,
+        depth=depth,
+        offsets=offsets,
+        fill=fill,
+        pruning=pruning,
+        selection=selection,
+        best_k=best_k,
+    )
+    heatmap, calls, densities = twin.explain(
+        single(classifier, 1), image, depth, offsets, best_k, fill, pruning, selection
+    )
+    np.testing.assert_array_equal(ours.heatmap, heatmap)
+    assert ours.heatmap.dtype == np.float32
+    if selection == "density":
+        assert list(ours.densities) == sorted(densities, reverse=True)[: len(ours.densities)]
+        assert ours.provenance["calls"] <= 1 + calls
+
+
+def test_calls_are_one_and_the_unique_regions(evidence, white):
+    explanation = explain(evidence, white, 0, depth=3, fill="constant:0")
+    assert explanation.provenance["calls"] == evidence.calls == 1 + len(Grid(16, 16, 3).regions())
+
+
+def test_the_only_lit_square_is_found(evidence, white):
+    heatmap = explain(evidence, white, 0, depth=2, fill="constant:0", best_k=1).heatmap
+    expected = np.zeros((16, 16), np.float32)
+    expected[4:8, 8:12] = 1
+    np.testing.assert_allclose(heatmap, expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_any_batch_size_gives_the_same_bits(batch_size):
+    image, classifier = picture(1, 20, 20), smooth_classifier(1, (20, 20))
+    expected = explain(classifier, image, depth=2)
+    np.testing.assert_array_equal(explain(classifier, image, depth=2, batch_size=batch_size).heatmap, expected.heatmap)
+
+
+def test_single_scale_is_the_mean_of_the_windows_that_cover_a_pixel(white):
+    weights = np.zeros((16, 16))
+    weights[0, 5] = 1.0
+    explanation = explain(Evidence(weights), white, 0, method="single-scale", window=(1, 4), stride=(1, 3), fill="constant:0")
+    # windows at columns 0, 3, 6, 9, 12; only 3..6 hides column 5
+    np.testing.assert_allclose(explanation.heatmap[0], [0, 0, 0, 0.5, 1, 1, 0.5, *[0] * 9])
+    assert not explanation.heatmap[1:].any()
+
+
+def test_a_last_window_is_flush_with_the_border(evidence, white):
+    explanation = explain(evidence, white, 0, method="single-scale", window=6, stride=6, fill="constant:0")
+    starts = sorted({bounds[2] for bounds in explanation.measurements.perturbations.bounds.tolist()})
+    assert starts == [0, 6, 10]
+
+
+@pytest.mark.parametrize("arguments", [{"window": 17}, {"window": 4, "stride": 5}, {"window": 0}, {"window": (1, 2, 3)}])
+def test_windows_that_do_not_fit_are_an_error(evidence, white, arguments):
+    with pytest.raises(ArgumentError, match="expected (window|stride)"):
+        explain(evidence, white, 0, method="single-scale", **arguments)
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+@pytest.mark.parametrize("fill", ["neighbours", "mean", "blur", "constant:9", "inpaint:telea", None])
+def test_a_float_image_is_explained_as_its_uint8_twin(fill):
+    image = picture(5, 12, 12)
+    batches = []
+
+    def classifier(batch):
+        batches.append(batch.copy())
+        return batch.mean(axis=(1, 2, 3))[:, None] / 255
+
+    whole = explain(classifier, image, depth=2, fill=fill)
+    scaled = explain(classifier, image / 255, depth=2, fill=fill)
+    np.testing.assert_array_equal(whole.heatmap, scaled.heatmap)
+    assert all(batch.reshape(len(batch), -1).max(axis=1).min() > 50 for batch in batches)  # nothing black
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+def test_a_list_of_targets_gives_explanations_from_the_same_calls(evidence, white):
+    both = explain(evidence, white, ["lit", 1], depth=2, fill="constant:0", threshold=0.01)
+    assert evidence.calls == 1 + len(Grid(16, 16, 2).regions())
+    assert [one.target for one in both] == [0, 1]
+    alone = explain(evidence, white, 0, depth=2, fill="constant:0")
+    np.testing.assert_array_equal(both[0].heatmap, alone.heatmap)
+
+
+@pytest.mark.parametrize(("target", "index"), [(None, 0), (1, 1), ("lit", 0), ("Unlit", 1), ("dark, unlit", 1), (np.int64(1), 1)])
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+def test_a_target_is_an_index_a_name_or_the_top_class(evidence, white, target, index):
+    explanation = explain(evidence, white, target, depth=1, threshold=0.001)
+    assert explanation.target == index
+    assert explanation.target_name == Evidence.classes[index]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (2, "from 0 to 1, got 2"),
+        (-1, "from 0 to 1, got -1"),
+        ("lid", "did you mean lit"),
+        ("zebra", "no class has a similar name"),
+        (1.0, "class index, a class name or None"),
+        (True, "class index, a class name or None"),
+        ([], "at least one target"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_an_error(evidence, white, target, message):
+    with pytest.raises(TargetError, match=message):
+        explain(evidence, white, target, depth=1)
+    assert evidence.calls <= 1
+
+
+def test_a_name_of_two_classes_is_an_error_that_lists_them(white):
+    classifier = Evidence(np.ones((16, 16)) / 256)
+    classifier.classes = ("crane", "crane, bird")
+    assert explain(classifier, white, "crane", depth=1, fill="constant:0").target == 0  # the whole name wins
+    classifier.classes = ("crane, machine", "crane, bird")
+    with pytest.raises(TargetError, match=r"0 \(crane, machine\), 1 \(crane, bird\); give the index"):
+        explain(classifier, white, "crane", depth=1)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "ours"),
+    [("baselines", "fill"), ("n_samples", "budget"), ("sliding_window_shapes", "window"), ("bestk", "best_k")],
+)
+def test_a_keyword_of_another_library_is_answered_with_ours(evidence, white, keyword, ours):
+    with pytest.raises(UnknownArgumentError, match=f"no argument '{keyword}'; did you mean {ours}"):
+        explain(evidence, white, **{keyword: 3})
+    assert evidence.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"depth": 0}, ArgumentError),
+        ({"depth": 5}, ImageError),
+        ({"best_k": 0}, ArgumentError),
+        ({"fill": "nope"}, ArgumentError),
+        ({"method": "joined"}, ArgumentError),
+        ({"offsets": "some"}, ArgumentError),
+        ({"pruning": "hard"}, ArgumentError),
+        ({"selection": "luck"}, ArgumentError),
+        ({"threshold": "much"}, ArgumentError),
+        ({"batch_size": 0}, ArgumentError),
+        ({"budget": 0}, ArgumentError),
+        ({"window": 3}, ArgumentError),
+        ({"seed": -1}, ArgumentError),
+        ({"budget": 9, "selection": "adversarial"}, ArgumentError),
+    ],
+)
+def test_an_argument_out_of_range_is_an_error_before_any_call(evidence, white, arguments, error):
+    with pytest.raises(error, match="expected"):
+        explain(evidence, white, 0, **arguments)
+    assert evidence.calls == 0
+
+
+def test_classifier_and_image_the_wrong_way_round_is_an_error(evidence, white):
+    with pytest.raises(ArgumentError, match="the classifier comes first"):
+        explain(white, evidence)
+
+
+def test_an_original_score_of_0_with_a_relative_threshold_is_an_error_at_once(evidence, white):
+    with pytest.raises(ArgumentError, match="original score other than 0"):
+        explain(evidence, white, 1, depth=2)
+    assert evidence.calls == 1
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+def test_warnings_are_given_and_kept(white):
+    def with_scores(first, second):
+        return lambda batch: np.where((batch == 0).any(axis=(1, 2, 3))[:, None], [second, 1.0], [first, 1.0])
+
+    nothing = explain(with_scores(0.9, 0.9), white, 0, depth=1, fill="constant:0")
+    assert "zero everywhere" in nothing.warnings[0]
+    flat = explain(with_scores(0.9, 0.2), white, 0, depth=1, fill="constant:0", offsets="none")
+    assert "one value covers 100 %" in flat.warnings[0]
+    small = explain(with_scores(0.01, 0.0), white, 0, depth=1, fill="constant:0")
+    assert "original score is only 0.01" in small.warnings[-1]
+    with pytest.warns(OcclumapWarning, match="zero everywhere"):
+        explain(with_scores(0.9, 0.9), white, 0, depth=1, fill="constant:0")
+
+
+def test_a_budget_of_all_calls_equals_the_exact_result():
+    image, classifier = picture(2, 24, 24), smooth_classifier(2, (24, 24))
+    exact = explain(classifier, image, 0, depth=3)
+    calls = exact.provenance["calls"]
+    for budget in (calls, calls + 50):
+        budgeted = explain(classifier, image, 0, depth=3, budget=budget)
+        np.testing.assert_array_equal(budgeted.heatmap, exact.heatmap)
+        assert budgeted.provenance["calls"] == calls
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
+def test_a_budget_is_kept_and_completes_offsets(share):
+    image, classifier = picture(2, 24, 24), smooth_classifier(2, (24, 24))
+    exact = explain(classifier, image, 0, depth=3)
+    budget = int(share * exact.provenance["calls"])
+    explanation = explain(classifier, image, 0, depth=3, budget=budget)
+    assert explanation.provenance["calls"] <= budget
+    assert len(explanation.offsets) >= 1
+    for offset, density in zip(explanation.offsets, explanation.densities, strict=True):
+        if offset in exact.offsets:
+            assert density == exact.densities[exact.offsets.index(offset)]
+
+
+def test_a_budget_below_one_offset_is_an_error_that_says_how_much_it_takes():
+    image, classifier = picture(2, 24, 24), smooth_classifier(2, (24, 24))
+    with pytest.raises(BudgetError, match="at least 85 calls"):
+        explain(classifier, image, 0, depth=3, budget=60)
+
+
+@pytest.mark.parametrize("budget", [None, 500])
+def test_a_run_cut_off_and_resumed_equals_one_that_was_not(budget):
+    image, classifier = picture(3, 24, 24), smooth_classifier(3, (24, 24))
+    calls = 0
+
+    def breaks(batch):
+        nonlocal calls
+        calls += len(batch)
+        if calls > 300:
+            raise OSError("network")
+        return classifier(batch)
+
+    with pytest.raises(ClassifierError) as caught:
+        explain(breaks, image, 0, depth=3, budget=budget)
+    resumed = explain(classifier, image, 0, depth=3, budget=budget, resume=caught.value.measurements)
+    whole = explain(classifier, image, 0, depth=3, budget=budget)
+    np.testing.assert_array_equal(resumed.heatmap, whole.heatmap)
+    assert resumed.offsets == whole.offsets
+    assert resumed.provenance["calls"] == whole.provenance["calls"] - len(caught.value.measurements)
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+@pytest.mark.parametrize("method", [{"depth": 2}, {"method": "single-scale"}, {"depth": 2, "selection": "vote"}])
+def test_save_and_load_lose_nothing(tmp_path, method):
+    image, classifier = picture(4, 18, 21), smooth_classifier(4, (18, 21))
+    before = explain(classifier, image, 2, **method)
+    before.save(tmp_path / "one.npz")
+    after = Explanation.load(tmp_path / "one.npz")
+    for name in ("heatmap", "image"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+        assert getattr(after, name).dtype == getattr(before, name).dtype
+    for name in ("target", "target_name", "original_score", "settings", "offsets", "densities", "provenance", "warnings", "frame"):
+        assert getattr(after, name) == getattr(before, name), name
+    np.testing.assert_array_equal(after.measurements.scores, before.measurements.scores)
+    if method.get("method") != "single-scale":
+        assert after.trees() == before.trees()
+    after.save(tmp_path / "two.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.npz", "two.npz"]
+
+
+def test_trees_are_of_the_chosen_offsets_and_make_the_heatmap(evidence, white):
+    explanation = explain(evidence, white, 0, depth=2, fill="constant:0", best_k=3)
+    trees = explanation.trees()
+    assert [tree.density for tree in trees] == list(explanation.densities)
+    total = np.zeros((16, 16))
+    for tree in trees:
+        for leaf in tree.leaves():
+            total[leaf.region.slices] += leaf.importance
+    np.testing.assert_array_equal((total / 3).astype(np.float32), explanation.heatmap)
+
+
+def test_an_image_is_brought_to_the_classifiers_size_and_its_place_kept():
+    def classifier(batch):
+        assert batch.shape[1:] == (16, 16, 3)
+        return batch.mean(axis=(1, 2, 3))[:, None] / 255
+
+    classifier.input_size = (16, 16)
+    explanation = explain(classifier, picture(6, 40, 60), depth=2)
+    assert explanation.heatmap.shape == (16, 16)
+    assert explanation.frame == (40, 60, (0, 40, 10, 50))
+
+
+def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
+    import io
+    import pickle
+    import zipfile
+
+    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
+    path = tmp_path / "one.npz"
+    explanation.save(path)
+    whole = path.read_bytes()
+    for cut in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(FileFormatError):
+            Explanation.load(path)
+    path.write_bytes(whole)
+
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("code in the file ran",))
+
+    def replaced(name, data):
+        target = tmp_path / "changed.npz"
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+            for entry in old.namelist():
+                new.writestr(entry, data if entry == name else old.read(entry))
+        return target
+
+    hostile = io.BytesIO()
+    np.save(hostile, np.array([Bomb()], dtype=object), allow_pickle=True)
+    huge = io.BytesIO()
+    np.lib.format.write_array_header_1_0(huge, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)})
+    for name, data in [
+        ("heatmap.npy", hostile.getvalue()),
+        ("heatmap.npy", huge.getvalue()),
+        ("heatmap.npy", pickle.dumps(Bomb())),
+        ("perturbation_starts.npy", b""),
+        ("occlumap-explanation.json", b"{}"),
+        ("occlumap-explanation.json", b"[1"),
+    ]:
+        with pytest.raises(FileFormatError):
+            Explanation.load(replaced(name, data))
+    with pytest.raises(FileFormatError, match="no such file"):
+        Explanation.load(tmp_path / "none.npz")
+
+
+def test_importing_occlumap_imports_nothing_heavy():
+    heavy = ["PIL", "matplotlib", "onnx", "onnxruntime", "cv2", "torch", "click", "tqdm", "scipy", "skimage", "platformdirs"]
+    code = f"import sys, occlumap; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in occlumap.__all__:
+        assert hasattr(occlumap, name)
+
+
+def test_every_error_derives_from_one():
+    from occlumap import errors
+
+    for name, value in vars(errors).items():
+        if name.endswith("Error"):
+            assert issubclass(value, OcclumapError)
