@@ -1,6 +1,7 @@
 # make setup | test | demo | lint | docs. Needs Python 3.11+, git, make and a package registry.
 .DEFAULT_GOAL := help
 .PHONY: help setup test demo lint docs clean
+.NOTPARALLEL:
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
@@ -15,9 +16,10 @@ help:
 
 .venv/created:
 	@if [ -z "$(PYTHON)" ]; then echo "error: no Python 3.11 or newer found; install one, or say which: make PYTHON=/path/to/python3"; exit 1; fi
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: occlumap needs Python 3.11 or newer; '$(PYTHON)' is not; try make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "error: occlumap needs Python 3.11 or newer; '$(PYTHON)' is not; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: '$(PYTHON)' cannot make virtual environments, its modules venv or ensurepip are missing; on Debian and Ubuntu install the package python3-venv, or say another: make $(MAKECMDGOALS) PYTHON=/path/to/python3"; exit 1; }
 	@echo "== making a virtual environment in .venv with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv .venv || { echo "error: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install the package python3-venv"; exit 1; }
+	@$(PYTHON) -m venv --clear .venv
 	@touch $@
 
 .venv/demo: .venv/created pyproject.toml

@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 __all__ = ["Explanation", "Measurements", "Region", "__version__", "explain", "load"]
 
 
-def load(spec: str) -> Any:  # noqa: ANN401 - any callable classifier
+def load(spec: str) -> Any:
     """A classifier by name, `load("efficientnet-lite0")`, or by place, `load("module:callable")`.
 
     See `occlumap.zoo.load`, which this calls.

@@ -62,7 +62,9 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
             names = archive.namelist()
             if f"{kind}.json" not in names:
                 inside = ", ".join(names[:4]) or "nothing"
-                raise FileFormatError(f"{path}: expected an {kind} file, which holds {kind}.json; got {inside}")
+                raise FileFormatError(
+                    f"{path}: expected an {kind} file, which holds {kind}.json; got {inside}"
+                )
             document = json.loads(archive.read(f"{kind}.json"))
             if not isinstance(document, dict) or document.get("format") != kind:
                 raise FileFormatError(f"{path}: expected a JSON object with format {kind!r} in {kind}.json")
@@ -76,7 +78,16 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         raise FileFormatError(f"{path}: no such file") from None
     except FileFormatError:
         raise
-    except (OSError, ValueError, zipfile.BadZipFile, KeyError, EOFError, MemoryError, RuntimeError, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        KeyError,
+        EOFError,
+        MemoryError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise FileFormatError(f"{path}: expected an {kind} file, could not read it: {error}") from error
     return document, arrays
 
@@ -93,7 +104,9 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     data = io.BytesIO(archive.read(name))
     size = data.getbuffer().nbytes
     version = np.lib.format.read_magic(data)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
     shape, _, dtype = read_header(data)
     if dtype.hasobject:
         raise FileFormatError(f"{name}: expected plain numbers, got Python objects; this file is not ours")
@@ -101,7 +114,9 @@ def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
     for length in shape:
         count *= length
     if count * dtype.itemsize != size - data.tell():
-        raise FileFormatError(f"{name}: expected {count * dtype.itemsize} bytes of data, got {size - data.tell()}")
+        raise FileFormatError(
+            f"{name}: expected {count * dtype.itemsize} bytes of data, got {size - data.tell()}"
+        )
     data.seek(0)
     array: NDArray[Any] = np.lib.format.read_array(data, allow_pickle=False)
     return array

@@ -31,7 +31,9 @@ def one_of(name: str, value: object, options: Iterable[str]) -> str:
     known = list(options)
     if isinstance(value, str) and value in known:
         return value
-    raise ArgumentError(f"expected {name} to be one of {', '.join(known)}; got {value!r}{nearest(value, known)}")
+    raise ArgumentError(
+        f"expected {name} to be one of {', '.join(known)}; got {value!r}{nearest(value, known)}"
+    )
 
 
 def nearest(value: object, options: Iterable[str], count: int = 3) -> str:

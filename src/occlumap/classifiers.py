@@ -16,7 +16,7 @@ class Classifier(Protocol):
     `input_size` ((height, width) to which images are brought before they are explained) and `name`.
     """
 
-    def __call__(self, batch: NDArray[np.uint8], /) -> Any:  # noqa: ANN401 - checked by score()
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:
         """Scores of the batch."""
         ...
 
@@ -98,11 +98,11 @@ def _checked(
     if not finite.all():
         bad = int(np.flatnonzero(~finite)[0])
         column = int(np.flatnonzero(~np.isfinite(scores[bad]))[0])
-        error = ScoreError(
+        unusable = ScoreError(
             f"expected finite scores, got {scores[bad, column]} for class {column} from classifier {name!r} in "
             f"call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be wrong. Mend the "
             "classifier, then go on with explain(..., resume=error.measurements)"
         )
-        error.good_rows = scores[:bad]
-        raise error
+        unusable.good_rows = scores[:bad]
+        raise unusable
     return scores

@@ -62,7 +62,7 @@ Target = int | str
 
 def explain(
     classifier: Classifier,
-    image: Any,  # noqa: ANN401 - whatever occlumap.images.read reads
+    image: Any,
     target: Target | Sequence[Target] | None = None,
     method: str = "paper",
     depth: int = 4,
@@ -130,13 +130,26 @@ def explain(
         )
     pixels, frame, notes = _read(image, getattr(classifier, "input_size", None))
     filling = parse("neighbours" if fill is None else fill)
-    plan = _plan(method, pixels.shape[:2], depth, offsets, best_k, budget, pruning, selection, threshold, window, stride)
+    plan = _plan(
+        method,
+        pixels.shape[:2],
+        depth,
+        offsets,
+        best_k,
+        budget,
+        pruning,
+        selection,
+        threshold,
+        window,
+        stride,
+    )
     seed = whole_number("seed", seed, minimum=0)
     measurer = Measurer(classifier, pixels, filling, batch_size=batch_size, budget=budget, progress=progress)
 
     row = measurer.measure_original()
-    several = isinstance(target, list | tuple | np.ndarray)
-    targets = _resolve(list(target) if several else [target], row, classifier)  # type: ignore[arg-type]
+    several = isinstance(target, list | tuple)
+    wanted_targets: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
+    targets = _resolve(wanted_targets, row, classifier)
     plan.check(row[targets])
     measurer.aim(list(dict.fromkeys(targets)), resume)
     sampler = plan.sampler(targets)
@@ -217,7 +230,9 @@ def _plan(
             lambda originals: None,
         )
     if window is not None or stride is not None:
-        raise ArgumentError("expected window and stride only with method='single-scale'; method='paper' has depth")
+        raise ArgumentError(
+            "expected window and stride only with method='single-scale'; method='paper' has depth"
+        )
     grid = Grid(shape[0], shape[1], depth)
     wanted = grid.offsets(one_of("offsets", offsets, OFFSETS))
     check_best_k(best_k)
@@ -293,15 +308,17 @@ def _read(image: object, input_size: tuple[int, int] | None) -> tuple[Image, Fra
     return pixels, None if frame == whole else frame, photograph.notes
 
 
-def _resolve(
-    targets: Sequence[Target | None], row: NDArray[np.float64], classifier: Classifier
-) -> list[int]:
+def _resolve(targets: Sequence[Target | None], row: NDArray[np.float64], classifier: Classifier) -> list[int]:
     """Class indices of targets given as index, name or None (the top class); TargetError for others."""
     if not targets:
-        raise TargetError("expected at least one target, got an empty list; leave target out for the top class")
+        raise TargetError(
+            "expected at least one target, got an empty list; leave target out for the top class"
+        )
     names = getattr(classifier, "classes", None)
     if names is not None and len(names) != len(row):
-        raise TargetError(f"expected {len(row)} class names for {len(row)} scores, got {len(names)} in .classes")
+        raise TargetError(
+            f"expected {len(row)} class names for {len(row)} scores, got {len(names)} in .classes"
+        )
     return [resolve_target(target, row, names) for target in targets]
 
 
@@ -335,7 +352,9 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
     found = whole or parts.get(wanted, [])
     if len(found) > 1:
         listed = ", ".join(f"{index} ({names[index]})" for index in found)
-        raise TargetError(f"expected a name of one class, got {target!r}, which fits {listed}; give the index")
+        raise TargetError(
+            f"expected a name of one class, got {target!r}, which fits {listed}; give the index"
+        )
     if not found:
         raise TargetError(f"expected the name of a class, got {target!r}{_similar(wanted, parts, names)}")
     return found[0]

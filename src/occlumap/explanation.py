@@ -86,7 +86,7 @@ class Explanation:
             maps[f"scale {level + 1}: {cell}"] = np.mean(layers, axis=0)
         return maps
 
-    def plot(self, kind: str = "overlay", **options: Any) -> "Figure":  # noqa: ANN401
+    def plot(self, kind: str = "overlay", **options: Any) -> "Figure":
         """A Matplotlib figure: overlay, side-by-side, contour, signed, tree or scales (extra `plot`)."""
         from occlumap import plotting
         from occlumap._checks import one_of
@@ -111,7 +111,9 @@ class Explanation:
             "target": self.target,
             "target_name": self.target_name,
             "original_score": self.original_score,
-            "frame": None if self.frame is None else [self.frame.height, self.frame.width, *self.frame.region],
+            "frame": None
+            if self.frame is None
+            else [self.frame.height, self.frame.width, *self.frame.region],
             "settings": dict(self.settings),
             "offsets": [list(offset) for offset in self.offsets],
             "densities": list(self.densities),
@@ -119,7 +121,11 @@ class Explanation:
             "warnings": list(self.warnings),
             "measurements": self.measurements.document(),
         }
-        arrays = {"heatmap": self.heatmap, "image": self.image, **self.measurements.arrays()}
+        arrays: dict[str, NDArray[Any]] = {
+            "heatmap": self.heatmap,
+            "image": self.image,
+            **self.measurements.arrays(),
+        }
         _archive.write(path, KIND, document, arrays)
 
     @classmethod
@@ -131,7 +137,9 @@ class Explanation:
             frame, heatmap, image = document["frame"], arrays["heatmap"], arrays["image"]
             shape = measurements.shape
             if heatmap.shape != shape or heatmap.dtype != np.float32 or not np.isfinite(heatmap).all():
-                raise FileFormatError(f"{path}: expected a finite float32 heatmap of {shape}, got a damaged one")
+                raise FileFormatError(
+                    f"{path}: expected a finite float32 heatmap of {shape}, got a damaged one"
+                )
             if image.shape != (*shape, 3) or image.dtype != np.uint8:
                 raise FileFormatError(f"{path}: expected a uint8 image of {(*shape, 3)}, got {image.shape}")
             settings, provenance = dict(document["settings"]), dict(document["provenance"])
@@ -156,7 +164,9 @@ class Explanation:
         except FileFormatError:
             raise
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise FileFormatError(f"{path}: expected a saved explanation, parts are missing or wrong: {error!r}") from error
+            raise FileFormatError(
+                f"{path}: expected a saved explanation, parts are missing or wrong: {error!r}"
+            ) from error
 
     def save_tree(self, path: str | os.PathLike[str]) -> None:
         """Write the trees of the chosen offsets as JSON, best first, nodes breadth first, pixels half-open."""

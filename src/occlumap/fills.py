@@ -73,7 +73,9 @@ class Constant:
     def __post_init__(self) -> None:
         values = self.colour
         if len(values) != 3 or any(isinstance(v, bool) or int(v) != v or not 0 <= v <= 255 for v in values):
-            raise ArgumentError(f"expected a fill colour of three whole numbers from 0 to 255, got {values!r}")
+            raise ArgumentError(
+                f"expected a fill colour of three whole numbers from 0 to 255, got {values!r}"
+            )
         object.__setattr__(self, "colour", tuple(int(value) for value in values))
 
     def prepare(self, image: Image) -> Painter:
@@ -263,7 +265,9 @@ def _box_sums(image: Image) -> Callable[..., NDArray[np.int64]]:
     def box_sum(
         top: NDArray[np.int64], bottom: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        total: NDArray[np.int64] = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+        total: NDArray[np.int64] = (
+            table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+        )
         return total
 
     return box_sum

@@ -49,7 +49,7 @@ class Grid:
     @property
     def steps(self) -> int:
         """Offsets along one axis, 2^depth; two steps make one smallest cell."""
-        return 2**self.depth
+        return 1 << self.depth
 
     def offsets(self, choice: str = "all") -> list[Offset]:
         """The offsets of `choice`, rows as the outer loop.

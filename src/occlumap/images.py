@@ -27,7 +27,7 @@ class Photograph(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read(source: Any) -> Photograph:  # noqa: ANN401 - checked here
+def read(source: Any) -> Photograph:
     """An image from a path, a binary file, a PIL image or an array.
 
     Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
@@ -90,10 +90,12 @@ def _read_file(file: Path | IO[bytes], name: str) -> Photograph:
     except ImageError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
-        raise ImageError(f"expected a whole image file, could not read {name!r}: {error}; it may be cut off") from error
+        raise ImageError(
+            f"expected a whole image file, could not read {name!r}: {error}; it may be cut off"
+        ) from error
 
 
-def _from_pil(picture: Any, name: str) -> Photograph:  # noqa: ANN401 - PIL image
+def _from_pil(picture: Any, name: str) -> Photograph:
     from PIL import ImageOps
 
     notes = []
@@ -107,9 +109,13 @@ def _from_pil(picture: Any, name: str) -> Photograph:  # noqa: ANN401 - PIL imag
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture)
         if picture.mode == "F":
-            raise ImageError(f"expected 8 or 16 bits per channel, got {name!r} with floats; hand in an array 0..1")
+            raise ImageError(
+                f"expected 8 or 16 bits per channel, got {name!r} with floats; hand in an array 0..1"
+            )
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"expected values from 0 to 65535 in {name!r}, got {values.min()} to {values.max()}")
+            raise ImageError(
+                f"expected values from 0 to 65535 in {name!r}, got {values.min()} to {values.max()}"
+            )
         read_values = _from_array(values.astype(np.uint16))
         return Photograph(read_values.pixels, (*notes, *read_values.notes))
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
@@ -126,7 +132,9 @@ def _from_array(source: object) -> Photograph:
     try:
         array = np.asarray(source)
     except Exception as error:
-        raise ImageError(f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}: {error}") from error
+        raise ImageError(
+            f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}: {error}"
+        ) from error
     _check_shape(array)
     array, notes = _to_uint8(array)
     if array.ndim == 2 or array.shape[2] == 1:
@@ -146,7 +154,9 @@ def _check_shape(array: NDArray[Any]) -> None:
     if array.size == 0:
         raise ImageError(f"{_EXPECTED}, got an empty array of shape {array.shape}")
     if array.ndim == 4:
-        raise ImageError(f"{_EXPECTED}, got shape {array.shape}, which looks like a batch; explain one image at a time")
+        raise ImageError(
+            f"{_EXPECTED}, got shape {array.shape}, which looks like a batch; explain one image at a time"
+        )
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         raise ImageError(f"{_EXPECTED}, got channels first, {array.shape}; hand in image.transpose(1, 2, 0)")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):

@@ -106,7 +106,9 @@ class Measurements:
                 and bool(np.isfinite(scores).all() and np.isfinite(original).all())
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise FileFormatError(f"expected the parts of saved measurements, got others ({error!r})") from error
+            raise FileFormatError(
+                f"expected the parts of saved measurements, got others ({error!r})"
+            ) from error
         if not sound:
             raise FileFormatError("expected saved measurements whose arrays fit together, got damaged ones")
         return cls(

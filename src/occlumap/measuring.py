@@ -156,7 +156,7 @@ class Measurer:
         self._known.update(zip(batch.keys(), rows[:, self._targets], strict=True))
 
     def _collect(self, perturbations: Perturbations) -> Measurements:
-        rows = [self._known[key] for key in perturbations.keys()]
+        rows = [self._known[key] for key in perturbations.keys()]  # noqa: SIM118 - a method, not of a dict
         return Measurements(
             (int(self._image.shape[0]), int(self._image.shape[1])),
             perturbations,

@@ -50,7 +50,9 @@ def mean_heatmap(heatmaps: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]
     return total / len(heatmaps)
 
 
-def vote(grid: Grid, pyramids: Sequence[Pyramid], leaves: Sequence[Masks]) -> tuple[NDArray[np.float64], list[int]]:
+def vote(
+    grid: Grid, pyramids: Sequence[Pyramid], leaves: Sequence[Masks]
+) -> tuple[NDArray[np.float64], list[int]]:
     """One tree for all offsets (section 8.1): the heatmap (H, W) and each offset's number of votes.
 
     Definition (ours). The smallest regions are the cells that all offsets' edges together cut the image

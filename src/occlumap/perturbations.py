@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,7 +40,7 @@ class Perturbations:
     def keys(self) -> list[bytes]:
         """A short value for each perturbation, equal only for equal ones."""
         data, starts = self.bounds.tobytes(), (self.starts * self.bounds.itemsize * 4).tolist()
-        return [data[start:stop] for start, stop in zip(starts, starts[1:], strict=False)]
+        return [data[start:stop] for start, stop in pairwise(starts)]
 
     def singles(self) -> NDArray[np.int64]:
         """Indices of the perturbations that hide a single rectangle."""

@@ -39,7 +39,12 @@ def overlay(
     picture, extent = _placed(explanation, photograph)
     _show(axes, picture)
     drawn = axes.imshow(
-        explanation.heatmap, cmap=cmap, alpha=alpha, extent=extent, interpolation="nearest", **_range(explanation)
+        explanation.heatmap,
+        cmap=cmap,
+        alpha=alpha,
+        extent=extent,
+        interpolation="nearest",
+        **_range(explanation),
     )
     _whole(axes, picture)
     if extent[:2] != (0, picture.shape[1]) or extent[2:] != (picture.shape[0], 0):
@@ -79,7 +84,9 @@ def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = N
         cols = extent[0] + (np.arange(width + 2) - 0.5) * (extent[1] - extent[0]) / width
         rows = extent[3] + (np.arange(height + 2) - 0.5) * (extent[2] - extent[3]) / height
         levels = [top / 4, top / 2, top * 3 / 4]
-        lines = axes.contour(cols, rows, heatmap, levels=levels, cmap="autumn_r", linewidths=1.8, vmin=0, vmax=top)
+        lines = axes.contour(
+            cols, rows, heatmap, levels=levels, cmap="autumn_r", linewidths=1.8, vmin=0, vmax=top
+        )
         figure.colorbar(lines, ax=axes, label=LABEL, shrink=0.8)
     _whole(axes, picture)
     return figure
@@ -93,7 +100,13 @@ def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = No
     _show(axes, grey)
     most = float(np.abs(explanation.heatmap).max()) or 1.0
     drawn = axes.imshow(
-        explanation.heatmap, cmap="RdBu_r", alpha=0.7, extent=extent, interpolation="nearest", vmin=-most, vmax=most
+        explanation.heatmap,
+        cmap="RdBu_r",
+        alpha=0.7,
+        extent=extent,
+        interpolation="nearest",
+        vmin=-most,
+        vmax=most,
     )
     _whole(axes, picture)
     figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
@@ -114,14 +127,18 @@ def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None
     _show(axes, picture)
     height, width = explanation.heatmap.shape
     scale_x, scale_y = (extent[1] - extent[0]) / width, (extent[2] - extent[3]) / height
-    colours = ScalarMappable(Normalize(0, max((n.importance for n in leaves), default=1.0)), colormaps["autumn_r"])
+    colours: Any = ScalarMappable(
+        Normalize(0, max((n.importance for n in leaves), default=1.0)), colormaps["autumn_r"]
+    )
     deepest = max((node.scale for node in leaves), default=1)
     for node in leaves:
         corner = extent[0] + node.region.col_start * scale_x, extent[3] + node.region.row_start * scale_y
         size = node.region.width * scale_x, node.region.height * scale_y
         colour = colours.to_rgba(node.importance)
         line = 1 + 0.8 * (deepest - node.scale)
-        axes.add_patch(Rectangle(corner, *size, facecolor=(*colour[:3], 0.25), edgecolor=colour, linewidth=line))
+        axes.add_patch(
+            Rectangle(corner, *size, facecolor=(*colour[:3], 0.25), edgecolor=colour, linewidth=line)
+        )
     _whole(axes, picture)
     figure.colorbar(colours, ax=axes, label=LABEL, shrink=0.8)
     return figure
@@ -175,7 +192,7 @@ def overlay_png(explanation: "Explanation") -> bytes:
     return png(overlay(explanation), dpi=100)
 
 
-def _figure(panels: int, title: str) -> tuple[Any, list[Any]]:
+def _figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -212,19 +229,21 @@ def _placed(
     return photograph, (region.col_start, region.col_stop, region.row_stop, region.row_start)
 
 
-def _show(axes: Any, picture: NDArray[np.uint8]) -> None:  # noqa: ANN401
+def _show(axes: Any, picture: NDArray[np.uint8]) -> None:
     axes.imshow(picture, extent=(0, picture.shape[1], picture.shape[0], 0), interpolation="nearest")
     axes.set_axis_off()
 
 
-def _whole(axes: Any, picture: NDArray[np.uint8]) -> None:  # noqa: ANN401
+def _whole(axes: Any, picture: NDArray[np.uint8]) -> None:
     axes.set_xlim(0, picture.shape[1])
     axes.set_ylim(picture.shape[0], 0)
     axes.set_aspect("equal")
 
 
-def _outline(axes: Any, extent: tuple[float, float, float, float]) -> None:  # noqa: ANN401
+def _outline(axes: Any, extent: tuple[float, float, float, float]) -> None:
     from matplotlib.patches import Rectangle
 
     corner, width, height = (extent[0], extent[3]), extent[1] - extent[0], extent[2] - extent[3]
-    axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2, linestyle="--"))
+    axes.add_patch(
+        Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2, linestyle="--")
+    )

@@ -46,7 +46,9 @@ class Pyramid:
         """Sum of `values` (as `importance[level + 1]`) over each cell's children, added row by row."""
         rows, cols = self.parents(level + 1)
         sums = np.zeros_like(self.importance[level])
-        first_row, first_col = (np.searchsorted(p, np.arange(n)) for p, n in zip((rows, cols), sums.shape, strict=True))
+        first_row, first_col = (
+            np.searchsorted(p, np.arange(n)) for p, n in zip((rows, cols), sums.shape, strict=True)
+        )
         counts = [np.bincount(p, minlength=n) for p, n in zip((rows, cols), sums.shape, strict=True)]
         # one child of every parent at a time, so that each sum adds up left to right as a plain loop would
         for down in range(int(counts[0].max())):
@@ -87,7 +89,9 @@ def assemble(grid: Grid, offset: Offset, importance: NDArray[np.float64]) -> Pyr
     shapes = [(len(rows) - 1, len(cols) - 1) for rows, cols in zip(row_edges, col_edges, strict=True)]
     stops = np.cumsum([rows * cols for rows, cols in shapes])
     parts = np.split(importance, stops[:-1])
-    return Pyramid(offset, row_edges, col_edges, tuple(p.reshape(s) for p, s in zip(parts, shapes, strict=True)))
+    return Pyramid(
+        offset, row_edges, col_edges, tuple(p.reshape(s) for p, s in zip(parts, shapes, strict=True))
+    )
 
 
 def prune_greedy(pyramid: Pyramid, tolerance: float) -> Masks:
@@ -190,7 +194,9 @@ def leaf_bounds(pyramid: Pyramid, leaves: Masks) -> NDArray[np.int32]:
     for level, mask in enumerate(leaves):
         rows, cols = np.nonzero(mask)
         row_edges, col_edges = pyramid.row_edges[level], pyramid.col_edges[level]
-        blocks.append(np.stack([row_edges[rows], row_edges[rows + 1], col_edges[cols], col_edges[cols + 1]], axis=1))
+        blocks.append(
+            np.stack([row_edges[rows], row_edges[rows + 1], col_edges[cols], col_edges[cols + 1]], axis=1)
+        )
     return np.concatenate(blocks).astype(np.int32)
 
 
@@ -231,12 +237,15 @@ class Tree(NamedTuple):
         return [node for node in self.nodes if node.state == "leaf"]
 
 
-def tree(pyramid: Pyramid, pruning: Pruning, original: float, shift: tuple[float, float], density: float) -> Tree:
+def tree(
+    pyramid: Pyramid, pruning: Pruning, original: float, shift: tuple[float, float], density: float
+) -> Tree:
     """All nodes of a pyramid, each with what became of it."""
     cut = PRUNINGS[pruning.rule](pyramid, TIE * abs(original))
     remaining = pruning.leaves(pyramid, original)
     height, width = int(pyramid.row_edges[0][-1]), int(pyramid.col_edges[0][-1])
-    names, states = [np.zeros((1, 1), np.int64)], [np.full((1, 1), "inner")]
+    names: list[NDArray[np.int64]] = [np.zeros((1, 1), np.int64)]
+    states: list[NDArray[np.str_]] = [np.full((1, 1), "inner")]
     below_leaf = np.zeros(pyramid.importance[0].shape, np.bool_)
     for level, values in enumerate(pyramid.importance):
         if level:
@@ -245,19 +254,30 @@ def tree(pyramid: Pyramid, pruning: Pruning, original: float, shift: tuple[float
         state = np.where(remaining[level], "leaf", np.where(cut[level], "near-zero", "inner"))
         states.append(np.where(below_leaf, "pruned", state))
         start = int(names[-1].flat[-1]) + 1
-        names.append(np.arange(start, start + values.size).reshape(values.shape))
+        names.append(np.arange(start, start + values.size, dtype=np.int64).reshape(values.shape))
     children: dict[int, list[int]] = {int(name): [] for block in names for name in block.flat}
-    nodes = [(0, 0, Region(0, height, 0, width), 0.0, None, "inner")]
+    nodes: list[tuple[int, int, Region, float, int | None, str]] = [
+        (0, 0, Region(0, height, 0, width), 0.0, None, "inner")
+    ]
     for level, values in enumerate(pyramid.importance):
-        rows, cols = pyramid.parents(level) if level else (np.zeros(values.shape[0], int), np.zeros(values.shape[1], int))
+        rows, cols = (
+            pyramid.parents(level)
+            if level
+            else (np.zeros(values.shape[0], int), np.zeros(values.shape[1], int))
+        )
         row_edges, col_edges = pyramid.row_edges[level].tolist(), pyramid.col_edges[level].tolist()
         for row, col in np.ndindex(values.shape):
             name, parent = int(names[level + 1][row, col]), int(names[level][rows[row], cols[col]])
             region = Region(row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1])
             children[parent].append(name)
-            nodes.append((name, level + 1, region, float(values[row, col]), parent, str(states[level + 1][row, col])))  # type: ignore[arg-type]
+            nodes.append(
+                (name, level + 1, region, float(values[row, col]), parent, str(states[level + 1][row, col]))
+            )
     return Tree(
         shift,
         density,
-        tuple(Node(n, s, region, value, parent, tuple(children[n]), state) for n, s, region, value, parent, state in nodes),
+        tuple(
+            Node(n, s, region, value, parent, tuple(children[n]), state)
+            for n, s, region, value, parent, state in nodes
+        ),
     )

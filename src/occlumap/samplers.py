@@ -51,7 +51,9 @@ def _pair(name: str, value: object, largest: Sequence[int]) -> tuple[int, int]:
     values = list(value) if isinstance(value, tuple | list) else [value, value]
     if len(values) != 2:
         raise ArgumentError(f"expected {name} to be a whole number or (rows, columns), got {value!r}")
-    rows, cols = (whole_number(name, v, minimum=1, maximum=most) for v, most in zip(values, largest, strict=True))
+    rows, cols = (
+        whole_number(name, v, minimum=1, maximum=most) for v, most in zip(values, largest, strict=True)
+    )
     return rows, cols
 
 
@@ -75,7 +77,9 @@ def joint_leaves(
     return sampler
 
 
-def promising_offsets(grid: Grid, offsets: Sequence[Offset], targets: Sequence[int], pruning: Pruning) -> Sampler:
+def promising_offsets(
+    grid: Grid, offsets: Sequence[Offset], targets: Sequence[int], pruning: Pruning
+) -> Sampler:
     """One offset after the other, the one that promises the densest tree first (sections 4.12, 8.1; ours).
 
     The first offset is measured whole. From then on the importance of an unmeasured cell is predicted as
@@ -84,9 +88,14 @@ def promising_offsets(grid: Grid, offsets: Sequence[Offset], targets: Sequence[i
 
     Raises BudgetError when not even the first offset is affordable.
     """
-    cells = {offset: np.concatenate([grid.cells(s, offset) for s in range(1, grid.depth + 1)]) for offset in offsets}
+    cells = {
+        offset: np.concatenate([grid.cells(s, offset) for s in range(1, grid.depth + 1)])
+        for offset in offsets
+    }
     scales = {
-        offset: np.repeat(np.arange(grid.depth), [len(grid.cells(s, offset)) for s in range(1, grid.depth + 1)])
+        offset: np.repeat(
+            np.arange(grid.depth), [len(grid.cells(s, offset)) for s in range(1, grid.depth + 1)]
+        )
         for offset in offsets
     }
     rounds = 0

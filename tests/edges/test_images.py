@@ -28,7 +28,13 @@ def test_any_uint8_array_comes_back_equal_in_memory_of_its_own(array):
 
 def test_a_path_a_file_and_a_pil_image_are_the_same(tmp_path):
     path = saved(tmp_path, Image.fromarray(PICTURE))
-    for source in (path, str(path), io.BytesIO(path.read_bytes()), Image.fromarray(PICTURE), PICTURE.tolist()):
+    for source in (
+        path,
+        str(path),
+        io.BytesIO(path.read_bytes()),
+        Image.fromarray(PICTURE),
+        PICTURE.tolist(),
+    ):
         np.testing.assert_array_equal(images.read(source).pixels, PICTURE)
 
 
@@ -74,7 +80,11 @@ def test_a_rotated_photograph_is_turned_upright(tmp_path):
 
 def test_other_modes_become_rgb(tmp_path):
     for mode in ("CMYK", "P", "1", "HSV", "LAB", "YCbCr"):
-        assert images.read(Image.fromarray(PICTURE).convert("L" if mode == "1" else "RGB").convert(mode) if mode != "LAB" else Image.new("LAB", (5, 7))).pixels.shape == (7, 5, 3)
+        assert images.read(
+            Image.fromarray(PICTURE).convert("L" if mode == "1" else "RGB").convert(mode)
+            if mode != "LAB"
+            else Image.new("LAB", (5, 7))
+        ).pixels.shape == (7, 5, 3)
 
 
 def test_of_an_animation_the_first_frame_is_taken(tmp_path):

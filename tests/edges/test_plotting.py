@@ -24,7 +24,9 @@ def explanation(photograph):
         return np.clip((batch.mean(axis=(1, 2, 3)) - 120)[:, None] / 20, 0, 1)
 
     brightness.input_size = (SIDE, SIDE)
-    brightness.classes = ["a bright square, with a name that goes on and on, and on, and further on than any title"]
+    brightness.classes = [
+        "a bright square, with a name that goes on and on, and on, and further on than any title"
+    ]
     return explain(brightness, photograph, depth=3)
 
 
@@ -65,7 +67,11 @@ def test_the_tree_has_a_rectangle_for_each_leaf(explanation):
 
 def test_there_is_a_panel_for_each_scale(explanation):
     titles = [axes.get_title() for axes in plotting.scales(explanation).axes]
-    assert [title for title in titles if title] == ["scale 1: 16 x 16 px", "scale 2: 8 x 8 px", "scale 3: 4 x 4 px"]
+    assert [title for title in titles if title] == [
+        "scale 1: 16 x 16 px",
+        "scale 2: 8 x 8 px",
+        "scale 3: 4 x 4 px",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
@@ -78,7 +84,9 @@ def test_a_heatmap_of_zeros_draws(kind):
 
 
 def test_single_scale_has_no_tree_and_says_so():
-    one = explain(lambda batch: batch.mean(axis=(1, 2, 3))[:, None], np.eye(8)[..., None], method="single-scale")
+    one = explain(
+        lambda batch: batch.mean(axis=(1, 2, 3))[:, None], np.eye(8)[..., None], method="single-scale"
+    )
     assert drawn(one.plot("scales")).any()
     with pytest.raises(ArgumentError, match="made of trees"):
         one.plot("tree")

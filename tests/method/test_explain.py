@@ -88,13 +88,17 @@ def test_the_only_lit_square_is_found(evidence, white):
 def test_any_batch_size_gives_the_same_bits(batch_size):
     image, classifier = picture(1, 20, 20), smooth_classifier(1, (20, 20))
     expected = explain(classifier, image, depth=2)
-    np.testing.assert_array_equal(explain(classifier, image, depth=2, batch_size=batch_size).heatmap, expected.heatmap)
+    np.testing.assert_array_equal(
+        explain(classifier, image, depth=2, batch_size=batch_size).heatmap, expected.heatmap
+    )
 
 
 def test_single_scale_is_the_mean_of_the_windows_that_cover_a_pixel(white):
     weights = np.zeros((16, 16))
     weights[0, 5] = 1.0
-    explanation = explain(Evidence(weights), white, 0, method="single-scale", window=(1, 4), stride=(1, 3), fill="constant:0")
+    explanation = explain(
+        Evidence(weights), white, 0, method="single-scale", window=(1, 4), stride=(1, 3), fill="constant:0"
+    )
     # windows at columns 0, 3, 6, 9, 12; only 3..6 hides column 5
     np.testing.assert_allclose(explanation.heatmap[0], [0, 0, 0, 0.5, 1, 1, 0.5, *[0] * 9])
     assert not explanation.heatmap[1:].any()
@@ -106,7 +110,9 @@ def test_a_last_window_is_flush_with_the_border(evidence, white):
     assert starts == [0, 6, 10]
 
 
-@pytest.mark.parametrize("arguments", [{"window": 17}, {"window": 4, "stride": 5}, {"window": 0}, {"window": (1, 2, 3)}])
+@pytest.mark.parametrize(
+    "arguments", [{"window": 17}, {"window": 4, "stride": 5}, {"window": 0}, {"window": (1, 2, 3)}]
+)
 def test_windows_that_do_not_fit_are_an_error(evidence, white, arguments):
     with pytest.raises(ArgumentError, match="expected (window|stride)"):
         explain(evidence, white, 0, method="single-scale", **arguments)
@@ -137,7 +143,9 @@ def test_a_list_of_targets_gives_explanations_from_the_same_calls(evidence, whit
     np.testing.assert_array_equal(both[0].heatmap, alone.heatmap)
 
 
-@pytest.mark.parametrize(("target", "index"), [(None, 0), (1, 1), ("lit", 0), ("Unlit", 1), ("dark, unlit", 1), (np.int64(1), 1)])
+@pytest.mark.parametrize(
+    ("target", "index"), [(None, 0), (1, 1), ("lit", 0), ("Unlit", 1), ("dark, unlit", 1), (np.int64(1), 1)]
+)
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
 def test_a_target_is_an_index_a_name_or_the_top_class(evidence, white, target, index):
     explanation = explain(evidence, white, target, depth=1, threshold=0.001)
@@ -174,7 +182,12 @@ def test_a_name_of_two_classes_is_an_error_that_lists_them(white):
 
 @pytest.mark.parametrize(
     ("keyword", "ours"),
-    [("baselines", "fill"), ("n_samples", "budget"), ("sliding_window_shapes", "window"), ("bestk", "best_k")],
+    [
+        ("baselines", "fill"),
+        ("n_samples", "budget"),
+        ("sliding_window_shapes", "window"),
+        ("bestk", "best_k"),
+    ],
 )
 def test_a_keyword_of_another_library_is_answered_with_ours(evidence, white, keyword, ours):
     with pytest.raises(UnknownArgumentError, match=f"no argument '{keyword}'; did you mean {ours}"):
@@ -284,7 +297,9 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(budget):
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
-@pytest.mark.parametrize("method", [{"depth": 2}, {"method": "single-scale"}, {"depth": 2, "selection": "vote"}])
+@pytest.mark.parametrize(
+    "method", [{"depth": 2}, {"method": "single-scale"}, {"depth": 2, "selection": "vote"}]
+)
 def test_save_and_load_lose_nothing(tmp_path, method):
     image, classifier = picture(4, 18, 21), smooth_classifier(4, (18, 21))
     before = explain(classifier, image, 2, **method)
@@ -293,7 +308,17 @@ def test_save_and_load_lose_nothing(tmp_path, method):
     for name in ("heatmap", "image"):
         np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
         assert getattr(after, name).dtype == getattr(before, name).dtype
-    for name in ("target", "target_name", "original_score", "settings", "offsets", "densities", "provenance", "warnings", "frame"):
+    for name in (
+        "target",
+        "target_name",
+        "original_score",
+        "settings",
+        "offsets",
+        "densities",
+        "provenance",
+        "warnings",
+        "frame",
+    ):
         assert getattr(after, name) == getattr(before, name), name
     np.testing.assert_array_equal(after.measurements.scores, before.measurements.scores)
     if method.get("method") != "single-scale":
@@ -354,7 +379,9 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
     hostile = io.BytesIO()
     np.save(hostile, np.array([Bomb()], dtype=object), allow_pickle=True)
     huge = io.BytesIO()
-    np.lib.format.write_array_header_1_0(huge, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)})
+    np.lib.format.write_array_header_1_0(
+        huge, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+    )
     for name, data in [
         ("heatmap.npy", hostile.getvalue()),
         ("heatmap.npy", huge.getvalue()),
@@ -370,7 +397,19 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
 
 
 def test_importing_occlumap_imports_nothing_heavy():
-    heavy = ["PIL", "matplotlib", "onnx", "onnxruntime", "cv2", "torch", "click", "tqdm", "scipy", "skimage", "platformdirs"]
+    heavy = [
+        "PIL",
+        "matplotlib",
+        "onnx",
+        "onnxruntime",
+        "cv2",
+        "torch",
+        "click",
+        "tqdm",
+        "scipy",
+        "skimage",
+        "platformdirs",
+    ]
     code = f"import sys, occlumap; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -85,7 +85,9 @@ def test_a_function_fills_only_what_is_hidden(white):
 
 @pytest.mark.parametrize("result", [np.zeros((16, 16, 3)), np.zeros((4, 4, 3), np.uint8), None])
 def test_a_function_that_returns_something_else_is_an_error(white, result):
-    with pytest.raises(ArgumentError, match=r"expected the fill function to return a uint8 image of shape \(16, 16, 3\)"):
+    with pytest.raises(
+        ArgumentError, match=r"expected the fill function to return a uint8 image of shape \(16, 16, 3\)"
+    ):
         removals([(0, 2, 0, 3)]).apply(white, Custom(lambda image, mask: result).prepare(white))
 
 
@@ -112,7 +114,21 @@ def test_fills_are_read_from_text_and_written_as_it(text, fill):
 
 @pytest.mark.parametrize(
     "wrong",
-    ["neighbors", "constant:256", "constant:1,2", "constant:x", "constant:", "inpaint:magic", "mean:3", "", 300, (1, 2), None, Mean, 1.5],
+    [
+        "neighbors",
+        "constant:256",
+        "constant:1,2",
+        "constant:x",
+        "constant:",
+        "inpaint:magic",
+        "mean:3",
+        "",
+        300,
+        (1, 2),
+        None,
+        Mean,
+        1.5,
+    ],
 )
 def test_what_is_no_fill_is_an_error(wrong):
     with pytest.raises(ArgumentError, match="expected"):

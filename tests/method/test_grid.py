@@ -17,10 +17,14 @@ def grids(draw):
 
 
 def nodes_below_root(grid):
-    return sum(len(grid.cells(scale, offset)) for offset in grid.offsets() for scale in range(1, grid.depth + 1))
+    return sum(
+        len(grid.cells(scale, offset)) for offset in grid.offsets() for scale in range(1, grid.depth + 1)
+    )
 
 
-@pytest.mark.parametrize(("depth", "unique", "nodes"), [(3, 1099, 6597), (4, 5708, 97589), (5, 27661, 1483541)])
+@pytest.mark.parametrize(
+    ("depth", "unique", "nodes"), [(3, 1099, 6597), (4, 5708, 97589), (5, 27661, 1483541)]
+)
 def test_number_of_regions_at_224_pixels(depth, unique, nodes):
     grid = Grid(224, 224, depth)
     assert len(grid.regions()) == unique

@@ -10,8 +10,8 @@ from occlumap.pyramid import Pruning, assemble, leaf_bounds, paint_leaves, prune
 
 
 @st.composite
-def pyramids(draw, depths=st.integers(1, 4)):
-    depth = draw(depths)
+def pyramids(draw):
+    depth = draw(st.integers(1, 4))
     grid = Grid(draw(st.integers(2**depth, 40)), draw(st.integers(2**depth, 40)), depth)
     offset = draw(st.sampled_from(grid.offsets()))
     count = sum(len(grid.cells(scale, offset)) for scale in range(1, depth + 1))
@@ -116,7 +116,9 @@ def test_the_tree_names_every_node_once_and_its_leaves_paint_the_heatmap(case):
     np.testing.assert_array_equal(heatmap, paint_leaves(pyramid, pruning.leaves(pyramid, 1.0)))
 
 
-@pytest.mark.parametrize(("threshold", "least"), [("1%", 0.02), ("0%", 0.0), (0.5, 0.5), ("0.5", 0.5), (-1, -1.0)])
+@pytest.mark.parametrize(
+    ("threshold", "least"), [("1%", 0.02), ("0%", 0.0), (0.5, 0.5), ("0.5", 0.5), (-1, -1.0)]
+)
 def test_a_threshold_is_a_share_or_an_importance(threshold, least):
     assert Pruning(threshold=threshold).least_importance(-2.0) == pytest.approx(least)
 

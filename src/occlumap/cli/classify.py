@@ -1,0 +1,53 @@
+"""occlumap classify: what a classifier says of a photograph."""
+
+from pathlib import Path
+
+import click
+import numpy as np
+
+import occlumap
+from occlumap import images
+from occlumap.classifiers import score
+from occlumap.cli.text import printable
+
+
+@click.command(short_help="List the classes that a classifier sees in a photograph.")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option(
+    "--classifier",
+    "classifier_name",
+    metavar="NAME",
+    default="efficientnet-lite0",
+    show_default=True,
+    help="A classifier's name, or module:callable.",
+)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes, best first."
+)
+def classify(photo: Path, classifier_name: str, top: int) -> None:
+    """List the classes with the highest scores for PHOTO: index, score and name.
+
+    What stands there as index or name is what `occlumap explain --target` takes.
+
+    \b
+    Examples:
+      occlumap classify photo.jpg
+      occlumap classify photo.jpg --classifier my_model:classify --top 3
+
+    \b
+    Exit codes:
+      0    done
+      1    something could not be used, read or measured; stderr says what to do
+      2    the command line itself is wrong
+    """  # noqa: D301 - click wants a real \b
+    pixels = images.read(photo).pixels
+    classifier = occlumap.load(classifier_name)
+    input_size = getattr(classifier, "input_size", None)
+    if input_size is not None:
+        pixels, _ = images.fit(pixels, input_size)
+    (row,) = score(classifier, pixels[None])
+    names = getattr(classifier, "classes", None)
+    click.echo("class     score  name")
+    for index in np.argsort(-row, kind="stable")[:top].tolist():
+        name = str(names[index]) if names is not None and index < len(names) else ""
+        click.echo(printable(f"{index:5d}  {row[index]:8.4g}  {name}".rstrip()))

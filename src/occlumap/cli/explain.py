@@ -1,0 +1,267 @@
+"""occlumap explain: a photograph and a classifier to a heatmap, a tree and a result file."""
+
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+import occlumap
+from occlumap import images, plotting
+from occlumap.cli.folders import output_folder
+from occlumap.cli.progress import ProgressBar
+from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.errors import FileFormatError, OcclumapWarning
+from occlumap.explain import METHODS
+from occlumap.grid import OFFSETS
+from occlumap.offsets import SELECTIONS
+from occlumap.pyramid import PRUNINGS
+
+_OF_PAPER = ("depth", "offsets", "best_k", "pruning", "selection", "threshold")
+
+
+def _index_or_text(value: int | str) -> int | str:
+    """A whole number as an int, anything else as it is: a class's index or name, a count or "all"."""
+    return int(value) if re.fullmatch(r"\s*[+-]?\d+\s*", str(value)) else value
+
+
+def _pixels(value: object) -> int | tuple[int, int]:
+    """32, or 32,48 for rows and columns."""
+    try:
+        numbers = tuple(int(part) for part in str(value).split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in (1, 2):
+        raise click.BadParameter(f"expected pixels as 32, or 32,48 for rows and columns, got {value!r}")
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1])
+
+
+@click.command(short_help="Explain what a classifier sees in a photograph.")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option(
+    "--classifier",
+    "classifier_name",
+    metavar="NAME",
+    default="efficientnet-lite0",
+    show_default=True,
+    help="A classifier's name, or module:callable.",
+)
+@click.option(
+    "--target",
+    "targets",
+    metavar="CLASS",
+    type=_index_or_text,
+    multiple=True,
+    help="The class to explain, a name or an index. Repeat it for several from the same calls.  "
+    "[default: the top class]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="paper",
+    show_default=True,
+    help="Multi-scale, or one window.",
+)
+@click.option(
+    "--depth",
+    type=int,
+    default=4,
+    show_default=True,
+    help="Number of scales; each one more costs 5 times the calls.",
+)
+@click.option(
+    "--offsets", type=click.Choice(OFFSETS), default="all", show_default=True, help="Shifts of the grid."
+)
+@click.option(
+    "--best-k",
+    metavar="NUMBER|all",
+    type=_index_or_text,
+    default="5",
+    show_default=True,
+    help="How many of the best offsets make the heatmap.",
+)
+@click.option(
+    "--fill",
+    metavar="FILL",
+    default="neighbours",
+    show_default=True,
+    help="What hides a region: neighbours, constant:169, constant:255,0,0, mean, blur, "
+    "inpaint:telea or inpaint:ns.",
+)
+@click.option(
+    "--pruning",
+    type=click.Choice(list(PRUNINGS)),
+    default="greedy",
+    show_default=True,
+    help="When a region outweighs its parts: from the top down, or by the greatest sum.",
+)
+@click.option(
+    "--selection",
+    type=click.Choice(SELECTIONS),
+    default="density",
+    show_default=True,
+    help="How offsets are ranked.",
+)
+@click.option(
+    "--threshold",
+    metavar="SHARE",
+    default="1%",
+    show_default=True,
+    help="Regions at or below this go: a share of the original score, or an importance such as 0.005.",
+)
+@click.option("--budget", type=int, help="Classifier calls at most.  [default: as many as the method takes]")
+@click.option(
+    "--window", type=_pixels, metavar="PIXELS", help="Single-scale only: the window's side, 32 or 32,48."
+)
+@click.option("--stride", type=_pixels, metavar="PIXELS", help="Single-scale only: how far the window moves.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Kept in the result.")
+@click.option(
+    "--batch-size", type=int, default=32, show_default=True, help="Images in one classifier call at most."
+)
+@click.option(
+    "--resume",
+    "resumed",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Go on from the measurements.npz of a stopped run, or from an explanation.npz.",
+)
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default="out",
+    show_default=True,
+    help="Where the files go; those of an earlier run there are replaced.",
+)
+@click.pass_context
+def explain(
+    context: click.Context,
+    /,
+    photo: Path,
+    classifier_name: str,
+    targets: tuple[int | str, ...],
+    resumed: Path | None,
+    out: Path,
+    **settings: Any,
+) -> None:
+    """Explain which parts of PHOTO made the classifier give a class its score.
+
+    Writes into --out: overlay.png (the heatmap drawn over the photograph), tree.json (the tree of each
+    chosen offset) and explanation.npz (everything, for `occlumap show` and `occlumap.Explanation.load`).
+    With several targets, each has a folder of its own in there. Every file is written whole or not at all.
+
+    \b
+    Examples:
+      occlumap explain photo.jpg
+      occlumap explain photo.jpg --target tabby --target "tiger cat" --out cats/
+      occlumap explain photo.jpg --depth 3 --fill constant:169 --best-k all
+      occlumap explain photo.jpg --budget 1500
+      occlumap explain photo.jpg --classifier my_model:classify --target 1
+      occlumap explain photo.jpg --method single-scale --window 32 --stride 16
+
+    If Ctrl-C, SIGTERM or a failing classifier stops it, what was measured goes to measurements.npz in
+    --out; the same command with --resume and that file goes on from there.
+
+    \b
+    Exit codes:
+      0    done
+      1    something could not be used, read, measured or written; stderr says what to do
+      2    the command line itself is wrong
+      130  stopped by Ctrl-C (143: by SIGTERM)
+    """  # noqa: D301 - click wants a real \b
+    if settings["method"] != "paper":
+        _refuse_options_of_paper(context, settings["method"])
+    photograph = _read_quietly(photo)
+    resume = None if resumed is None else _read_measurements(resumed)
+    with output_folder(out), sigterm_like_ctrl_c():
+        classifier = occlumap.load(classifier_name)
+        if sys.stderr.isatty():
+            click.echo(f"explaining {photo} with {classifier_name}", err=True)
+        try:
+            with ProgressBar() as progress:
+                found = occlumap.explain(
+                    classifier, photo, _as_argument(targets), resume=resume, progress=progress, **settings
+                )
+        except BaseException as error:
+            _keep_measurements(error, out)
+            raise
+        explanations = found if isinstance(found, list) else [found]
+        for explanation in explanations:
+            folder = out if len(explanations) == 1 else out / _folder_name(explanation)
+            folder.mkdir(exist_ok=True)
+            _write(explanation, photograph, folder)
+
+
+def _refuse_options_of_paper(context: click.Context, method: str) -> None:
+    for name in _OF_PAPER:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--{option} belongs to --method paper; {method} does not have it")
+
+
+def _read_quietly(photo: Path) -> images.Photograph:
+    """The photograph to draw on; what there is to say about it is said when it is explained."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OcclumapWarning)
+        return images.read(photo)
+
+
+def _read_measurements(path: Path) -> occlumap.Measurements:
+    try:
+        return occlumap.Measurements.load(path)
+    except FileFormatError as error:
+        try:
+            return occlumap.Explanation.load(path).measurements
+        except FileFormatError:
+            raise error from None
+
+
+def _as_argument(targets: tuple[int | str, ...]) -> int | str | list[int | str] | None:
+    if not targets:
+        return None
+    return targets[0] if len(targets) == 1 else list(targets)
+
+
+def _keep_measurements(error: BaseException, out: Path) -> None:
+    """Save what had been measured before `error`, and note on it how to go on."""
+    measurements = getattr(error, "measurements", None)
+    if not isinstance(measurements, occlumap.Measurements) or not len(measurements):
+        return
+    path = out / "measurements.npz"
+    try:
+        measurements.save(path)
+    except OSError as problem:
+        error.add_note(f"what had been measured could not be saved to {path}: {problem}")
+    else:
+        error.add_note(
+            f"{len(measurements)} regions had been measured and are kept; to go on, run the same command "
+            f"with\n  --resume {path}"
+        )
+
+
+def _folder_name(explanation: occlumap.Explanation) -> str:
+    """The class's index and first name, in letters that every file system takes: 281-tabby."""
+    first = (explanation.target_name or "").split(",")[0].lower()
+    return "-".join([str(explanation.target), *re.findall("[a-z0-9]+", first)])[:60]
+
+
+def _write(explanation: occlumap.Explanation, photograph: images.Photograph, folder: Path) -> None:
+    name = explanation.target_name or "class"
+    provenance = explanation.provenance
+    click.echo(
+        f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
+        f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s"
+    )
+    explanation.save(folder / "explanation.npz")
+    click.echo(f"  {folder / 'explanation.npz'}")
+    plotting.save(plotting.overlay(explanation, photograph.pixels), folder / "overlay.png")
+    click.echo(f"  {folder / 'overlay.png'}")
+    if "depth" in explanation.settings:
+        explanation.save_tree(folder / "tree.json")
+        click.echo(f"  {folder / 'tree.json'}")
+    else:  # one left by an earlier run would pass for this one's
+        (folder / "tree.json").unlink(missing_ok=True)
+        click.echo(f"  (no tree.json: method {explanation.settings['method']} makes no tree)")

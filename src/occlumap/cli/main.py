@@ -1,0 +1,23 @@
+"""The entry point of `occlumap`; imports nothing but the standard library until it runs."""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line on `arguments` (those of the process when None) and exit with its code."""
+    try:
+        from occlumap.cli.group import occlumap
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "tqdm"):
+            raise
+        sys.stderr.write(
+            f"error: the command line needs {error.name}, which is not installed; "
+            "run: pip install 'occlumap[cli]'\n"
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    occlumap.main(arguments, prog_name="occlumap")
+    raise AssertionError("click exits by itself")  # pragma: no cover

@@ -1,0 +1,40 @@
+"""Progress on a terminal: calls done, rate and time left; silent in a pipe."""
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+
+class ProgressBar:
+    """`progress(done, total)` as `occlumap.explain` calls it, drawn on stderr if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[None] | None = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that `done` of `total` calls are made."""
+        if self._bar is None:
+            # begins with the first batch: what a resumed run had before must not count towards the rate
+            self._bar = tqdm(
+                initial=done,
+                total=total,
+                unit="call",
+                disable=None,
+                file=sys.stderr,
+                dynamic_ncols=True,
+                smoothing=0.1,
+            )
+            return
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
