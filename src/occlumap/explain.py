@@ -117,7 +117,7 @@ def explain(
     ...     return batch[:, :4, :4].mean(axis=(1, 2, 3))[:, None] / 255
     >>> picture = np.zeros((16, 16, 3), np.uint8)
     >>> picture[:4, :4] = 255
-    >>> explanation = explain(brightness_top_left, picture, depth=2, fill="constant:0")
+    >>> explanation = explain(brightness_top_left, picture, depth=2, fill="constant:0", best_k=1)
     >>> explanation.heatmap[0, 0], explanation.heatmap[8, 8]
     (np.float32(1.0), np.float32(0.0))
     """
@@ -155,10 +155,15 @@ def explain(
     sampler = plan.sampler(targets)
     measurer.total = plan.total
     measurements = measurer.measure(removals(np.empty((0, 4), np.int32)))
-    while len(wanted := sampler(measurements, measurer.left)):
-        measurements = measurer.measure(wanted)
+    try:
+        while len(wanted := sampler(measurements, measurer.left)):
+            measurements = measurer.measure(wanted)
+        estimates = [plan.estimate(measurements, index) for index in targets]
+    except BaseException as error:
+        if getattr(error, "measurements", None) is None:  # stopped while choosing or estimating
+            error.measurements = measurements  # type: ignore[attr-defined]
+        raise
 
-    estimates = [plan.estimate(measurements, index) for index in targets]
     provenance = {
         "image_sha256": measurements.image_sha256,
         "image_notes": list(notes),

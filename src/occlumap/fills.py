@@ -37,25 +37,22 @@ class Neighbours:
 
     def prepare(self, image: Image) -> Painter:
         """See `Fill.prepare`."""
-        box_sum = _box_sums(image)
+        corner_sums = _corner_sums(image)
         height, width = image.shape[:2]
 
         def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
-            row_start, row_stop, col_start, col_stop = bounds.astype(np.int64).T
-            above, below = np.maximum(row_start - 1, 0), np.minimum(row_stop + 1, height)
-            left, right = np.maximum(col_start - 1, 0), np.minimum(col_stop + 1, width)
-            total = (
-                box_sum(above, row_start, col_start, col_stop)
-                + box_sum(row_stop, below, col_start, col_stop)
-                + box_sum(row_start, row_stop, left, col_start)
-                + box_sum(row_start, row_stop, col_stop, right)
-            )
-            count = (row_start - above + below - row_stop) * (col_stop - col_start) + (
-                col_start - left + right - col_stop
-            ) * (row_stop - row_start)
-            if (whole := count == 0).any():
-                total[whole] = box_sum(row_start, row_stop, col_start, col_stop)[whole]
-                count = np.where(whole, height * width, count)
+            rows, cols = np.empty((2, 4, len(bounds)), np.int64)
+            rows[1:3], cols[1:3] = bounds.T[:2], bounds.T[2:]
+            rows[0], rows[3] = np.maximum(rows[1] - 1, 0), np.minimum(rows[2] + 1, height)
+            cols[0], cols[3] = np.maximum(cols[1] - 1, 0), np.minimum(cols[2] + 1, width)
+            total = corner_sums(_RING, rows, cols)
+            above_and_below = rows[1] - rows[0] + rows[3] - rows[2]
+            beside = cols[1] - cols[0] + cols[3] - cols[2]
+            count = above_and_below * (cols[2] - cols[1]) + beside * (rows[2] - rows[1])
+            if not count.all():
+                whole = count == 0
+                total[whole] = corner_sums(_BOX, rows[1:3], cols[1:3])[whole]
+                count[whole] = height * width
             return _strips(total / count[:, None], bounds)
 
         return paint
@@ -97,12 +94,12 @@ class Mean:
 
     def prepare(self, image: Image) -> Painter:
         """See `Fill.prepare`."""
-        box_sum = _box_sums(image)
+        corner_sums = _corner_sums(image)
 
         def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
-            row_start, row_stop, col_start, col_stop = bounds.astype(np.int64).T
-            area = (row_stop - row_start) * (col_stop - col_start)
-            return _strips(box_sum(row_start, row_stop, col_start, col_stop) / area[:, None], bounds)
+            edges = bounds.T.astype(np.int64)
+            area = (edges[1] - edges[0]) * (edges[3] - edges[2])
+            return _strips(corner_sums(_BOX, edges[:2], edges[2:]) / area[:, None], bounds)
 
         return paint
 
@@ -119,7 +116,7 @@ class Blur:
         sigma = min(image.shape[:2]) / 10
         rows, cols = (_gaussian_matrix(length, sigma) for length in image.shape[:2])
         channels = [rows @ image[:, :, channel].astype(np.float64) @ cols.T for channel in range(3)]
-        blurred = _to_uint8(np.stack(channels, axis=2))
+        blurred = np.ascontiguousarray(_to_uint8(np.stack(channels, axis=2)))  # stack leaves channels first
 
         def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
             return (blurred[a:b, c:d] for a, b, c, d in bounds.tolist())
@@ -256,21 +253,34 @@ def _parse_text(text: str) -> Fill:
     )
 
 
-def _box_sums(image: Image) -> Callable[..., NDArray[np.int64]]:
-    """A function of (row_start, row_stop, col_start, col_stop), each (n,), giving exact sums (n, 3)."""
-    table = np.zeros((image.shape[0] + 1, image.shape[1] + 1, 3), np.int64)
-    np.cumsum(image, axis=0, out=table[1:, 1:])
-    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+# weights of the corners of a summed-area table, edges of rows x edges of columns
+_BOX = np.array([[1.0, -1.0], [-1.0, 1.0]])
+_RING = np.array(
+    [[0.0, 1.0, -1.0, 0.0], [1.0, -2.0, 2.0, -1.0], [-1.0, 2.0, -2.0, 1.0], [0.0, -1.0, 1.0, 0.0]]
+)
 
-    def box_sum(
-        top: NDArray[np.int64], bottom: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        total: NDArray[np.int64] = (
-            table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-        )
-        return total
 
-    return box_sum
+def _corner_sums(
+    image: Image,
+) -> Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]:
+    """A function of (weights (k, k), rows (k, n), cols (k, n)) giving exact sums of pixels, (n, 3).
+
+    All values are whole numbers far below 2^53, so float64 holds them exactly, in any order of adding.
+    """
+    height, width = image.shape[:2]
+    table = np.zeros((height + 1, width + 1, 3))
+    table[1:, 1:] = image.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    flat = table.reshape(-1, 3)
+
+    def corner_sums(
+        weights: NDArray[np.float64], rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        places = (rows * (width + 1))[:, None] + cols[None]
+        corners = flat.take(places.reshape(weights.size, -1), axis=0)
+        sums: NDArray[np.float64] = weights.reshape(-1) @ corners.reshape(weights.size, -1)
+        return sums.reshape(-1, 3)
+
+    return corner_sums
 
 
 def _strips(colours: NDArray[np.float64], bounds: NDArray[np.int32]) -> Iterator[Image]:
@@ -290,7 +300,9 @@ def _gaussian_matrix(length: int, sigma: float) -> NDArray[np.float64]:
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     kernel /= kernel.sum()
     source = np.pad(np.arange(length), radius, mode="symmetric")
-    matrix = np.zeros((length, length))
-    for row in range(length):
-        np.add.at(matrix[row], source[row : row + 2 * radius + 1], kernel)
-    return matrix
+    places = source[np.arange(length)[:, None] + np.arange(len(kernel))] + length * np.arange(length)[:, None]
+    weights = np.broadcast_to(kernel, places.shape)
+    matrix: NDArray[np.float64] = np.bincount(places.ravel(), weights.ravel(), length * length).astype(
+        np.float64
+    )
+    return matrix.reshape(length, length)

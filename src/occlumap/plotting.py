@@ -202,12 +202,13 @@ def _figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
         ) from error
     figure = Figure(figsize=(1.6 + 4.4 * panels, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure, list(np.ravel(figure.subplots(1, panels)))
 
 
 def _title(explanation: "Explanation") -> str:
     name = explanation.target_name or f"class {explanation.target}"
+    name = "".join(letter if letter.isprintable() else " " for letter in name)
     text = f"{textwrap.shorten(name, 48, placeholder=' ...')}, score {explanation.original_score:.3g}"
     return text if explanation.heatmap.any() else f"{text}\nthe heatmap is zero everywhere"
 

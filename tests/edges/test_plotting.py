@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,3 +112,9 @@ def test_a_picture_is_written_whole(explanation, tmp_path):
     with Image.open(tmp_path / "overlay.png") as picture:
         assert picture.size[0] > 300
     assert [path.name for path in tmp_path.iterdir()] == ["overlay.png"]
+
+
+def test_a_name_with_mathematics_in_it_is_drawn_as_it_is(explanation):
+    named = replace(explanation, target_name="5$ bill, \\frac $x\x1b")
+    assert "5$ bill" in plotting.overlay(named).get_suptitle()
+    assert drawn(plotting.overlay(named)).any()

@@ -426,3 +426,13 @@ def test_every_error_derives_from_one():
     for name, value in vars(errors).items():
         if name.endswith("Error"):
             assert issubclass(value, OcclumapError)
+
+
+def test_an_interruption_while_estimating_loses_nothing(evidence, white, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(explain.__globals__, "paper", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        explain(evidence, white, 0, depth=2)
+    assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())

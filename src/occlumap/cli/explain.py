@@ -14,6 +14,7 @@ from occlumap import images, plotting
 from occlumap.cli.folders import output_folder
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError, OcclumapWarning
 from occlumap.explain import METHODS
 from occlumap.grid import OFFSETS
@@ -189,10 +190,13 @@ def explain(
             _keep_measurements(error, out)
             raise
         explanations = found if isinstance(found, list) else [found]
+        written = []
         for explanation in explanations:
             folder = out if len(explanations) == 1 else out / _folder_name(explanation)
-            folder.mkdir(exist_ok=True)
-            _write(explanation, photograph, folder)
+            written.append(_write(explanation, photograph, folder))
+    # said when all is written: a reader of a pipe that goes away early must not cost a file
+    for explanation, files in zip(explanations, written, strict=True):
+        _report(explanation, files)
 
 
 def _refuse_options_of_paper(context: click.Context, method: str) -> None:
@@ -248,20 +252,27 @@ def _folder_name(explanation: occlumap.Explanation) -> str:
     return "-".join([str(explanation.target), *re.findall("[a-z0-9]+", first)])[:60]
 
 
-def _write(explanation: occlumap.Explanation, photograph: images.Photograph, folder: Path) -> None:
+def _write(explanation: occlumap.Explanation, photograph: images.Photograph, folder: Path) -> list[Path]:
+    """Write the files of one explanation, the dearest first; gives their paths."""
+    folder.mkdir(exist_ok=True)
+    result, overlay, tree = (folder / name for name in ("explanation.npz", "overlay.png", "tree.json"))
+    explanation.save(result)
+    plotting.save(plotting.overlay(explanation, photograph.pixels), overlay)
+    if "depth" in explanation.settings:
+        explanation.save_tree(tree)
+        return [overlay, tree, result]
+    tree.unlink(missing_ok=True)  # one left by an earlier run would pass for this one's
+    return [overlay, result]
+
+
+def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
     name = explanation.target_name or "class"
     provenance = explanation.provenance
     click.echo(
-        f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
-        f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s"
+        printable(
+            f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
+            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s"
+        )
     )
-    explanation.save(folder / "explanation.npz")
-    click.echo(f"  {folder / 'explanation.npz'}")
-    plotting.save(plotting.overlay(explanation, photograph.pixels), folder / "overlay.png")
-    click.echo(f"  {folder / 'overlay.png'}")
-    if "depth" in explanation.settings:
-        explanation.save_tree(folder / "tree.json")
-        click.echo(f"  {folder / 'tree.json'}")
-    else:  # one left by an earlier run would pass for this one's
-        (folder / "tree.json").unlink(missing_ok=True)
-        click.echo(f"  (no tree.json: method {explanation.settings['method']} makes no tree)")
+    for file in files:
+        click.echo(f"  {file}")

@@ -1,5 +1,6 @@
 """Progress on a terminal: calls done, rate and time left; silent in a pipe."""
 
+import shutil
 import sys
 from types import TracebackType
 from typing import Self
@@ -21,9 +22,10 @@ class ProgressBar:
                 initial=done,
                 total=total,
                 unit="call",
-                disable=None,
+                disable=None,  # unless it is a terminal
                 file=sys.stderr,
-                dynamic_ncols=True,
+                ncols=shutil.get_terminal_size().columns - 1,  # tqdm draws nothing on a terminal that
+                nrows=20,  # does not know its size
                 smoothing=0.1,
             )
             return
