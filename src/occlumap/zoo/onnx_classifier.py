@@ -7,14 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.errors import ImageError
-from occlumap.images import fit
+from occlumap.zoo.optional import optional
 
 
 class OnnxClassifier:
-    """Calls ONNX Runtime on uint8 RGB batches (n, H, W, 3); gives float32 scores (n, classes).
+    """Scores uint8 RGB batches with ONNX Runtime, on the CPU with its default threads.
 
-    Images of another size than `input_size` (height, width) are cut to its proportions round their centre
-    and resized (Pillow, bicubic). Can be pickled: a worker process makes its own session.
+    `graph`: a serialised ONNX model with one uint8 input (n, height, width, 3) and one output (n, classes).
+    `classes`: a name for each column. `input_size`: (height, width) of the graph's input.
+
+    Pickling carries the graph, and a worker process opens a session of its own.
     """
 
     def __init__(
@@ -26,36 +28,53 @@ class OnnxClassifier:
         self._graph = graph
         self._session = self._open()
 
-    def _open(self) -> Any:
-        import onnxruntime
+    def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Scores, float32 (n, classes), of `batch`, uint8 RGB (n, H, W, 3); the same for any n.
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        return onnxruntime.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores of a batch; ImageError for anything but uint8 (n, H, W, 3)."""
-        batch = np.asarray(batch)
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3:
+        Images of another size than `input_size` are cut to its proportions round their centre and brought
+        to it (Pillow, bicubic). Raises ImageError for another type or shape.
+        """
+        if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
+            got = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
             raise ImageError(
-                f"expected a uint8 batch of shape (n, H, W, 3), got {batch.dtype} of shape {batch.shape}"
+                f"expected a NumPy array of dtype uint8 (RGB, 0 to 255) as batch for {self.name}, got "
+                f"{got}; for floats from 0 to 1: np.rint(batch * 255).astype(np.uint8)"
             )
-        if not len(batch):
-            return np.empty((0, len(self.classes)), np.float32)
+        if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape[1:3]:
+            raise ImageError(
+                f"expected a batch of shape (n, H, W, 3) for {self.name}, got {batch.shape}; "
+                "for a single image (H, W, 3): image[None]"
+            )
         if batch.shape[1:3] != self.input_size:
-            batch = np.stack([fit(image, self.input_size)[0] for image in batch])
-        (scores,) = self._session.run(None, {"image": batch})
-        result: NDArray[np.float32] = scores
-        return result
+            batch = _fitted(batch, self.input_size)
+        scores: NDArray[np.float32] = self._session.run(None, {"image": batch})[0]
+        return scores
 
     def __repr__(self) -> str:
-        return (
-            f"<{self.name}: {self.input_size[0]} x {self.input_size[1]} pixels, {len(self.classes)} classes>"
-        )
+        height, width = self.input_size
+        return f"<OnnxClassifier {self.name}: {height} x {width} pixels, {len(self.classes)} classes>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_session"}
+        return {key: value for key, value in vars(self).items() if key != "_session"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._session = self._open()
+
+    def _open(self) -> Any:
+        return optional("onnxruntime").InferenceSession(self._graph, providers=["CPUExecutionProvider"])
+
+
+def _fitted(batch: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The centre of each image in the proportions of `size`, at that size: uint8 (n, *size, 3)."""
+    from PIL import Image
+
+    height, width = batch.shape[1:3]
+    scale = min(height / size[0], width / size[1])
+    rows, columns = (max(1, round(length * scale)) for length in size)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    fitted = np.empty((len(batch), *size, 3), np.uint8)
+    for image, target in zip(batch, fitted, strict=True):
+        part = Image.fromarray(image[top : top + rows, left : left + columns])
+        target[...] = np.asarray(part.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+    return fitted

@@ -1,0 +1,17 @@
+"""Import what comes with `pip install 'occlumap[onnx]'`, or say so."""
+
+import importlib
+from typing import Any
+
+from occlumap.errors import MissingDependencyError
+
+
+def optional(module: str) -> Any:
+    """The module by that name. Raises MissingDependencyError, which says what to install, without it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"expected the package {module!r} for the embedded classifiers, got {type(error).__name__}: "
+            f"{error}; install it with: pip install 'occlumap[onnx]'"
+        ) from error
