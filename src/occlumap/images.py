@@ -130,7 +130,7 @@ def _from_pil(picture: Any, name: str) -> Photograph:
     if getattr(picture, "n_frames", 1) > 1:
         notes.append(_CURRENT if picture.tell() else _FIRST)  # a file just opened stands at its first
     # Pillow itself brings 16-bit colour to 8 bits; what it starts from is only seen before it loads.
-    reduced = any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+    reduced = any(_raw_mode(tile).endswith((";16B", ";16L", ";16N")) for tile in getattr(picture, "tile", ()))
     picture.load()
     if picture.getexif().get(0x0112) in range(2, 9):
         notes.append(_UPRIGHT)
@@ -155,6 +155,11 @@ def _from_pil(picture: Any, name: str) -> Photograph:
         composited = _from_array(np.asarray(picture.convert("RGBA")))
         return Photograph(composited.pixels, (*notes, *composited.notes))
     return Photograph(np.array(picture.convert("RGB"), np.uint8), tuple(notes))
+
+
+def _raw_mode(tile: Any) -> str:
+    """The pixels' layout as Pillow's decoders name it, "RGB;16B" for one; a tile is (codec, box, offset, args)."""
+    return str(tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3])
 
 
 def _from_array(source: object) -> Photograph:

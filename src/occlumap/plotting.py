@@ -268,7 +268,7 @@ def _outline(axes: Any, picture: NDArray[np.uint8], extent: tuple[float, float, 
     """Mark the part of the picture that was explained, where it is not the whole."""
     from matplotlib.patches import Rectangle
 
-    if extent == (0, picture.shape[1], picture.shape[0], 0):
+    if extent == (0.0, float(picture.shape[1]), float(picture.shape[0]), 0.0):
         return
     corner, width, height = (extent[0], extent[3]), extent[1] - extent[0], extent[2] - extent[3]
     axes.add_patch(
