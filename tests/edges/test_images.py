@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -162,3 +164,124 @@ def test_fit_gives_the_size_asked_for_from_inside_the_image(height, width, rows,
     assert fitted.shape == (rows, cols, 3)
     assert 0 <= frame.region.row_start < frame.region.row_stop <= height
     assert 0 <= frame.region.col_start < frame.region.col_stop <= width
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 20))
+def test_fit_to_a_square_takes_the_centre_square_of_the_short_side(height, width, size):
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    _, frame = images.fit(np.zeros((height, width, 3), np.uint8), (size, size))
+    assert frame == (height, width, (top, top + side, left, left + side))
+
+
+def deep_png(values):
+    """A PNG with 16 bits per channel from (H, W, 2, 3 or 4); Pillow reads such files and cannot write them."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def test_16_bit_colour_files_are_said_to_be_reduced():
+    deep = np.full((2, 2, 4), 65535, np.uint16)
+    deep[0, 0, 0] = 200 * 257
+    for channels, first in ((2, [200, 200, 200]), (3, [200, 255, 255]), (4, [200, 255, 255])):
+        file = io.BytesIO(deep_png(deep[..., :channels] if channels > 2 else deep[..., [0, 3]]))
+        photograph = images.read(file)
+        assert photograph.pixels[0, 0].tolist() == first
+        assert "16-bit values were reduced to 8 bits" in photograph.notes
+    assert images.read(Image.fromarray(PICTURE)).notes == ()
+
+
+def test_16_bit_values_of_either_byte_order_and_32_bit_modes_are_scaled_not_clipped():
+    values = np.array([[0, 257, 128 * 257, 65535]])
+    for source in (
+        values.astype("<u2"),
+        values.astype(">u2"),
+        Image.fromarray(values.astype(np.uint16)),
+        Image.fromarray(values.astype(np.int32)),
+    ):
+        assert images.read(source).pixels[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_booleans_are_black_and_white_and_said():
+    photograph = images.read(np.array([[False, True]]))
+    assert photograph.pixels[0, :, 0].tolist() == [0, 255]
+    assert "black and white" in photograph.notes[0]
+
+
+def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 77
+    assert images.read(saved(tmp_path, Image.fromarray(PICTURE), exif=exif)).notes == ()
+
+
+def test_grey_with_opacity_is_said_to_be_grey():
+    assert images.read(Image.new("LA", (2, 2), (9, 255))).notes == (
+        "greyscale was repeated on three channels",
+    )
+
+
+def test_an_animation_of_the_caller_keeps_its_place(tmp_path):
+    frames = [Image.new("RGB", (5, 7), colour) for colour in ("red", "blue")]
+    with Image.open(
+        saved(tmp_path, frames[0], "two.gif", save_all=True, append_images=frames[1:])
+    ) as picture:
+        picture.seek(1)
+        photograph = images.read(picture)
+        assert picture.tell() == 1
+    assert photograph.pixels[0, 0].tolist() == [0, 0, 255]
+    assert "current frame" in photograph.notes[0]
+
+
+def test_a_pil_image_that_cannot_be_read_is_an_image_error(tmp_path):
+    path = saved(tmp_path, Image.effect_noise((64, 64), 50))
+    path.write_bytes(path.read_bytes()[:600])
+    with Image.open(path) as cut, pytest.raises(ImageError, match="damaged or cut off"):
+        images.read(cut)
+    with pytest.raises(ImageError, match="with pixels"):
+        images.read(Image.new("RGB", (0, 5)))
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow remarks on damaged metadata
+@pytest.mark.parametrize("kind", ["GIF", "JPEG", "PNG", "TIFF", "DDS"])
+def test_a_damaged_file_is_read_or_is_an_image_error(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(PICTURE).save(buffer, kind)
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        data = np.frombuffer(buffer.getvalue(), np.uint8).copy()
+        places = random.integers(0, min(len(data), 200), 4)
+        data[places] = random.integers(0, 256, 4)
+        try:
+            pixels = images.read(io.BytesIO(data.tobytes())).pixels
+        except ImageError:
+            continue
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[2] == 3
+
+
+def test_an_open_file_is_named_and_left_open(tmp_path):
+    path = tmp_path / "text.png"
+    path.write_bytes(b"hello")
+    with path.open("rb") as file:
+        with pytest.raises(ImageError, match=r"text\.png"):
+            images.read(file)
+        assert not file.closed
+
+
+def test_bytes_are_told_to_be_a_file():
+    with pytest.raises(ImageError, match="BytesIO"):
+        images.read(b"\x89PNG")
+
+
+def test_the_warning_of_transparency_points_at_the_caller(tmp_path):
+    rgba = np.zeros((2, 2, 4), np.uint8)
+    for source in (rgba, Image.fromarray(rgba), saved(tmp_path, Image.fromarray(rgba))):
+        with pytest.warns(OcclumapWarning) as caught:
+            images.read(source)
+        assert caught[0].filename == __file__

@@ -1,12 +1,14 @@
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from occlumap import explain, plotting
-from occlumap.errors import ArgumentError, MissingDependencyError
+from occlumap.errors import ArgumentError, ImageError, MissingDependencyError
+from occlumap.regions import Region
 
 SIDE = 32
 
@@ -118,3 +120,108 @@ def test_a_name_with_mathematics_in_it_is_drawn_as_it_is(explanation):
     named = replace(explanation, target_name="5$ bill, \\frac $x\x1b")
     assert "5$ bill" in plotting.overlay(named).get_suptitle()
     assert drawn(plotting.overlay(named)).any()
+
+
+@dataclass
+class StandIn:
+    """An explanation with a heatmap and leaves of the test's own."""
+
+    heatmap: np.ndarray
+    leaves: tuple = ()
+    frame = None
+    target = 3
+    target_name = None
+    original_score = 0.5
+
+    @property
+    def image(self):
+        return np.full((*self.heatmap.shape, 3), 120, np.uint8)
+
+    def trees(self):
+        return (SimpleNamespace(offset=(0, 0), density=0.0, leaves=lambda: list(self.leaves)),)
+
+    def scale_maps(self):
+        return {"scale 1": self.heatmap.astype(np.float64), "scale 2": np.zeros(self.heatmap.shape)}
+
+
+def alone(figure, axes):
+    """The pixels of one panel's box as drawn, RGB (H, W, 3)."""
+    figure.canvas.draw()
+    whole = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+    box = axes.get_window_extent()
+    return whole[round(len(whole) - box.y1) : round(len(whole) - box.y0), round(box.x0) : round(box.x1)]
+
+
+def test_drawn_cells_are_darker_the_more_important_they_are():
+    heatmap = np.array([[0.0, 0.2, 0.4, 0.8]], np.float32).repeat(4, axis=0)
+    figure = plotting.overlay(StandIn(heatmap))
+    panel = alone(figure, figure.axes[0])
+    cells = [panel[len(panel) // 2, round((cell + 0.5) * panel.shape[1] / 4)].sum() for cell in range(4)]
+    assert cells == sorted(cells, reverse=True)
+    assert len(set(cells)) == 4
+
+
+def test_the_overlay_paints_inside_the_frame_only(explanation, photograph):
+    figure = plotting.overlay(explanation, photograph)
+    panel = alone(figure, figure.axes[0])
+    height, width = panel.shape[:2]
+    for row in (0.1, 0.5, 0.9):  # the explained square is columns 16 to 112 of 128
+        for col in (5, 123):
+            assert panel[round(row * height), round(col / 128 * width)].tolist() == [120, 120, 120]
+        assert panel[round(row * height), round(25 / 128 * width)].tolist() != [120, 120, 120]
+
+
+def test_the_signed_map_gives_opposite_values_opposite_colours():
+    figure = plotting.signed(StandIn(np.array([[-0.3, 0.0, 0.3]], np.float32)))
+    against, nothing, supporting = (
+        figure.axes[0].get_images()[1].cmap(value)[:3] for value in (0.0, 0.5, 1.0)
+    )
+    assert figure.axes[0].get_images()[1].get_clim() == pytest.approx((-0.3, 0.3))
+    assert against[2] > against[0]
+    assert supporting[0] > supporting[2]
+    assert min(nothing) > 0.95
+
+
+@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+def test_odd_heatmaps_draw(kind):
+    random = np.random.default_rng(0)
+    for shape in ((1, 1), (1, 40), (40, 1)):
+        for heatmap in (np.zeros(shape), np.ones(shape), -random.random(shape), np.full(shape, 1e-42)):
+            region = Region(0, shape[0], 0, shape[1])
+            leaf = SimpleNamespace(region=region, importance=float(heatmap.max()), scale=1)
+            assert drawn(plotting.PLOTS[kind](StandIn(heatmap.astype(np.float32), (leaf,)))).any()
+
+
+def test_a_heatmap_without_anything_positive_says_so():
+    figure = plotting.overlay(StandIn(np.full((2, 2), -0.1, np.float32)))
+    assert "nothing in the heatmap is above zero" in figure.get_suptitle()
+
+
+def test_a_name_of_one_long_word_is_shortened_not_lost():
+    named = StandIn(np.ones((2, 2), np.float32))
+    named.target_name = "x" * 90
+    title = plotting.overlay(named).get_suptitle()
+    assert title.startswith("x" * 40)
+    assert len(title) < 70
+
+
+@pytest.mark.parametrize("kind", sorted(set(plotting.PLOTS) - {"scales"}))
+def test_another_photograph_than_the_explained_one_is_an_error(explanation, kind):
+    with pytest.raises(ImageError, match="96 x 128 pixels"):
+        plotting.PLOTS[kind](explanation, np.zeros((50, 50, 3), np.uint8))
+
+
+@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+def test_every_plot_says_how_to_install_matplotlib(explanation, kind, monkeypatch):
+    modules = __import__("sys").modules
+    for name in [name for name in modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(modules, name, None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'occlumap\[plot\]'"):
+        plotting.PLOTS[kind](explanation)
+
+
+def test_panels_side_by_side_are_of_one_size(explanation, photograph):
+    figure = plotting.side_by_side(explanation, photograph)
+    figure.canvas.draw()
+    sizes = [axes.get_window_extent().size for axes in figure.axes[:3]]
+    np.testing.assert_allclose(sizes[1:], sizes[:1] * 2, atol=1)
