@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,12 +71,8 @@ class Grid:
 
         `shift` is in steps. Each edge is exact before it is rounded once.
         """
-        length = (self.height, self.width)[axis]
-        parts = 2 * self.steps  # an axis in steps
-        stride = parts >> scale  # a cell of this scale in steps
-        positions = np.arange(shift % stride, parts, stride, dtype=np.int64)
-        inner = (2 * length * positions + parts) // (2 * parts)
-        return np.unique(np.concatenate(([0], inner, [length])))
+        stride = 2 * self.steps >> scale
+        return _edges((self.height, self.width)[axis], 2 * self.steps, stride, shift % stride)
 
     def cells(self, scale: int, offset: Offset) -> NDArray[np.int32]:
         """Bounds of the cells of one scale, row by row: (cells, 4), as a Region has them."""
@@ -101,6 +98,16 @@ class Grid:
             for residue in dict.fromkeys((row % stride, col % stride) for row, col in wanted):
                 blocks.append(self.cells(scale, residue))
         return unique_rectangles(np.concatenate(blocks), self.height, self.width)
+
+
+@lru_cache(maxsize=4096)
+def _edges(length: int, parts: int, stride: int, start: int) -> NDArray[np.int64]:
+    """Edges of an axis of `parts` steps, every `stride` steps from `start`; read-only, as it is shared."""
+    positions = np.arange(start, parts, stride, dtype=np.int64)
+    inner = (2 * length * positions + parts) // (2 * parts)
+    edges = np.unique(np.concatenate(([0], inner, [length])))
+    edges.flags.writeable = False
+    return edges
 
 
 def rectangle_keys(bounds: NDArray[np.int32], height: int, width: int) -> NDArray[np.int64]:

@@ -225,3 +225,15 @@ def test_panels_side_by_side_are_of_one_size(explanation, photograph):
     figure.canvas.draw()
     sizes = [axes.get_window_extent().size for axes in figure.axes[:3]]
     np.testing.assert_allclose(sizes[1:], sizes[:1] * 2, atol=1)
+    extents = [axes.get_images()[-1].get_extent() for axes in figure.axes[:3]]
+    assert [tuple(extent) for extent in extents] == [(0, 128, 96, 0), (16, 112, 96, 0), (16, 112, 96, 0)]
+
+
+def test_the_trees_colours_reach_from_the_least_leaf_to_the_greatest():
+    leaves = [
+        SimpleNamespace(region=Region(0, 4, col, col + 2), importance=importance, scale=1)
+        for col, importance in ((0, -0.1), (2, 0.4))
+    ]
+    figure = plotting.tree(StandIn(np.ones((4, 4), np.float32), tuple(leaves)))
+    assert figure.axes[1].get_ylim() == pytest.approx((-0.1, 0.4))
+    assert figure.get_suptitle().endswith("2 leaves")
