@@ -109,9 +109,8 @@ def _helpful_errors(name: str) -> Iterator[None]:
             f"expected an image of a sane size, got {name!r}: {error}; make it smaller if it is yours, or raise "
             "PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
-    except (
-        Exception
-    ) as error:  # a hostile file makes Pillow raise nearly anything, IndexError and TypeError too
+    except Exception as error:
+        # Not a list of types: a hostile file makes Pillow raise nearly anything, IndexError and TypeError too.
         if isinstance(error, OSError) and error.errno is not None:
             raise ImageError(
                 f"expected an image file, could not open {name!r}: {error.strerror}; check the path and its permissions"
