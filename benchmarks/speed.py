@@ -1,6 +1,6 @@
 """Speed and memory of the method, as ratios within one run; writes docs/figures/speed.md.
 
-    .venv/bin/python benchmarks/speed.py
+    .venv/bin/python benchmarks/speed.py [import] [fills] [explanation] [memory]
 
 Needs the extras onnx and demo. Close other programs: the ratios are of wall times.
 """
@@ -86,13 +86,14 @@ def preparing_against_copies(fill):
 
 
 def peak_memory(depth):
-    """Megabytes at the peak of an explanation above those with the classifier loaded and warm."""
+    """Megabytes at the peak of an explanation above those with the classifier loaded and warm (Linux)."""
     code = (
-        "import resource, occlumap, numpy as np; from benchmarks.speed import photograph;"
+        "import re, occlumap, numpy as np; from pathlib import Path; from benchmarks.speed import photograph;"
+        "status = lambda key: int(re.search(key + r':\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) / 1024;"
         "image = photograph(); model = occlumap.load('efficientnet-lite0');"
         "model(np.repeat(image[None], 32, axis=0));"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024;"
-        f"before = peak(); occlumap.explain(model, image, depth={depth}); print(peak() - before)"
+        "before = status('VmRSS'); Path('/proc/self/clear_refs').write_text('5');"  # forget the peak of loading
+        f"occlumap.explain(model, image, depth={depth}); print(status('VmHWM') - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
@@ -105,45 +106,60 @@ def import_time():
     return statistics.median(runs)
 
 
-def main():
-    lines = [
-        "# Speed and memory",
-        "",
-        "Made by `benchmarks/speed.py`; ratios within one run, on " + f"{platform.machine()}, Python "
-        f"{platform.python_version()}, NumPy {np.__version__}.",
-        "",
-        "| what | measured | wanted |",
-        "| --- | --- | --- |",
-    ]
+def import_rows():
+    yield "`import occlumap`", f"{import_time():.3f} s", "under 0.3 s"
 
-    def row(what, measured, wanted):
-        print(f"{what}: {measured} (wanted {wanted})", flush=True)
-        lines.append(f"| {what} | {measured} | {wanted} |")
 
-    row("`import occlumap`", f"{import_time():.3f} s", "under 0.3 s")
+def fill_rows():
     for fill in ("neighbours", "constant:169", "mean", "blur", "inpaint:telea"):
         ratios, microseconds = preparing_against_copies(fill)
-        wanted = "no aim" if fill.startswith("inpaint") else "at least 0.4"
-        row(
+        yield (
             f"regions measured / plain copies a second, fill `{fill}`, classifier that costs nothing",
             f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g}); {microseconds:.1f} us a region",
-            wanted,
+            "no aim" if fill.startswith("inpaint") else "at least 0.4",
         )
+
+
+def explanation_rows():
     ratios = explanation_against_batches()
-    row(
+    yield (
         "wall time of a depth-4 explanation / of as many ready-made batches, EfficientNet-Lite0",
         f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
         "at most 1.05",
     )
+
+
+def memory_rows():
     for depth in (4, 5):
-        row(
-            f"peak memory above the loaded classifier, depth {depth}",
-            f"{peak_memory(depth):.0f} MB",
-            "at most 200 MB",
-        )
+        measured = f"{peak_memory(depth):.0f} MB"
+        yield f"peak memory above the loaded classifier, depth {depth}", measured, "at most 200 MB"
+
+
+SECTIONS = {"import": import_rows, "fills": fill_rows, "explanation": explanation_rows, "memory": memory_rows}
+
+
+def main():
+    """Measure the sections named on the command line, all when none is; rows of the others stay as they are."""
+    kept = REPORT.read_text().splitlines() if REPORT.exists() else []
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in kept if line.startswith("| ")}
+    for section in sys.argv[1:] or SECTIONS:
+        for what, measured, wanted in SECTIONS[section]():
+            print(f"{what}: {measured} (wanted {wanted})", flush=True)
+            rows[what] = f"| {what} | {measured} | {wanted} |"
+    rows.pop("what", None), rows.pop("---", None)
+    lines = [
+        "# Speed and memory",
+        "",
+        f"Made by `benchmarks/speed.py`; ratios within one run, on {platform.machine()}, Python "
+        f"{platform.python_version()}, NumPy {np.__version__}.",
+        "",
+        "| what | measured | wanted |",
+        "| --- | --- | --- |",
+        *rows.values(),
+    ]
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text("\n".join(lines) + "\n")
-    print(f"written: {REPORT.relative_to(Path.cwd())}")
+    print(f"written: {REPORT}")
 
 
 if __name__ == "__main__":
