@@ -1,0 +1,1 @@
+"""Evaluation: how faithful is a heatmap, whoever made it; imports nothing heavy."""
