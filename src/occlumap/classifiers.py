@@ -56,8 +56,7 @@ def score(
     except Exception as error:
         raise ClassifierError(
             f"the classifier {name!r} raised {type(error).__name__}: {error} (in calls {calls_before + 1} to "
-            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}); see the exception above. What "
-            "had been measured is in .measurements of this error: explain(..., resume=error.measurements) goes on"
+            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}); see the exception above"
         ) from error
     return _checked(returned, name, rows, classes, calls_before, describe)
 
@@ -101,7 +100,7 @@ def _checked(
         unusable = ScoreError(
             f"expected finite scores, got {scores[bad, column]} for class {column} from classifier {name!r} in "
             f"call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be wrong. Mend the "
-            "classifier, then go on with explain(..., resume=error.measurements)"
+            "classifier"
         )
         unusable.good_rows = scores[:bad]
         raise unusable

@@ -32,8 +32,8 @@ class TargetError(OcclumapError, ValueError):
 class MeasuringError(OcclumapError, RuntimeError):
     """Measuring stopped half way; what had been measured is kept.
 
-    `measurements` holds every score that was in by then (an `occlumap.Measurements`, or None when not
-    even the original image had one): hand it to `explain(..., resume=error.measurements)` to go on.
+    `measurements` holds every score that `explain` had by then (an `occlumap.Measurements`, or None when it
+    had not begun to measure regions): hand it to `explain(..., resume=error.measurements)` to go on.
     """
 
     measurements: object = None

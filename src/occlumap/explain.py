@@ -1,34 +1,30 @@
 """explain: choose what to hide, measure it, estimate the heatmap; wires the steps, decides nothing else."""
 
+import copy
 import inspect
 import platform
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest, one_of, whole_number
+from occlumap.caveats import caveats
 from occlumap.classifiers import Classifier, name_of
-from occlumap.errors import ArgumentError, OcclumapWarning, TargetError, UnknownArgumentError
+from occlumap.errors import ArgumentError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
-from occlumap.estimators.paper import paper
-from occlumap.estimators.single_scale import single_scale
 from occlumap.explanation import Explanation
 from occlumap.fills import Image, parse
-from occlumap.grid import OFFSETS, Grid
 from occlumap.measurements import Measurements
 from occlumap.measuring import Measurer, Progress
-from occlumap.offsets import SELECTIONS, check_best_k
-from occlumap.perturbations import removals
+from occlumap.methods import METHODS, PaperChoices, Plan, paper_plan, single_scale_plan
 from occlumap.pyramid import Pruning
 from occlumap.regions import Frame, Region
-from occlumap.samplers import Sampler, joint_leaves, promising_offsets, sliding_window, sweep
+from occlumap.targets import Target, class_names, resolve_targets
 
-METHODS = ("paper", "single-scale")
 FOREIGN_KEYWORDS = {
     "baseline": "fill",
     "baselines": "fill",
@@ -54,10 +50,8 @@ FOREIGN_KEYWORDS = {
 }
 """What other libraries call our arguments (Captum, SHAP, LIME, DIANNA, RISE)."""
 
-SMALL_SCORE = 0.05
-"""An original score below this share of the scale of scores is warned about."""
-
-Target = int | str
+GO_ON = "what had been measured is in .measurements of this error: explain(..., resume=error.measurements) goes on"
+"""Noted on every error that ends a run which has measured something."""
 
 
 def explain(
@@ -104,13 +98,17 @@ def explain(
     window, stride: of "single-scale", in pixels, one number or (rows, columns); a fourth of the shorter
         side and half the window when None.
     resume: measurements of the same image, fill, targets and classifier, as `.measurements` of an error or
-        an Explanation has them; they are not measured again, and count towards the budget.
-    progress: called as progress(done, total) after each batch.
+        an Explanation has them; they are not measured again, and count towards the budget. One of them is,
+        to see that classifier and fill are the same; that call counts in the result's `calls`, not towards
+        the budget.
+    progress: called as progress(done, total) after each batch, and once for what `resume` brought.
 
     Raises
     ------
-    UnknownArgumentError, ArgumentError, BudgetError, ImageError, TargetError before calls are spent;
-    ClassifierError, ScoreError with `.measurements` when the classifier fails.
+    UnknownArgumentError, ArgumentError, BudgetError, ImageError before any call is spent; TargetError, and
+    ArgumentError for an original score of 0 or for measurements of something else in `resume`, before any
+    call but those that find it out; ClassifierError, ScoreError when the classifier fails. Whatever ends a
+    run that had begun to measure, KeyboardInterrupt too, has what was measured in `.measurements`.
 
     >>> import numpy as np
     >>> def brightness_top_left(batch):
@@ -128,170 +126,118 @@ def explain(
             f"expected classifier to be a callable from a batch (n, H, W, 3) to scores, got {classifier!r}; the "
             "classifier comes first, then the image (occlumap.load gives one by name)"
         )
+    _check_resume(resume)
     pixels, frame, notes = _read(image, getattr(classifier, "input_size", None))
     filling = parse("neighbours" if fill is None else fill)
-    plan = _plan(
-        method,
-        pixels.shape[:2],
-        depth,
-        offsets,
-        best_k,
-        budget,
-        pruning,
-        selection,
-        threshold,
-        window,
-        stride,
-    )
     seed = whole_number("seed", seed, minimum=0)
     measurer = Measurer(classifier, pixels, filling, batch_size=batch_size, budget=budget, progress=progress)
+    choices = PaperChoices(depth, offsets, best_k, Pruning(pruning, threshold), selection)
+    plan = _plan(method, (pixels.shape[0], pixels.shape[1]), choices, window, stride, measurer.budget)
 
     row = measurer.measure_original()
+    names = class_names(classifier, len(row))
     several = isinstance(target, list | tuple)
     wanted_targets: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
-    targets = _resolve(wanted_targets, row, classifier)
+    targets = resolve_targets(wanted_targets, row, names)
     plan.check(row[targets])
     measurer.aim(list(dict.fromkeys(targets)), resume)
-    sampler = plan.sampler(targets)
     measurer.total = plan.total
-    measurements = measurer.measure(removals(np.empty((0, 4), np.int32)))
     try:
+        sampler = plan.sampler(targets)
+        measurements = measurer.asked()
         while len(wanted := sampler(measurements, measurer.left)):
             measurements = measurer.measure(wanted)
         estimates = [plan.estimate(measurements, index) for index in targets]
-    except BaseException as error:
-        if getattr(error, "measurements", None) is None:  # stopped while choosing or estimating
-            error.measurements = measurements  # type: ignore[attr-defined]
-        raise
-
-    provenance = {
-        "image_sha256": measurements.image_sha256,
-        "image_notes": list(notes),
-        "classifier": name_of(classifier),
-        "seed": seed,
-        "calls": measurer.calls,
-        "seconds": round(time.perf_counter() - started, 3),
-        "versions": _versions(),
-    }
-    settings = {**plan.settings, "fill": str(filling), "budget": measurer.budget}
-    explanations = []
-    for index, estimate in zip(targets, estimates, strict=True):
-        said = _warnings(estimate.heatmap, float(row[index]), row, measurements)
-        for text in said:
-            warnings.warn(text, OcclumapWarning, stacklevel=2)
-        explanations.append(
-            Explanation(
-                estimate.heatmap,
+        settings = {**plan.settings, "fill": str(filling), "budget": measurer.budget}
+        provenance = {
+            "image_sha256": measurements.image_sha256,
+            "image_notes": list(notes),
+            "classifier": name_of(classifier),
+            "seed": seed,
+            "calls": measurer.calls,
+            "seconds": round(time.perf_counter() - started, 3),
+            "versions": _versions(),
+        }
+        explanations = [
+            _explanation(
+                estimate,
+                index,
+                None if names is None else names[index],
+                row,
+                measurements,
                 pixels,
                 frame,
-                index,
-                _class_name(classifier, index),
-                float(row[index]),
-                measurements,
                 settings,
-                estimate.offsets,
-                estimate.densities,
                 provenance,
-                said,
             )
-        )
+            for index, estimate in zip(targets, estimates, strict=True)
+        ]
+        for explanation in explanations:
+            for text in explanation.warnings:
+                warnings.warn(text, OcclumapWarning, stacklevel=2)
+    except BaseException as error:
+        error.measurements = known = measurer.everything()  # type: ignore[attr-defined]
+        if len(known):
+            error.add_note(GO_ON)
+        raise
     return explanations if several else explanations[0]
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a method asks for and how it reads the answers."""
-
-    settings: dict[str, Any]
-    total: int | None
-    sampler: Callable[[list[int]], Sampler]
-    estimate: Callable[[Measurements, int], Estimate]
-    check: Callable[[NDArray[np.float64]], None]
+def _check_resume(resume: object) -> None:
+    if resume is None or isinstance(resume, Measurements):
+        return
+    advice = "pass occlumap.Measurements.load(path)"
+    if isinstance(resume, Explanation):
+        advice = "pass explanation.measurements"
+    raise ArgumentError(
+        f"expected resume to be an occlumap.Measurements, got {type(resume).__name__}; {advice}"
+    )
 
 
 def _plan(
     method: str,
-    shape: tuple[int, ...],
-    depth: int,
-    offsets: str,
-    best_k: int | str,
-    budget: int | None,
-    rule: str,
-    selection: str,
-    threshold: str | float,
+    shape: tuple[int, int],
+    choices: PaperChoices,
     window: object,
     stride: object,
-) -> _Plan:
-    """Every argument of a method checked, before any call is spent."""
-    one_of("method", method, METHODS)
-    if method == "single-scale":
-        window = max(1, min(shape) // 4) if window is None else window
-        windows = sliding_window((shape[0], shape[1]), window, stride)
-        return _Plan(
-            {"method": method, "window": _plain(window), "stride": _plain(stride)},
-            1 + len(windows),
-            lambda targets: sweep(windows),
-            single_scale,
-            lambda originals: None,
-        )
+    budget: int | None,
+) -> Plan:
+    if one_of("method", method, METHODS) == "single-scale":
+        return single_scale_plan(shape, window, stride, budget)
     if window is not None or stride is not None:
         raise ArgumentError(
             "expected window and stride only with method='single-scale'; method='paper' has depth"
         )
-    grid = Grid(shape[0], shape[1], depth)
-    wanted = grid.offsets(one_of("offsets", offsets, OFFSETS))
-    check_best_k(best_k)
-    pruning = Pruning(rule, threshold)
-    one_of("selection", selection, SELECTIONS)
-    if budget is not None and selection == "adversarial":
-        raise ArgumentError(
-            "expected selection='density' or 'vote' with a budget, got 'adversarial', which spends one more call "
-            "on each measured offset; leave out the budget"
-        )
-    everything = grid.regions(wanted)
-    enough = budget is None or budget >= 1 + len(everything)
-
-    def sampler(targets: list[int]) -> Sampler:
-        if not enough:
-            return promising_offsets(grid, wanted, targets, pruning)
-        all_regions = sweep(removals(everything))
-        if selection != "adversarial":
-            return all_regions
-        return joint_leaves(grid, wanted, targets, pruning, all_regions)
-
-    def estimate(measurements: Measurements, target: int) -> Estimate:
-        return paper(
-            measurements,
-            target,
-            grid=grid,
-            offsets=wanted,
-            best_k=best_k,
-            pruning=pruning,
-            selection=selection,
-        )
-
-    def check(originals: NDArray[np.float64]) -> None:
-        for original in originals.tolist():
-            pruning.least_importance(original)
-
-    settings = {
-        "method": method,
-        "depth": grid.depth,
-        "offsets": offsets,
-        "best_k": best_k if isinstance(best_k, str) else int(best_k),
-        "pruning": rule,
-        "selection": selection,
-        "threshold": threshold if isinstance(threshold, str) else float(threshold),
-    }
-    total = 1 + len(everything) if enough else budget
-    return _Plan(settings, None if selection == "adversarial" else total, sampler, estimate, check)
+    return paper_plan(shape, choices, budget)
 
 
-def _plain(value: object) -> object:
-    """A window or stride as JSON holds it."""
-    if value is None:
-        return None
-    return [int(v) for v in value] if isinstance(value, tuple | list) else int(value)  # type: ignore[call-overload]
+def _explanation(
+    estimate: Estimate,
+    target: int,
+    name: str | None,
+    row: NDArray[np.float64],
+    measurements: Measurements,
+    pixels: Image,
+    frame: Frame | None,
+    settings: dict[str, Any],
+    provenance: dict[str, Any],
+) -> Explanation:
+    """One target's Explanation, in memory of its own: a change to one must not change its siblings."""
+    original = float(row[target])
+    return Explanation(
+        estimate.heatmap,
+        pixels.copy(),
+        frame,
+        target,
+        name,
+        original,
+        measurements,
+        copy.deepcopy(settings),
+        estimate.offsets,
+        estimate.densities,
+        copy.deepcopy(provenance),
+        caveats(estimate.heatmap, original, row, measurements),
+    )
 
 
 def _refuse(unknown: dict[str, object]) -> None:
@@ -311,96 +257,6 @@ def _read(image: object, input_size: tuple[int, int] | None) -> tuple[Image, Fra
     pixels, frame = images.fit(photograph.pixels, input_size)
     whole = Frame(pixels.shape[0], pixels.shape[1], Region(0, pixels.shape[0], 0, pixels.shape[1]))
     return pixels, None if frame == whole else frame, photograph.notes
-
-
-def _resolve(targets: Sequence[Target | None], row: NDArray[np.float64], classifier: Classifier) -> list[int]:
-    """Class indices of targets given as index, name or None (the top class); TargetError for others."""
-    if not targets:
-        raise TargetError(
-            "expected at least one target, got an empty list; leave target out for the top class"
-        )
-    names = getattr(classifier, "classes", None)
-    if names is not None and len(names) != len(row):
-        raise TargetError(
-            f"expected {len(row)} class names for {len(row)} scores, got {len(names)} in .classes"
-        )
-    return [resolve_target(target, row, names) for target in targets]
-
-
-def resolve_target(target: Target | None, row: NDArray[np.float64], names: Sequence[str] | None) -> int:
-    """The class index that `target` means, given the original image's scores (classes,) and their names.
-
-    A name matches a class whole or by one of its comma-separated synonyms, in any case of letters.
-
-    >>> resolve_target("tabby", np.zeros(2), ["tiger cat", "tabby, tabby cat"])
-    1
-    """
-    if target is None:
-        return int(np.argmax(row))
-    if isinstance(target, bool | np.bool_) or not isinstance(target, int | np.integer | str):
-        raise TargetError(f"expected target to be a class index, a class name or None, got {target!r}")
-    if not isinstance(target, str):
-        if not 0 <= int(target) < len(row):
-            raise TargetError(f"expected a class index from 0 to {len(row) - 1}, got {int(target)}")
-        return int(target)
-    if names is None:
-        raise TargetError(
-            f"expected a class index from 0 to {len(row) - 1}, got the name {target!r}, and the classifier has no "
-            "names; give it an attribute `classes`, a list of names"
-        )
-    wanted = target.strip().lower()
-    whole = [index for index, name in enumerate(names) if name.strip().lower() == wanted]
-    parts: dict[str, list[int]] = {}
-    for index, name in enumerate(names):
-        for part in name.split(","):
-            parts.setdefault(part.strip().lower(), []).append(index)
-    found = whole or parts.get(wanted, [])
-    if len(found) > 1:
-        listed = ", ".join(f"{index} ({names[index]})" for index in found)
-        raise TargetError(
-            f"expected a name of one class, got {target!r}, which fits {listed}; give the index"
-        )
-    if not found:
-        raise TargetError(f"expected the name of a class, got {target!r}{_similar(wanted, parts, names)}")
-    return found[0]
-
-
-def _similar(wanted: str, parts: dict[str, list[int]], names: Sequence[str]) -> str:
-    containing = [part for part in parts if wanted and wanted in part][:3]
-    if containing:
-        return f"; did you mean {', '.join(f'{names[parts[part][0]]!r}' for part in containing)}?"
-    return nearest(wanted, parts) or "; no class has a similar name"
-
-
-def _class_name(classifier: Classifier, index: int) -> str | None:
-    names = getattr(classifier, "classes", None)
-    return None if names is None else str(names[index])
-
-
-def _warnings(
-    heatmap: NDArray[np.float32], original: float, row: NDArray[np.float64], measurements: Measurements
-) -> tuple[str, ...]:
-    """What a reader of the heatmap should know (paper section 7.3 for the first)."""
-    said = []
-    values, counts = np.unique(heatmap, return_counts=True)
-    if len(values) == 1 and values[0] == 0:
-        said.append(
-            "the heatmap is zero everywhere: hiding any measured region costs the target next to nothing. Try "
-            "larger regions (a smaller depth), another fill, or another target"
-        )
-    elif counts.max() > 0.9 * heatmap.size and values[counts.argmax()] != 0:
-        share = 100 * counts.max() / heatmap.size
-        said.append(
-            f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try another depth or fill"
-        )
-    seen = np.concatenate([row, measurements.scores.ravel()])
-    scale = 1.0 if seen.min() >= 0 and seen.max() <= 1 else float(np.abs(seen).max())
-    if abs(original) < SMALL_SCORE * scale:
-        said.append(
-            f"the original score is only {original:.3g} (scores go up to {scale:.3g}): there is little to lose, so "
-            "importances mean little. Explain a class that the classifier sees in the image"
-        )
-    return tuple(said)
 
 
 def _versions() -> dict[str, str]:

@@ -15,7 +15,7 @@ from occlumap import _archive
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
 from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements
-from occlumap.pyramid import Pruning, Pyramid, Tree, build, tree
+from occlumap.pyramid import Pruning, Pyramid, Tree, complete_pyramids, tree
 from occlumap.regions import Frame, Region
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class Explanation:
                 f"expected an explanation made of trees (method='paper'), got method={self.settings['method']!r}"
             )
         grid = Grid(*self.measurements.shape, int(self.settings["depth"]))
-        built = (build(self.measurements, grid, offset, self.target) for offset in self.offsets)
-        return grid, [pyramid for pyramid in built if pyramid is not None]
+        return grid, complete_pyramids(self.measurements, grid, self.offsets, self.target)
 
     def trees(self) -> tuple[Tree, ...]:
         """The trees of the chosen offsets, best first; ArgumentError for a method without trees."""

@@ -38,7 +38,10 @@ class Grid:
     depth: int
 
     def __post_init__(self) -> None:
-        whole_number("depth", self.depth, minimum=1, maximum=MAX_DEPTH)
+        # kept as ints: arithmetic on a small NumPy type, np.uint8(6) for one, would overflow
+        for name, maximum in (("height", None), ("width", None), ("depth", MAX_DEPTH)):
+            number = whole_number(name, getattr(self, name), minimum=1, maximum=maximum)
+            object.__setattr__(self, name, number)
         if min(self.height, self.width) < 2**self.depth:
             possible = min(self.height, self.width).bit_length() - 1
             advice = f"use depth={possible} or less" if possible else "use a larger image"
@@ -73,6 +76,10 @@ class Grid:
         """
         stride = 2 * self.steps >> scale
         return _edges((self.height, self.width)[axis], 2 * self.steps, stride, shift % stride)
+
+    def finest_edges(self, axis: int) -> NDArray[np.int64]:
+        """Every edge that any offset has along an axis: all multiples of half the smallest cell."""
+        return _edges((self.height, self.width)[axis], 2 * self.steps, 1, 0)
 
     def cells(self, scale: int, offset: Offset) -> NDArray[np.int32]:
         """Bounds of the cells of one scale, row by row: (cells, 4), as a Region has them."""

@@ -1,7 +1,7 @@
 """Measurer: spends classifier calls, in batches, once for each perturbation, within a budget."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 import numpy as np
@@ -12,7 +12,7 @@ from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ScoreError
 from occlumap.fills import Fill, Image, Painter
 from occlumap.measurements import Measurements
-from occlumap.perturbations import Perturbations, removals
+from occlumap.perturbations import Perturbations
 
 MAX_BATCH_BYTES = 64 * 2**20  # of perturbed images; a smaller batch never changes a result
 
@@ -34,7 +34,8 @@ class Measurer:
     Every image that reaches the classifier counts as a call, the original included. `known`: measurements
     of the same image, fill and targets made earlier; what is in them costs no call, but counts towards
     `budget`, so a resumed run ends where an uninterrupted one would have. `progress(done, total)` is called
-    after each batch; `total` may be set when it is known.
+    after each batch, and once for what was known; `done` counts what was asked and has its score, `total` may
+    be set when it is known. Whatever stops a measurer, it can be asked again, and `everything` is kept.
     """
 
     def __init__(
@@ -58,8 +59,8 @@ class Measurer:
         self._sha256 = image_sha256(image)
         self._classes: int | None = None
         self._known: dict[bytes, NDArray[np.float64]] = {}
-        self._asked = removals(np.empty((0, 4), np.int32))
-        self._asked_keys: dict[bytes, None] = {}
+        self._asked: dict[bytes, None] = {}
+        self._done = 0
         self._targets = np.empty(0, np.int64)
         self._original_row = np.empty(0)
 
@@ -72,14 +73,19 @@ class Measurer:
     def aim(self, targets: Sequence[int], known: Measurements | None = None) -> None:
         """Say which classes' scores are kept, and what is known of them; after `measure_original`.
 
+        One call more when something is known: names of classifiers and of fill functions prove nothing, so the
+        perturbation that matters most is measured again. It counts in `calls`, not towards the budget.
+
         Raises ArgumentError when `known` belongs to another image, fill, target or classifier.
         """
         self._targets = np.array(targets, np.int64)
         if known is None:
             return
         self._check_same(known)
-        columns = [known.column(target) for target in targets]
-        self._known = dict(zip(known.perturbations.keys(), known.scores[:, columns], strict=True))
+        scores = known.scores[:, [known.column(target) for target in targets]]
+        if len(known):
+            self._check_one_again(known, scores)
+        self._known = dict(zip(known.perturbations.keys(), scores, strict=True))
 
     def _check_same(self, known: Measurements) -> None:
         problems = [
@@ -97,12 +103,23 @@ class Measurer:
         else:
             theirs = known.original[[known.column(target) for target in self._targets.tolist()]]
             ours = self._original_row[self._targets]
-            if not np.allclose(theirs, ours, rtol=1e-4, atol=1e-6):
+            if not _same_scores(theirs, ours):
                 problems.append(f"score of the original image: {theirs.tolist()} there, {ours.tolist()} here")
         if problems:
             raise ArgumentError(
                 "expected measurements of the same image, fill, targets and classifier to resume from; they "
                 f"differ in {'; '.join(problems)}. Start without resume"
+            )
+
+    def _check_one_again(self, known: Measurements, scores: NDArray[np.float64]) -> None:
+        most = int(np.abs(known.effect(int(self._targets[0]))).argmax())
+        one = known.perturbations[most : most + 1]
+        ours = self._score(one.apply(self._image, self._paint), one.describe)[0, self._targets]
+        if not _same_scores(scores[most], ours):
+            raise ArgumentError(
+                "expected measurements of the same classifier and fill to resume from, and measured one of them "
+                f"again; with {one.describe(0)} the scores are {scores[most].tolist()} there, {ours.tolist()} here. "
+                "Start without resume"
             )
 
     @property
@@ -114,28 +131,30 @@ class Measurer:
         """All that was asked so far, `wanted` included, in the order of asking.
 
         Raises BudgetError, before any call, when `wanted` goes beyond the budget; ClassifierError or
-        ScoreError with `.measurements` (what is known by then) when the classifier fails. Any other
-        interruption, a KeyboardInterrupt for one, leaves with the same attribute.
+        ScoreError when the classifier fails.
         """
-        keys = wanted.keys()
-        first = {key: index for index, key in reversed(list(enumerate(keys))) if key not in self._asked_keys}
-        fresh = [index for index, key in enumerate(keys) if first.get(key) == index]
+        fresh = [key for key in dict.fromkeys(wanted.keys()) if key not in self._asked]
         if self.left is not None and len(fresh) > self.left:
             raise BudgetError(
                 f"expected a budget of at least {1 + len(self._asked) + len(fresh)} calls, got {self.budget}; "
                 "raise the budget, or measure fewer regions (a smaller depth, a larger stride)"
             )
-        for index in fresh:
-            self._asked_keys[keys[index]] = None
-        self._asked = self._asked + _take(wanted, fresh)
-        unknown = _take(wanted, [index for index in fresh if keys[index] not in self._known])
-        try:
-            for start in range(0, len(unknown), block := self._batch_size * BATCHES_PAINTED):
-                self._measure_block(unknown[start : start + block])
-        except BaseException as error:
-            error.measurements = self._everything()  # type: ignore[attr-defined]
-            raise
+        unknown = Perturbations.from_keys([key for key in fresh if key not in self._known])
+        self._done = 1 + len(self._asked) + len(fresh) - len(unknown)
+        if len(unknown) < len(fresh):
+            self._report()
+        for start in range(0, len(unknown), block := self._batch_size * BATCHES_PAINTED):
+            self._measure_block(unknown[start : start + block])
+        self._asked.update(dict.fromkeys(fresh))  # not before: what failed can be asked again
+        return self.asked()
+
+    def asked(self) -> Measurements:
+        """What was asked so far, in the order of asking."""
         return self._collect(self._asked)
+
+    def everything(self) -> Measurements:
+        """What is known by now, asked or not: what a run that was stopped goes on from."""
+        return self._collect(self._known)
 
     def _measure_block(self, block: Perturbations) -> None:
         """Several batches, whose fill colours are worked out together: that is faster."""
@@ -154,8 +173,12 @@ class Measurer:
                 self._remember(batch[: len(error.good_rows)], error.good_rows)
             raise
         self._remember(batch, rows)
+        self._done += len(batch)
+        self._report()
+
+    def _report(self) -> None:
         if self._progress is not None:
-            self._progress(1 + len(self._known), self.total)
+            self._progress(self._done, self.total)
 
     def _score(self, images: Image, describe: Callable[[int], str]) -> NDArray[np.float64]:
         before = self.calls
@@ -166,11 +189,11 @@ class Measurer:
         # only the targets' columns: at depth 5 all 1,000 classes would be 220 MB
         self._known.update(zip(batch.keys(), rows[:, self._targets], strict=True))
 
-    def _collect(self, perturbations: Perturbations) -> Measurements:
-        rows = [self._known[key] for key in perturbations.keys()]  # noqa: SIM118 - a method, not of a dict
+    def _collect(self, keys: Collection[bytes]) -> Measurements:
+        rows = [self._known[key] for key in keys]
         return Measurements(
             (int(self._image.shape[0]), int(self._image.shape[1])),
-            perturbations,
+            Perturbations.from_keys(keys),
             np.array(rows, np.float64).reshape(len(rows), len(self._targets)),
             self._targets,
             self._original_row[self._targets],
@@ -178,15 +201,7 @@ class Measurer:
             str(self._fill),
         )
 
-    def _everything(self) -> Measurements:
-        blocks = [np.frombuffer(key, np.int32).reshape(-1, 4) for key in self._known]
-        starts = np.cumsum([0, *(len(block) for block in blocks)], dtype=np.int64)
-        bounds = np.concatenate([np.empty((0, 4), np.int32), *blocks])
-        return self._collect(Perturbations(bounds, starts))
 
-
-def _take(perturbations: Perturbations, indices: list[int]) -> Perturbations:
-    if len(perturbations.bounds) == len(perturbations):  # one rectangle each
-        return removals(perturbations.bounds[indices])
-    empty = removals(np.empty((0, 4), np.int32))
-    return sum((perturbations[index : index + 1] for index in indices), empty)
+def _same_scores(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> bool:
+    """Equal but for what another batch size or thread count may change."""
+    return np.allclose(theirs, ours, rtol=1e-4, atol=1e-6)

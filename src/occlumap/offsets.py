@@ -21,8 +21,8 @@ def information_density(pyramid: Pyramid, leaves: Masks) -> float:
     return float(np.add.accumulate(values)[-1]) / int(areas.sum())  # accumulate adds left to right
 
 
-def check_best_k(best_k: int | str) -> int | None:
-    """`best_k` as a whole number of 1 or more, or None for "all"; ArgumentError for anything else."""
+def parse_best_k(best_k: int | str) -> int | None:
+    """`best_k` as a whole number of 1 or more, None for "all"; ArgumentError for anything else."""
     if isinstance(best_k, str):
         if best_k == "all":
             return None
@@ -30,16 +30,16 @@ def check_best_k(best_k: int | str) -> int | None:
     return whole_number("best_k", best_k, minimum=1)
 
 
-def best(values: Sequence[float], best_k: int | str) -> list[int]:
+def best(values: Sequence[float], best_k: int | None) -> list[int]:
     """Indices of the `best_k` greatest values, greatest first; equals keep their order.
 
-    More than there are means all.
+    None, or more than there are, means all.
 
     >>> best([0.1, 0.3, 0.3], 2)
     [1, 2]
     """
     order = np.argsort(-np.asarray(values, np.float64), kind="stable")
-    return [int(index) for index in order[: check_best_k(best_k)]]
+    return [int(index) for index in order[:best_k]]
 
 
 def mean_heatmap(heatmaps: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -61,7 +61,7 @@ def vote(
     importance per pixel of the leaf; no leaf counts 0; equals go to the offset that comes first. The
     heatmap shows every region with its winner's importance, 0 where no offset has a leaf.
     """
-    rows, cols = _common_edges(grid.height, grid.steps), _common_edges(grid.width, grid.steps)
+    rows, cols = grid.finest_edges(0), grid.finest_edges(1)
     shape = len(rows) - 1, len(cols) - 1
     best_density, importance, winner = np.zeros(shape), np.zeros(shape), np.full(shape, -1)
     for index, (pyramid, masks) in enumerate(zip(pyramids, leaves, strict=True)):
@@ -76,9 +76,3 @@ def vote(
             best_density[wins], importance[wins], winner[wins] = density[wins], values[at][wins], index
     votes = [int((winner == index).sum()) for index in range(len(pyramids))]
     return np.repeat(np.repeat(importance, np.diff(rows), axis=0), np.diff(cols), axis=1), votes
-
-
-def _common_edges(length: int, steps: int) -> NDArray[np.int64]:
-    """Every edge that any offset has along an axis: multiples of half the smallest cell, rounded."""
-    parts = 2 * steps
-    return np.unique((2 * length * np.arange(parts + 1, dtype=np.int64) + parts) // (2 * parts))

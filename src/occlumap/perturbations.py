@@ -1,6 +1,6 @@
 """Perturbations: which rectangles of an image are hidden, and the images that come of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,11 +25,10 @@ class Perturbations:
         return len(self.starts) - 1
 
     def __getitem__(self, part: slice) -> "Perturbations":
-        starts = self.starts[: len(self)][part]
-        if not len(starts):
-            return Perturbations(self.bounds[:0], np.zeros(1, np.int64))
-        stops = self.starts[1:][part]
-        return Perturbations(self.bounds[starts[0] : stops[-1]], np.append(starts, stops[-1]) - starts[0])
+        lengths = np.diff(self.starts)[part]
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        rectangles = np.arange(starts[-1]) + np.repeat(self.starts[:-1][part] - starts[:-1], lengths)
+        return Perturbations(self.bounds[rectangles], starts)
 
     def __add__(self, other: "Perturbations") -> "Perturbations":
         return Perturbations(
@@ -41,6 +40,14 @@ class Perturbations:
         """A short value for each perturbation, equal only for equal ones."""
         data, starts = self.bounds.tobytes(), (self.starts * self.bounds.itemsize * 4).tolist()
         return [data[start:stop] for start, stop in pairwise(starts)]
+
+    @classmethod
+    def from_keys(cls, keys: Collection[bytes]) -> "Perturbations":
+        """The opposite of `keys`."""
+        size = 4 * np.dtype(np.int32).itemsize  # of a rectangle
+        bounds = np.frombuffer(b"".join(keys), np.int32).reshape(-1, 4)
+        lengths = np.fromiter(map(len, keys), np.int64, len(keys)) // size
+        return cls(bounds, np.concatenate([[0], np.cumsum(lengths)]))
 
     def singles(self) -> NDArray[np.int64]:
         """Indices of the perturbations that hide a single rectangle."""

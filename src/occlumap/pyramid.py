@@ -1,8 +1,8 @@
 """Pyramid: the tree of one offset as arrays, its pruning, and its nodes to look at (sections 4.3 to 4.6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,20 @@ from occlumap.regions import Region
 Masks = tuple[NDArray[np.bool_], ...]
 TIE = 1e-9
 """A parent outweighs its children when it is greater by more than this share of |original score|."""
+
+
+class Prunable(Protocol):
+    """What pruning needs: cells of scale 1..depth, and which of them lie in which of the scale above."""
+
+    @property
+    def importance(self) -> tuple[NDArray[np.float64], ...]:
+        """The cells' importances, one array for each scale."""
+
+    def child_sums(self, level: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of `values` (as `importance[level + 1]`) over each cell's children, added row by row."""
+
+    def handed_down(self, level: int, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """For each cell of the next scale the value of its parent; `values` are as `importance[level]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,27 +52,20 @@ class Pyramid:
 
     def parents(self, level: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For `importance[level]`, level >= 1, the row and the column of each cell's parent."""
-        rows = np.searchsorted(self.row_edges[level - 1], self.row_edges[level][:-1], side="right") - 1
-        cols = np.searchsorted(self.col_edges[level - 1], self.col_edges[level][:-1], side="right") - 1
+        rows = cell_parents(self.row_edges[level - 1], self.row_edges[level])
+        cols = cell_parents(self.col_edges[level - 1], self.col_edges[level])
         return rows, cols
 
     def child_sums(self, level: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of `values` (as `importance[level + 1]`) over each cell's children, added row by row."""
         rows, cols = self.parents(level + 1)
         sums = np.zeros_like(self.importance[level])
-        first_row, first_col = (
-            np.searchsorted(p, np.arange(n)) for p, n in zip((rows, cols), sums.shape, strict=True)
-        )
-        counts = [np.bincount(p, minlength=n) for p, n in zip((rows, cols), sums.shape, strict=True)]
-        # one child of every parent at a time, so that each sum adds up left to right as a plain loop would
-        for down in range(int(counts[0].max())):
-            has_row = np.flatnonzero(counts[0] > down)
-            for right in range(int(counts[1].max())):
-                has_col = np.flatnonzero(counts[1] > right)
-                sums[np.ix_(has_row, has_col)] += values[
-                    np.ix_(first_row[has_row] + down, first_col[has_col] + right)
-                ]
+        np.add.at(sums, (rows[:, None], cols[None]), values)  # in the order of values, as a plain loop adds
         return sums
+
+    def handed_down(self, level: int, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """For each cell of the next scale the value of its parent; `values` are as `importance[level]`."""
+        return values[np.ix_(*self.parents(level + 1))]
 
     def areas(self, level: int) -> NDArray[np.int64]:
         """Pixels of each cell."""
@@ -71,6 +78,12 @@ class Pyramid:
         return np.repeat(by_rows, np.diff(self.col_edges[level]), axis=1)
 
 
+def cell_parents(edges: NDArray[np.int64], finer_edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Along one axis the index of the cell in which each finer cell lies."""
+    parents: NDArray[np.int64] = np.searchsorted(edges, finer_edges[:-1], side="right") - 1
+    return parents
+
+
 def build(measurements: Measurements, grid: Grid, offset: Offset, target: int) -> Pyramid | None:
     """The pyramid of one offset, or None while any of its cells is unmeasured."""
     cells = [grid.cells(scale, offset) for scale in range(1, grid.depth + 1)]
@@ -80,6 +93,14 @@ def build(measurements: Measurements, grid: Grid, offset: Offset, target: int) -
     column = measurements.column(target)
     importance = measurements.original[column] - measurements.scores[found, column]
     return assemble(grid, offset, importance)
+
+
+def complete_pyramids(
+    measurements: Measurements, grid: Grid, offsets: Sequence[Offset], target: int
+) -> list[Pyramid]:
+    """The pyramids of the offsets all of whose cells are measured, in the order of `offsets`."""
+    built = (build(measurements, grid, offset, target) for offset in offsets)
+    return [pyramid for pyramid in built if pyramid is not None]
 
 
 def assemble(grid: Grid, offset: Offset, importance: NDArray[np.float64]) -> Pyramid:
@@ -94,7 +115,7 @@ def assemble(grid: Grid, offset: Offset, importance: NDArray[np.float64]) -> Pyr
     )
 
 
-def prune_greedy(pyramid: Pyramid, tolerance: float) -> Masks:
+def prune_greedy(pyramid: Prunable, tolerance: float) -> Masks:
     """Leaves that the paper's rule leaves (section 4.5), one bool mask for each scale.
 
     From the top down, a cell whose importance is greater than the sum of its direct children's, by more
@@ -102,15 +123,15 @@ def prune_greedy(pyramid: Pyramid, tolerance: float) -> Masks:
     """
     masks = []
     alive = np.ones(pyramid.importance[0].shape, np.bool_)
-    for level in range(pyramid.depth - 1):
+    for level in range(len(pyramid.importance) - 1):
         children = pyramid.child_sums(level, pyramid.importance[level + 1])
         leaf = alive & (pyramid.importance[level] - children > tolerance)
         masks.append(leaf)
-        alive = (alive & ~leaf)[np.ix_(*pyramid.parents(level + 1))]
+        alive = pyramid.handed_down(level, alive & ~leaf)
     return (*masks, alive)
 
 
-def prune_optimal(pyramid: Pyramid, tolerance: float) -> Masks:
+def prune_optimal(pyramid: Prunable, tolerance: float) -> Masks:
     """Leaves with the greatest sum of importance (ours), one bool mask for each scale.
 
     From the bottom up, a cell's value is the greater of its own importance and its children's summed
@@ -118,7 +139,7 @@ def prune_optimal(pyramid: Pyramid, tolerance: float) -> Masks:
     """
     values = pyramid.importance[-1]
     outweighs = []
-    for level in range(pyramid.depth - 2, -1, -1):
+    for level in range(len(pyramid.importance) - 2, -1, -1):
         children = pyramid.child_sums(level, values)
         own = pyramid.importance[level] - children > tolerance
         outweighs.append(own)
@@ -128,11 +149,11 @@ def prune_optimal(pyramid: Pyramid, tolerance: float) -> Masks:
     for level, own in enumerate(reversed(outweighs)):
         leaf = alive & own
         masks.append(leaf)
-        alive = (alive & ~leaf)[np.ix_(*pyramid.parents(level + 1))]
+        alive = pyramid.handed_down(level, alive & ~leaf)
     return (*masks, alive)
 
 
-PRUNINGS: dict[str, Callable[[Pyramid, float], Masks]] = {"greedy": prune_greedy, "optimal": prune_optimal}
+PRUNINGS: dict[str, Callable[[Prunable, float], Masks]] = {"greedy": prune_greedy, "optimal": prune_optimal}
 
 
 @dataclass(frozen=True)
@@ -148,14 +169,16 @@ class Pruning:
     def __post_init__(self) -> None:
         one_of("pruning", self.rule, PRUNINGS)
         self._parsed()
+        if not isinstance(self.threshold, str):  # np.float32(0.01) as it is, not as it prints
+            object.__setattr__(self, "threshold", float(self.threshold))
 
     def _parsed(self) -> tuple[float, bool]:
         """The threshold's number, and whether it is a share of the original score."""
-        text = str(self.threshold).strip()
+        text = self.threshold.strip() if isinstance(self.threshold, str) else ""
+        relative = text.endswith("%")
         try:
-            relative = text.endswith("%")
-            number = float(text.removesuffix("%"))
-        except ValueError:
+            number = float(text.removesuffix("%") if text else self.threshold)
+        except (TypeError, ValueError):
             number = float("nan")
         if isinstance(self.threshold, bool) or not np.isfinite(number) or (relative and number < 0):
             raise ArgumentError(
@@ -174,7 +197,7 @@ class Pruning:
             )
         return number * abs(original) if relative else number
 
-    def leaves(self, pyramid: Pyramid, original: float) -> Masks:
+    def leaves(self, pyramid: Prunable, original: float) -> Masks:
         """The leaves that remain, near-zero ones gone: one bool mask for each scale."""
         least = self.least_importance(original)
         masks = PRUNINGS[self.rule](pyramid, TIE * abs(original))
@@ -212,8 +235,9 @@ def paint_leaves(pyramid: Pyramid, leaves: Masks) -> NDArray[np.float64]:
 class Node(NamedTuple):
     """One node of a tree, for reading and drawing (section 4.4).
 
-    `name` numbers the nodes of the unpruned tree breadth first, root 0. `state`: "inner", "leaf",
-    "near-zero" (a leaf whose importance was too small to stay) or "pruned" (below a leaf).
+    `name` numbers the nodes of the unpruned tree breadth first, root 0, the children of a node row by row.
+    `state`: "inner", "leaf", "near-zero" (a leaf whose importance was too small to stay) or "pruned" (below
+    a leaf).
     """
 
     name: int
@@ -244,40 +268,28 @@ def tree(
     cut = PRUNINGS[pruning.rule](pyramid, TIE * abs(original))
     remaining = pruning.leaves(pyramid, original)
     height, width = int(pyramid.row_edges[0][-1]), int(pyramid.col_edges[0][-1])
-    names: list[NDArray[np.int64]] = [np.zeros((1, 1), np.int64)]
-    states: list[NDArray[np.str_]] = [np.full((1, 1), "inner")]
-    below_leaf = np.zeros(pyramid.importance[0].shape, np.bool_)
+    names: NDArray[np.int64] = np.zeros((1, 1), np.int64)  # of the scale above
+    above: NDArray[np.bool_] = np.zeros((1, 1), np.bool_)  # whether its cells are leaves or below one
+    nodes = [Node(0, 0, Region(0, height, 0, width), 0.0, None, (), "inner")]
+    children: dict[int, list[int]] = {0: []}
     for level, values in enumerate(pyramid.importance):
-        if level:
-            above = cut[level - 1] | below_leaf
-            below_leaf = above[np.ix_(*pyramid.parents(level))]
+        inside = np.ix_(*(pyramid.parents(level) if level else (np.zeros(n, int) for n in values.shape)))
+        parents, below_leaf = names[inside], above[inside]
         state = np.where(remaining[level], "leaf", np.where(cut[level], "near-zero", "inner"))
-        states.append(np.where(below_leaf, "pruned", state))
-        start = int(names[-1].flat[-1]) + 1
-        names.append(np.arange(start, start + values.size, dtype=np.int64).reshape(values.shape))
-    children: dict[int, list[int]] = {int(name): [] for block in names for name in block.flat}
-    nodes: list[tuple[int, int, Region, float, int | None, str]] = [
-        (0, 0, Region(0, height, 0, width), 0.0, None, "inner")
-    ]
-    for level, values in enumerate(pyramid.importance):
-        rows, cols = (
-            pyramid.parents(level)
-            if level
-            else (np.zeros(values.shape[0], int), np.zeros(values.shape[1], int))
-        )
+        state = np.where(below_leaf, "pruned", state)
+        # breadth first: the children of one node, row by row, before those of the next
+        order = np.argsort(parents, axis=None, kind="stable")
+        names = np.empty(values.shape, np.int64)
+        names.flat[order] = len(nodes) + np.arange(values.size)
         row_edges, col_edges = pyramid.row_edges[level].tolist(), pyramid.col_edges[level].tolist()
-        for row, col in np.ndindex(values.shape):
-            name, parent = int(names[level + 1][row, col]), int(names[level][rows[row], cols[col]])
+        for place in order.tolist():
+            row, col = divmod(place, values.shape[1])
+            name, parent = int(names[row, col]), int(parents[row, col])
             region = Region(row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1])
             children[parent].append(name)
+            children[name] = []
             nodes.append(
-                (name, level + 1, region, float(values[row, col]), parent, str(states[level + 1][row, col]))
+                Node(name, level + 1, region, float(values[row, col]), parent, (), str(state[row, col]))
             )
-    return Tree(
-        shift,
-        density,
-        tuple(
-            Node(n, s, region, value, parent, tuple(children[n]), state)
-            for n, s, region, value, parent, state in nodes
-        ),
-    )
+        above = below_leaf | cut[level]
+    return Tree(shift, density, tuple(node._replace(children=tuple(children[node.name])) for node in nodes))

@@ -36,15 +36,6 @@ class Region(NamedTuple):
         """Index of the region in an array of shape (H, W, ...)."""
         return slice(self.row_start, self.row_stop), slice(self.col_start, self.col_stop)
 
-    def contains(self, other: "Region") -> bool:
-        """Whether `other` lies inside this region, borders included."""
-        return (
-            self.row_start <= other.row_start
-            and other.row_stop <= self.row_stop
-            and self.col_start <= other.col_start
-            and other.col_stop <= self.col_stop
-        )
-
 
 class Frame(NamedTuple):
     """The size of a photograph in pixels, and the part of it that the explained image shows."""

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import whole_number
-from occlumap.errors import ArgumentError, BudgetError
-from occlumap.estimators.paper import complete_pyramids
+from occlumap.errors import ArgumentError
+from occlumap.forest import plant
 from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements
-from occlumap.offsets import information_density
 from occlumap.perturbations import Perturbations, joint_removals, removals
-from occlumap.pyramid import Pruning, assemble, leaf_bounds
+from occlumap.pyramid import Pruning, complete_pyramids, leaf_bounds
 
 Sampler = Callable[[Measurements, int | None], Perturbations]
 _NOTHING = removals(np.empty((0, 4), np.int32))
@@ -77,84 +76,93 @@ def joint_leaves(
     return sampler
 
 
+def least_calls(grid: Grid, offsets: Sequence[Offset]) -> int:
+    """Calls that the cheapest of `offsets` takes, the original image included."""
+    return 1 + min(
+        sum(len(grid.cells(scale, offset)) for scale in range(1, grid.depth + 1)) for offset in offsets
+    )
+
+
 def promising_offsets(
     grid: Grid, offsets: Sequence[Offset], targets: Sequence[int], pruning: Pruning
 ) -> Sampler:
     """One offset after the other, the one that promises the densest tree first (sections 4.12, 8.1; ours).
 
-    The first offset is measured whole. From then on the importance of an unmeasured cell is predicted as
-    the mean, over its pixels, of the importances of the measured cells of its scale; the offset whose
+    The first offset that is affordable is measured whole. From then on the importance of an unmeasured cell is
+    predicted as the mean, over its pixels, of the importances of the measured cells of its scale; the offset whose
     predicted tree is densest among those that are affordable is measured next. Several targets take turns.
-
-    Raises BudgetError when not even the first offset is affordable.
     """
-    cells = {
-        offset: np.concatenate([grid.cells(s, offset) for s in range(1, grid.depth + 1)])
-        for offset in offsets
-    }
-    scales = {
-        offset: np.repeat(
-            np.arange(grid.depth), [len(grid.cells(s, offset)) for s in range(1, grid.depth + 1)]
-        )
-        for offset in offsets
-    }
-    rounds = 0
+    forest = plant(grid, offsets)
+    means = {target: _ScaleMeans(grid, forest.rectangles) for target in targets}
 
     def sampler(measurements: Measurements, left: int | None) -> Perturbations:
-        nonlocal rounds
-        missing = {offset: bounds[measurements.find(bounds) < 0] for offset, bounds in cells.items()}
-        wanting = {offset: len(bounds) for offset, bounds in missing.items() if len(bounds)}
-        affordable = [offset for offset, count in wanting.items() if left is None or count <= left]
-        if not affordable:
-            if wanting and len(wanting) == len(cells):
-                least = 1 + len(measurements) + min(wanting.values())
-                raise BudgetError(
-                    f"expected a budget of at least {least} calls, which one offset at depth={grid.depth} takes; "
-                    f"raise the budget, or use a smaller depth"
-                )
+        found = [measurements.find(rectangles) for rectangles in forest.rectangles]
+        missing = forest.counts([indices < 0 for indices in found])
+        affordable = np.flatnonzero((missing > 0) & (missing <= (missing.max() if left is None else left)))
+        if not len(affordable):
             return _NOTHING
-        if not len(measurements):
-            return removals(missing[affordable[0]])
-        target = targets[rounds % len(targets)]
-        rounds += 1
-        maps = _scale_sums(measurements, grid, list(cells), target)
-        original = float(measurements.original[measurements.column(target)])
-        importance = measurements.effect(target)
-
-        def promise(offset: Offset) -> float:
-            found = measurements.find(cells[offset])
-            values = np.where(found >= 0, importance[found], _predicted(maps, scales[offset], cells[offset]))
-            pyramid = assemble(grid, offset, values)
-            return information_density(pyramid, pruning.leaves(pyramid, original))
-
-        return removals(missing[max(affordable, key=promise)])
+        chosen = affordable[0]
+        if len(measurements):
+            turn = int((missing == 0).sum()) - 1  # the first offset was nobody's choice
+            target = targets[turn % len(targets)]
+            importance = measurements.effect(target)
+            predicted = means[target].predict(measurements, importance, found)
+            known = [
+                np.where(indices >= 0, importance[indices], values)
+                for indices, values in zip(found, predicted, strict=True)
+            ]
+            expected = forest.with_importances(known)
+            original = float(measurements.original[measurements.column(target)])
+            densities = expected.densities(pruning.leaves(expected, original))
+            chosen = affordable[densities[affordable].argmax()]
+        cells = np.concatenate([grid.cells(scale, offsets[chosen]) for scale in range(1, grid.depth + 1)])
+        return removals(cells[measurements.find(cells) < 0])
 
     return sampler
 
 
-def _scale_sums(
-    measurements: Measurements, grid: Grid, offsets: Sequence[Offset], target: int
-) -> NDArray[np.float64]:
-    """For each scale the summed-area table of the mean measured importance at each pixel."""
-    tables = np.zeros((grid.depth, grid.height + 1, grid.width + 1))
-    effects = measurements.effect(target)
-    for level in range(grid.depth):
-        bounds = np.concatenate([grid.cells(level + 1, offset) for offset in offsets])
-        found = measurements.find(bounds)
-        _, first = np.unique(found, return_index=True)
-        total, count = np.zeros((2, grid.height, grid.width))
-        for index in first[found[first] >= 0]:
-            a, b, c, d = bounds[index]
-            total[a:b, c:d] += effects[found[index]]
-            count[a:b, c:d] += 1
-        tables[level, 1:, 1:] = (total / np.maximum(count, 1)).cumsum(0).cumsum(1)
-    return tables
+class _ScaleMeans:
+    """For each scale the mean of the measured importances at each pixel, and what it says of any cell.
+
+    Sums run in the order of measuring. Of measurements that go on from those of the call before only the new
+    ones are added; that is faster, and the same to the bit.
+    """
+
+    def __init__(self, grid: Grid, rectangles: Sequence[NDArray[np.int32]]) -> None:
+        self._shape = grid.depth, grid.height, grid.width
+        self._rectangles = rectangles
+        self._begin()
+
+    def _begin(self) -> None:
+        self._total, self._count = np.zeros((2, *self._shape))
+        self._added: tuple[NDArray[np.int32], NDArray[np.float64]] = np.empty((0, 4), np.int32), np.empty(0)
+
+    def predict(
+        self, measurements: Measurements, importance: NDArray[np.float64], found: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float64]]:
+        """For each scale the mean over the pixels of each of its rectangles; `found`: those measured, -1 if not."""
+        bounds, (old_bounds, old_importance) = measurements.perturbations.bounds, self._added
+        added = len(old_importance)
+        if not (
+            np.array_equal(old_bounds, bounds[:added]) and np.array_equal(old_importance, importance[:added])
+        ):
+            self._begin()
+            added = 0
+        for level, (rectangles, indices) in enumerate(zip(self._rectangles, found, strict=True)):
+            fresh = np.flatnonzero(indices >= added)
+            fresh = fresh[np.argsort(indices[fresh])]
+            values = importance[indices[fresh]].tolist()
+            for (a, b, c, d), value in zip(rectangles[fresh].tolist(), values, strict=True):
+                self._total[level, a:b, c:d] += value
+                self._count[level, a:b, c:d] += 1
+        self._added = bounds, importance
+        tables = np.zeros((self._shape[0], self._shape[1] + 1, self._shape[2] + 1))
+        tables[:, 1:, 1:] = (self._total / np.maximum(self._count, 1)).cumsum(1).cumsum(2)
+        return [_box_means(table, cells) for table, cells in zip(tables, self._rectangles, strict=True)]
 
 
-def _predicted(
-    tables: NDArray[np.float64], levels: NDArray[np.int64], bounds: NDArray[np.int32]
-) -> NDArray[np.float64]:
+def _box_means(table: NDArray[np.float64], bounds: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Means over rectangles (k, 4) of an image, given its summed-area table (H + 1, W + 1)."""
     a, b, c, d = bounds.T
-    sums = tables[levels, b, d] - tables[levels, a, d] - tables[levels, b, c] + tables[levels, a, c]
-    predicted: NDArray[np.float64] = sums / ((b - a) * (d - c))
-    return predicted
+    means: NDArray[np.float64] = (table[b, d] - table[a, d] - table[b, c] + table[a, c]) / ((b - a) * (d - c))
+    return means

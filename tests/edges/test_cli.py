@@ -267,12 +267,13 @@ def test_a_failing_classifier_leaves_its_measurements_and_says_how_to_go_on(fold
     result = explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
     assert "the accelerator fell off" in result.stderr
     assert "--resume out/measurements.npz" in result.stderr
+    assert "error.measurements" not in result.stderr  # that is Python, not a command line
     assert files(folder / "out") == ["measurements.npz"]
     kept = len(occlumap.Measurements.load("out/measurements.npz"))
     assert 93 <= kept <= 107
     went_on = explain("--resume", "out/measurements.npz")
     resumed = occlumap.Explanation.load("out/explanation.npz")
-    assert resumed.provenance["calls"] == 1 + len(resumed.measurements) - kept
+    assert resumed.provenance["calls"] == 2 + len(resumed.measurements) - kept
     assert f"{resumed.provenance['calls']} classifier calls" in went_on.stdout
     explain("--out", "whole")
     same(resumed, occlumap.Explanation.load("whole/explanation.npz"))
@@ -281,7 +282,7 @@ def test_a_failing_classifier_leaves_its_measurements_and_says_how_to_go_on(fold
 def test_resume_takes_an_explanation_too(folder):
     explain()
     explain("--resume", "out/explanation.npz", "--best-k", "1", "--out", "best")
-    assert occlumap.Explanation.load("best/explanation.npz").provenance["calls"] == 1
+    assert occlumap.Explanation.load("best/explanation.npz").provenance["calls"] == 2
 
 
 def test_measurements_that_cannot_be_saved_do_not_hide_the_error(folder, monkeypatch):
@@ -436,7 +437,7 @@ def test_stopping_keeps_what_was_measured_and_resume_gives_the_same(folder, sent
 
     explain("--resume", "out/measurements.npz")
     resumed = occlumap.Explanation.load("out/explanation.npz")
-    assert resumed.provenance["calls"] == 1 + len(resumed.measurements) - kept
+    assert resumed.provenance["calls"] == 2 + len(resumed.measurements) - kept
     explain("--out", "whole")
     same(resumed, occlumap.Explanation.load("whole/explanation.npz"))
 

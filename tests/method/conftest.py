@@ -41,6 +41,16 @@ def smooth_classifier(seed, shape, classes=3):
     return classify
 
 
+def inside(inner, outer):
+    """Whether one Region lies in another, borders included."""
+    return (
+        outer.row_start <= inner.row_start
+        and inner.row_stop <= outer.row_stop
+        and outer.col_start <= inner.col_start
+        and inner.col_stop <= outer.col_stop
+    )
+
+
 @pytest.fixture
 def white():
     return np.full((16, 16, 3), 255, np.uint8)

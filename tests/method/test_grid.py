@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from occlumap.errors import ArgumentError, ImageError
 from occlumap.grid import Grid, unique_rectangles
 from occlumap.regions import Region
+from tests.method.conftest import inside
 from tests.reference import paper as twin
 
 
@@ -73,7 +74,7 @@ def test_every_scale_tiles_and_every_cell_has_one_parent(grid, data):
         for cell in cells:
             assert cell.area > 0
             covered[cell.slices] += 1
-            assert sum(parent.contains(cell) for parent in above) == 1
+            assert sum(inside(cell, parent) for parent in above) == 1
         assert (covered == 1).all()
         above = cells
 
@@ -106,6 +107,14 @@ def test_an_image_that_is_too_small_is_an_error_that_says_which_depth_fits():
 def test_depth_out_of_range_is_an_error(depth):
     with pytest.raises(ArgumentError, match="expected depth to be a whole number from 1 to 8"):
         Grid(512, 512, depth)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+def test_numbers_of_numpy_are_as_good_as_ints(kind):
+    grid = Grid(kind(100), kind(90), kind(6))
+    assert grid == Grid(100, 90, 6)
+    assert {type(value) for value in (grid.height, grid.width, grid.depth)} == {int}
+    assert grid.cells(6, (5, 7)).tolist() == Grid(100, 90, 6).cells(6, (5, 7)).tolist()
 
 
 def test_unknown_offsets_offer_the_nearest():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlumap.errors import ArgumentError, BudgetError, ClassifierError, ScoreError
-from occlumap.fills import Constant
+from occlumap.fills import Constant, Custom
 from occlumap.measurements import Measurements
 from occlumap.measuring import Measurer
 from occlumap.perturbations import joint_removals, removals
@@ -87,16 +87,35 @@ def test_a_classifier_that_fails_late_loses_nothing(evidence, white):
         return classifier
 
     regions = removals([Region(r, r + 1, 0, 16) for r in range(16)])
-    with pytest.raises(ClassifierError, match="out of paper") as caught:
-        aimed(fails_in_call(11), white, batch_size=5).measure(regions)
-    kept = caught.value.measurements
+    measurer = aimed(fails_in_call(11), white, batch_size=5)
+    with pytest.raises(ClassifierError, match="out of paper"):
+        measurer.measure(regions)
+    kept = measurer.everything()
     assert len(kept) == 10
 
     resumed = Measurer(evidence, white, BLACK)
     resumed.measure_original()
     resumed.aim([0], known=kept)
     measurements = resumed.measure(regions)
-    assert resumed.calls == 1 + 6
+    assert resumed.calls == 1 + 1 + 6
+    np.testing.assert_array_equal(measurements.scores, aimed(evidence, white).measure(regions).scores)
+
+
+def test_after_a_failure_the_same_measurer_goes_on(evidence, white):
+    def fails_once(batch):
+        if len(evidence.batches) == 3:
+            evidence.batches.append(0)
+            raise OSError("once")
+        return evidence(batch)
+
+    regions = removals([Region(r, r + 1, 0, 16) for r in range(16)])
+    measurer = aimed(fails_once, white, batch_size=5, budget=17)
+    with pytest.raises(ClassifierError, match="once"):
+        measurer.measure(regions)
+    assert measurer.left == 16
+    measurements = measurer.measure(regions)
+    assert evidence.calls == 1 + 16
+    assert measurer.left == 0
     np.testing.assert_array_equal(measurements.scores, aimed(evidence, white).measure(regions).scores)
 
 
@@ -107,9 +126,9 @@ def test_the_rows_before_a_score_that_is_not_finite_are_kept(white):
         return scores
 
     regions = removals([Region(r, r + 1, 0, 16) for r in range(16)])
-    with pytest.raises(ScoreError, match=r"call 7 \(region rows 5:6, columns 0:16 hidden\)") as caught:
-        aimed(classifier, white, batch_size=16).measure(regions)
-    assert len(caught.value.measurements) == 5
+    with pytest.raises(ScoreError, match=r"call 7 \(region rows 5:6, columns 0:16 hidden\)"):
+        (measurer := aimed(classifier, white, batch_size=16)).measure(regions)
+    assert len(measurer.everything()) == 5
 
 
 def test_ctrl_c_leaves_with_what_was_measured(evidence, white):
@@ -118,9 +137,10 @@ def test_ctrl_c_leaves_with_what_was_measured(evidence, white):
             raise KeyboardInterrupt
         return evidence(batch)
 
-    with pytest.raises(KeyboardInterrupt) as caught:
-        aimed(impatient, white, batch_size=8).measure(removals([Region(r, r + 1, 0, 16) for r in range(16)]))
-    assert len(caught.value.measurements) == 8
+    measurer = aimed(impatient, white, batch_size=8)
+    with pytest.raises(KeyboardInterrupt):
+        measurer.measure(removals([Region(r, r + 1, 0, 16) for r in range(16)]))
+    assert len(measurer.everything()) == 8
 
 
 @pytest.mark.parametrize("what", ["image", "fill", "classifier", "target"])
@@ -140,6 +160,60 @@ def test_resuming_something_else_is_an_error_that_says_what_differs(evidence, wh
     word = {"classifier": "score of the original image"}.get(what, what)
     with pytest.raises(ArgumentError, match=f"differ in .*{word}"):
         measurer.aim(targets, known)
+
+
+def lit_if(rows):
+    """Class 0 scores 1 while any pixel of `rows` is white."""
+    return lambda batch: (batch[:, rows] > 0).any(axis=(1, 2, 3)).astype(float)[:, None]
+
+
+@pytest.mark.parametrize("what", ["classifier", "fill"])
+def test_a_known_region_that_scores_otherwise_now_is_an_error(white, what):
+    """The original image's score is the same, and so is the name: only measuring tells."""
+    black, grey = (lambda image, mask: image * 0), (lambda image, mask: image * 0 + 100)
+    regions = removals([Region(8, 12, 0, 16), Region(0, 4, 0, 16), Region(4, 8, 0, 16)])
+    known = aimed(lit_if(slice(0, 4)), white, fill=Custom(black)).measure(regions)
+    assert known.effect(0).tolist() == [0, 1, 0]
+    classifier = lit_if(slice(4, 8)) if what == "classifier" else lit_if(slice(0, 4))
+    measurer = Measurer(classifier, white, Custom(black if what == "classifier" else grey))
+    measurer.measure_original()
+    with pytest.raises(
+        ArgumentError, match=r"rows 0:4, .* are \[0.0\] there, \[1.0\] here. Start without resume"
+    ):
+        measurer.aim([0], known)
+    assert measurer.calls == 2
+
+
+def test_the_call_that_checks_what_is_known_is_not_of_the_budget(evidence, white):
+    regions = removals([Region(r, r + 1, 0, 16) for r in range(16)])
+    known = aimed(evidence, white).measure(regions[:10])
+    measurer = Measurer(evidence, white, BLACK, budget=17)
+    measurer.measure_original()
+    measurer.aim([0], known)
+    assert measurer.left == 16
+    measurer.measure(regions)
+    assert (measurer.calls, measurer.left) == (1 + 1 + 6, 0)
+
+
+def test_nothing_known_costs_no_call(evidence, white):
+    measurer = Measurer(evidence, white, BLACK)
+    measurer.measure_original()
+    measurer.aim([0], aimed(evidence, white).asked())
+    assert measurer.calls == 1
+
+
+def test_progress_on_resuming_counts_what_was_asked_and_begins_with_what_was_known(evidence, white):
+    regions = removals([Region(r, r + 1, 0, 16) for r in range(16)])
+    known = aimed(evidence, white).measure(regions)
+    told = []
+    measurer = Measurer(
+        evidence, white, BLACK, batch_size=2, progress=lambda done, total: told.append((done, total))
+    )
+    measurer.measure_original()
+    measurer.aim([0], known)
+    measurer.total = 9
+    measurer.measure(regions[:5] + removals([Region(0, 2, r, r + 1) for r in range(3)]))
+    assert told == [(6, 9), (8, 9), (9, 9)]
 
 
 def test_progress_counts_every_call(evidence, white):

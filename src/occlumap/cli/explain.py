@@ -16,8 +16,9 @@ from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError, OcclumapWarning
-from occlumap.explain import METHODS
+from occlumap.explain import GO_ON
 from occlumap.grid import OFFSETS
+from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
 
@@ -234,6 +235,7 @@ def _keep_measurements(error: BaseException, out: Path) -> None:
     measurements = getattr(error, "measurements", None)
     if not isinstance(measurements, occlumap.Measurements) or not len(measurements):
         return
+    error.__notes__.remove(GO_ON)  # it speaks Python
     path = out / "measurements.npz"
     try:
         measurements.save(path)

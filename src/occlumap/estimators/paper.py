@@ -11,7 +11,7 @@ from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements
 from occlumap.offsets import best, information_density, mean_heatmap, vote
 from occlumap.perturbations import joint_removals
-from occlumap.pyramid import Masks, Pruning, Pyramid, build, leaf_bounds, paint_leaves
+from occlumap.pyramid import Masks, Pruning, Pyramid, complete_pyramids, leaf_bounds, paint_leaves
 
 
 def paper(
@@ -20,13 +20,13 @@ def paper(
     *,
     grid: Grid,
     offsets: Sequence[Offset],
-    best_k: int | str = 5,
+    best_k: int | None = 5,
     pruning: Pruning = Pruning(),  # noqa: B008 - frozen
     selection: str = "density",
 ) -> Estimate:
     """The heatmap of class `target`; offsets whose cells are not all measured do not count.
 
-    `selection`: "density" averages the `best_k` trees of highest information density (4.12);
+    `best_k`: None means all. `selection`: "density" averages the `best_k` trees of highest information density (4.12);
     "adversarial" those whose leaves, hidden together, cost most (4.11; their measurements must be in);
     "vote" lets every smallest region choose its offset (8.1, see `occlumap.offsets.vote`).
 
@@ -42,7 +42,8 @@ def paper(
     densities = [information_density(*pair) for pair in zip(pyramids, leaves, strict=True)]
     if selection == "vote":
         heatmap, votes = vote(grid, pyramids, leaves)
-        chosen = [index for index in best(votes, "all") if votes[index]]
+        # with no vote at all, that is with no leaf, the first offset stands for all: its tree says why
+        chosen = [index for index in best(votes, None) if votes[index]] or [0]
     else:
         ranks = (
             densities if selection == "density" else _joint_effects(measurements, target, pyramids, leaves)
@@ -54,14 +55,6 @@ def paper(
         tuple(pyramids[index].offset for index in chosen),
         tuple(densities[index] for index in chosen),
     )
-
-
-def complete_pyramids(
-    measurements: Measurements, grid: Grid, offsets: Sequence[Offset], target: int
-) -> list[Pyramid]:
-    """The pyramids of the offsets all of whose cells are measured, in the order of `offsets`."""
-    built = (build(measurements, grid, offset, target) for offset in offsets)
-    return [pyramid for pyramid in built if pyramid is not None]
 
 
 def _joint_effects(

@@ -11,8 +11,10 @@ def single_scale(measurements: Measurements, target: int) -> Estimate:
     """At each pixel the mean importance of the windows that cover it; 0 where none does. Signed."""
     total: NDArray[np.float64] = np.zeros(measurements.shape)
     count = np.zeros(measurements.shape, np.int64)
-    windows = measurements.perturbations.bounds[measurements.perturbations.starts[:-1]].tolist()
-    for (a, b, c, d), importance in zip(windows, measurements.effect(target).tolist(), strict=True):
+    singles = measurements.perturbations.singles()  # several regions hidden together are no window
+    windows = measurements.perturbations.bounds[measurements.perturbations.starts[singles]].tolist()
+    importances = measurements.effect(target)[singles].tolist()
+    for (a, b, c, d), importance in zip(windows, importances, strict=True):
         total[a:b, c:d] += importance
         count[a:b, c:d] += 1
     return Estimate((total / np.maximum(count, 1)).astype(np.float32))

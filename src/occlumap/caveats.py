@@ -1,0 +1,38 @@
+"""Caveats: what the reader of a heatmap should know before trusting it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.measurements import Measurements
+
+SMALL_SCORE = 0.05
+"""An original score below this share of the scale of scores is warned about."""
+
+
+def caveats(
+    heatmap: NDArray[np.float32], original: float, row: NDArray[np.float64], measurements: Measurements
+) -> tuple[str, ...]:
+    """Sentences, none when there is nothing to say (paper section 7.3 for the first).
+
+    `original`: the target's score. `row`: the original image's scores of all classes.
+    """
+    said = []
+    values, counts = np.unique(heatmap, return_counts=True)
+    if len(values) == 1 and values[0] == 0:
+        said.append(
+            "the heatmap is zero everywhere: hiding any measured region costs the target next to nothing. Try "
+            "larger regions (a smaller depth), another fill, or another target"
+        )
+    elif counts.max() > 0.9 * heatmap.size and values[counts.argmax()] != 0:
+        share = 100 * counts.max() / heatmap.size
+        said.append(
+            f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try another depth or fill"
+        )
+    seen = np.concatenate([row, measurements.scores.ravel()])
+    scale = 1.0 if seen.min() >= 0 and seen.max() <= 1 else float(np.abs(seen).max())
+    if abs(original) < SMALL_SCORE * scale:
+        said.append(
+            f"the original score is only {original:.3g} (scores go up to {scale:.3g}): there is little to lose, so "
+            "importances mean little. Explain a class that the classifier sees in the image"
+        )
+    return tuple(said)

@@ -1,0 +1,83 @@
+"""Targets: which class an index, a name, or nothing at all means."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap._checks import nearest
+from occlumap.classifiers import Classifier
+from occlumap.errors import TargetError
+
+Target = int | str
+
+
+def class_names(classifier: Classifier, count: int) -> list[str] | None:
+    """The classifier's names of its `count` classes, None when it has none; TargetError when they do not fit."""
+    names = getattr(classifier, "classes", None)
+    if names is None:
+        return None
+    if isinstance(names, str | Mapping) or not hasattr(names, "__len__"):
+        raise TargetError(
+            f"expected .classes to be a list of names, one for each score, got {type(names).__name__}"
+        )
+    if len(names) != count:
+        raise TargetError(f"expected {count} class names for {count} scores, got {len(names)} in .classes")
+    return [str(name) for name in names]
+
+
+def resolve_targets(
+    targets: Sequence[Target | None], row: NDArray[np.float64], names: Sequence[str] | None
+) -> list[int]:
+    """Class indices of several targets, see `resolve_target`; TargetError for none."""
+    if not targets:
+        raise TargetError(
+            "expected at least one target, got an empty list; leave target out for the top class"
+        )
+    return [resolve_target(target, row, names) for target in targets]
+
+
+def resolve_target(target: Target | None, row: NDArray[np.float64], names: Sequence[str] | None) -> int:
+    """The class index that `target` means, given the original image's scores (classes,) and their names.
+
+    None is the top class. A name matches a class whole or by one of its comma-separated synonyms, in any case
+    of letters. TargetError for a class that does not exist, or a name of several.
+
+    >>> resolve_target("tabby", np.zeros(2), ["tiger cat", "tabby, tabby cat"])
+    1
+    """
+    if target is None:
+        return int(np.argmax(row))
+    if isinstance(target, bool | np.bool_) or not isinstance(target, int | np.integer | str):
+        raise TargetError(f"expected target to be a class index, a class name or None, got {target!r}")
+    if not isinstance(target, str):
+        if not 0 <= int(target) < len(row):
+            raise TargetError(f"expected a class index from 0 to {len(row) - 1}, got {int(target)}")
+        return int(target)
+    if names is None:
+        raise TargetError(
+            f"expected a class index from 0 to {len(row) - 1}, got the name {target!r}, and the classifier has no "
+            "names; give it an attribute `classes`, a list of names"
+        )
+    wanted = target.strip().lower()
+    whole = [index for index, name in enumerate(names) if name.strip().lower() == wanted]
+    parts: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        for part in {part.strip().lower(): None for part in name.split(",")}:
+            parts.setdefault(part, []).append(index)
+    found = whole or parts.get(wanted, [])
+    if len(found) > 1:
+        listed = ", ".join(f"{index} ({names[index]})" for index in found)
+        raise TargetError(
+            f"expected a name of one class, got {target!r}, which fits {listed}; give the index"
+        )
+    if not found:
+        raise TargetError(f"expected the name of a class, got {target!r}{_similar(wanted, parts, names)}")
+    return found[0]
+
+
+def _similar(wanted: str, parts: dict[str, list[int]], names: Sequence[str]) -> str:
+    containing = [part for part in parts if wanted and wanted in part][:3]
+    if containing:
+        return f"; did you mean {', '.join(f'{names[parts[part][0]]!r}' for part in containing)}?"
+    return nearest(wanted, parts) or "; no class has a similar name"
