@@ -11,6 +11,7 @@ import click
 from tqdm import tqdm
 
 import occlumap as package
+from occlumap.cli.benchmark import benchmark
 from occlumap.cli.classify import classify
 from occlumap.cli.explain import explain
 from occlumap.cli.show import show
@@ -98,5 +99,5 @@ def occlumap() -> None:
     """  # noqa: D301 - click wants a real \b
 
 
-for command in (explain, classify, show):
+for command in (explain, classify, show, benchmark):
     occlumap.add_command(command)

@@ -1,4 +1,4 @@
-"""Progress on a terminal: calls done, rate and time left; silent in a pipe."""
+"""Progress on a terminal: what is done, rate and time left; silent in a pipe."""
 
 import shutil
 import sys
@@ -9,19 +9,23 @@ from tqdm import tqdm
 
 
 class ProgressBar:
-    """`progress(done, total)` as `occlumap.explain` calls it, drawn on stderr if that is a terminal."""
+    """`progress(done, total)` as `occlumap.explain` calls it, drawn on stderr if that is a terminal.
 
-    def __init__(self) -> None:
+    `unit`: what is counted.
+    """
+
+    def __init__(self, unit: str = "call") -> None:
+        self._unit = unit
         self._bar: tqdm[None] | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
-        """Show that `done` of `total` calls are made."""
+        """Show that `done` of `total` are done."""
         if self._bar is None:
             # begins with the first batch: what a resumed run had before must not count towards the rate
             self._bar = tqdm(
                 initial=done,
                 total=total,
-                unit="call",
+                unit=self._unit,
                 disable=None,  # unless it is a terminal
                 file=sys.stderr,
                 ncols=shutil.get_terminal_size().columns - 1,  # tqdm draws nothing on a terminal that

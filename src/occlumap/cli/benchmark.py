@@ -1,0 +1,154 @@
+"""occlumap benchmark: ours and the peers on the same photographs, classifiers and calls."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import occlumap
+from occlumap.cli.folders import output_folder
+from occlumap.cli.progress import ProgressBar
+from occlumap.cli.stopping import sigterm_like_ctrl_c
+
+QUICK_PHOTOS = 8
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"expected whole numbers with commas between, 100,300, got {value!r}"
+        ) from None
+
+
+@click.command(short_help="Compare explanation methods on photographs.")
+@click.option(
+    "--photos",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Where the photographs are.",
+)
+@click.option(
+    "--table",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="CSV with columns file and class_index.  [default: photos.csv in --photos]",
+)
+@click.option(
+    "--classifier",
+    "classifier_names",
+    metavar="NAME",
+    multiple=True,
+    default=("efficientnet-lite0",),
+    show_default="efficientnet-lite0",
+    help="A classifier's name, or module:callable. Repeat it for several.",
+)
+@click.option(
+    "--methods",
+    metavar="NAMES",
+    callback=_names,
+    help="Methods, with commas between.  [default: all installed]",
+)
+@click.option(
+    "--budgets",
+    metavar="CALLS",
+    callback=_numbers,
+    default="100,300",
+    show_default=True,
+    help="Classifier calls that each method may spend.",
+)
+@click.option(
+    "--metrics",
+    metavar="NAMES",
+    callback=_names,
+    default="curves,regions",
+    show_default=True,
+    help="curves, areas, regions, sensitivity, infidelity, grid-pointing, sanity.",
+)
+@click.option("--controls", is_flag=True, help="Judge each map blurred, and that of another photograph, too.")
+@click.option(
+    "--crops",
+    metavar="NAMES",
+    callback=_names,
+    default="centre",
+    show_default=True,
+    help="centre, off-centre (random windows of 70 % of the side), or both.",
+)
+@click.option("--size", type=int, help="Side of the images in pixels.  [default: the classifier's, or 224]")
+@click.option(
+    "--steps", type=int, default=16, show_default=True, help="Equal shares of the pixels, of the curves."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Lines of the table at most.  [default: all]")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of everything that draws random numbers."
+)
+@click.option("--quick", is_flag=True, help="A first look at 8 photographs, unless --limit says how many.")
+@click.option(
+    "--out",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    default="benchmark",
+    show_default=True,
+    help="Where rows.csv and the report go; a stopped run goes on there.",
+)
+def benchmark(
+    photos: Path,
+    table: Path | None,
+    classifier_names: tuple[str, ...],
+    methods: tuple[str, ...] | None,
+    limit: int | None,
+    quick: bool,
+    out: Path,
+    **settings: Any,
+) -> None:
+    """Compare explanation methods: faithfulness on the same photographs, classifiers and calls.
+
+    Writes into --out: rows.csv (every number), report.md and report.html, summary.csv and pairs.csv.
+    Photographs that a classifier gets wrong are left out and counted. Calls are counted at the classifier.
+
+    \b
+    Examples:
+      occlumap benchmark --photos photos/ --quick
+      occlumap benchmark --photos photos/ --methods paper,rise,lime --budgets 100,300,1000
+      occlumap benchmark --photos photos/ --classifier my_model:classify --crops centre,off-centre
+
+    If it is stopped, the same command goes on where it was; another --methods or --budgets adds to what is
+    there. The report is made anew each time.
+
+    \b
+    Exit codes:
+      0    done
+      1    something could not be used, read, measured or written; stderr says what to do
+      2    the command line itself is wrong
+      130  stopped by Ctrl-C (143: by SIGTERM); the same command goes on
+    """  # noqa: D301 - click wants a real \b
+    from occlumap.evaluation import benchmark as runner
+    from occlumap.evaluation import methods as methods_of
+
+    chosen = tuple(methods_of.installed()) if methods is None else methods
+    protocol = runner.Protocol(methods=chosen, **settings)
+    classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
+    command = shlex.join(["occlumap", *sys.argv[1:]])
+    with output_folder(out), sigterm_like_ctrl_c(), ProgressBar("map") as progress:
+        runner.run(
+            classifiers,
+            photos,
+            photos / "photos.csv" if table is None else table,
+            out,
+            protocol,
+            limit=QUICK_PHOTOS if quick and limit is None else limit,
+            command=command,
+            progress=progress,
+        )
+    from occlumap.evaluation import report
+
+    for file in report.write(out):
+        click.echo(f"  {file}")

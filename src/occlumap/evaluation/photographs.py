@@ -1,0 +1,113 @@
+"""Photographs of the benchmark: a table of files and classes to images as the classifier gets them."""
+
+import csv
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from occlumap import images
+from occlumap.classifiers import Classifier, score
+from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, TargetError
+from occlumap.fills import Image
+
+CROPS = ("centre", "off-centre")
+OFF_CENTRE_SIDE = 0.7
+"""Side of an off-centre window as a share of the photograph's shorter side."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table, cut in one way. `name`: the file, with `#off-centre` behind it for that cut."""
+
+    file: str
+    class_index: int
+    crop: str
+
+    @property
+    def name(self) -> str:
+        """Names the photograph in rows and files."""
+        return self.file if self.crop == "centre" else f"{self.file}#{self.crop}"
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """An entry and its pixels, uint8 (size, size, 3)."""
+
+    entry: Entry
+    pixels: Image
+
+
+def read_table(table: Path, crops: Sequence[str] = CROPS[:1], limit: int | None = None) -> list[Entry]:
+    """The entries of a CSV file with columns `file` and `class_index`; the first `limit` lines.
+
+    Raises ArgumentError for a table without these columns, without lines, with a file named twice, or with a
+    class that is no whole number of 0 or more.
+    """
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ArgumentError(
+            f"expected a CSV table with columns file and class_index at {table}, got: {error}"
+        ) from error
+    if not lines or not {"file", "class_index"} <= set(lines[0]):
+        got = ", ".join(str(name) for name in lines[0]) if lines else "no lines"
+        raise ArgumentError(f"expected columns file and class_index in {table}, got {got}")
+    entries = []
+    for number, line in enumerate(lines[:limit], start=2):
+        text = line["class_index"] or ""
+        if not line["file"] or not text.strip().isdecimal():
+            raise ArgumentError(
+                f"expected a file and a class index of 0 or more in line {number} of {table}, got {line['file']!r} "
+                f"and {text!r}"
+            )
+        entries += [Entry(line["file"], int(text), crop) for crop in crops]
+    if len({entry.name for entry in entries}) < len(entries):
+        raise ArgumentError(f"expected each file once in {table}, got one more than once")
+    return entries
+
+
+def read(folder: Path, entry: Entry, size: int, seed: int = 0) -> Photograph:
+    """The entry's photograph, cut and resized (Pillow, bicubic) to `size` x `size`.
+
+    centre: the centre square of the shorter side. off-centre: a square window of 70 % of the shorter side,
+    anywhere, from `seed` and the file's name.
+    """
+    path = folder / entry.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ImageError(f"expected a file inside {folder}, got {entry.file!r}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OcclumapWarning)
+        pixels = images.read(path).pixels
+    if entry.crop == "off-centre":
+        digest = hashlib.sha256(f"{seed}:{entry.file}".encode()).digest()
+        rng = np.random.default_rng(list(digest))
+        side = max(1, round(OFF_CENTRE_SIDE * min(pixels.shape[:2])))
+        row, col = (int(rng.integers(length - side + 1)) for length in pixels.shape[:2])
+        pixels = pixels[row : row + side, col : col + side]
+    fitted, _ = images.fit(pixels, (size, size))
+    return Photograph(entry, fitted)
+
+
+def right_ones(
+    classifier: Classifier, folder: Path, entries: Sequence[Entry], size: int, seed: int = 0
+) -> tuple[list[Photograph], list[str]]:
+    """The photographs whose class has the highest score, and the names of the others."""
+    right, wrong = [], []
+    for entry in entries:
+        photograph = read(folder, entry, size, seed)
+        (row,) = score(classifier, photograph.pixels[None])
+        if entry.class_index >= len(row):
+            raise TargetError(
+                f"expected class indices up to {len(row) - 1}, which the classifier has, got {entry.class_index} "
+                f"for {entry.file}"
+            )
+        if int(np.argmax(row)) == entry.class_index:
+            right.append(photograph)
+        else:
+            wrong.append(entry.name)
+    return right, wrong

@@ -1,0 +1,416 @@
+"""The benchmark's runner on small photographs and a classifier that is plain arithmetic."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from occlumap.errors import (
+    ArgumentError,
+    ClassifierError,
+    FileFormatError,
+    ImageError,
+    MissingDependencyError,
+    TargetError,
+)
+from occlumap.evaluation import benchmark, methods
+from occlumap.evaluation.benchmark import METRICS, REFERENCES, Protocol, headline_references, run
+from occlumap.evaluation.counting import CountedClass
+from occlumap.evaluation.maps import Maps
+from occlumap.evaluation.methods import METHODS, Method
+from occlumap.evaluation.photographs import read, read_table, right_ones
+from occlumap.evaluation.rows import Row, append, recover
+
+FAST = ("single_scale", "rise", "random")
+
+
+class Brightest:
+    """Five classes: which fifth of the rows is the brightest; scores sum to 1."""
+
+    input_size = (20, 20)
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, batch):
+        self.calls += len(batch)
+        light = batch.reshape(len(batch), 5, -1).astype(np.float64).mean(axis=2) + 1
+        return light**2 / (light**2).sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Six photographs, 40 x 30 pixels: five with the bright stripe that the table says, one without."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["file,class_index"]
+    for number in range(6):
+        pixels = rng.integers(0, 100, (40, 30, 3), np.uint8)
+        stripe = number if number < 5 else 0
+        pixels[5 + 6 * stripe : 11 + 6 * stripe] = rng.integers(180, 255, 3, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{min(number, 4)}")
+    (folder / "photos.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def rows_of(out):
+    with (out / "rows.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def go(photos, out, protocol=None, classifier=None, **settings):
+    protocol = protocol or Protocol(methods=FAST, budgets=(30,), steps=4)
+    return run(
+        {"brightest": classifier or Brightest()}, photos, photos / "photos.csv", out, protocol, **settings
+    )
+
+
+def test_one_row_for_each_number(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert list(rows[0]) == list(Row._fields)
+    per_group = len(REFERENCES) * (len(METRICS["curves"]) + len(METRICS["regions"]))
+    assert len(rows) == 5 * len(FAST) * per_group
+    assert {row["budget"] for row in rows if row["method"] == "random"} == {"0"}
+    assert all(int(row["calls"]) <= 30 for row in rows)
+    assert all(float(row["seconds"]) >= 0 for row in rows)
+    for group in {(row["photo"], row["method"], row["reference"]) for row in rows}:
+        value = {
+            row["metric"]: float(row["value"])
+            for row in rows
+            if (row["photo"], row["method"], row["reference"]) == group
+        }
+        assert value["srg"] == value["insertion"] - value["deletion"]
+
+
+def test_what_the_classifier_gets_wrong_is_left_out_and_counted(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    assert "5.png" not in {row["photo"] for row in rows_of(tmp_path / "out")}
+    document = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert document["left_out"] == {"brightest": {"wrong": 1, "of": 6, "files": ["5.png"]}}
+
+
+def test_the_headline_leaves_out_what_a_method_hides_with():
+    assert headline_references([METHODS["rise"]]) == list(REFERENCES)
+    assert headline_references([METHODS["rise"], METHODS["rise_blurred"]]) == [
+        "mean",
+        "linear",
+        "photograph",
+        "noise",
+    ]
+
+
+def test_faithful_methods_beat_chance_here(photos, tmp_path):
+    go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(60,), steps=5))
+    gains = {
+        name: np.mean(
+            [
+                float(row["value"])
+                for row in rows_of(tmp_path / "out")
+                if (row["method"], row["metric"]) == (name, "srg")
+            ]
+        )
+        for name in FAST
+    }
+    assert gains["single_scale"] > gains["random"] + 0.02
+    assert gains["rise"] > gains["random"] + 0.02
+
+
+class StopsAt:
+    """Runs `classifier` until a number of calls, then Ctrl-C."""
+
+    input_size = (20, 20)
+
+    def __init__(self, calls):
+        self.classifier, self.left = Brightest(), calls
+
+    def __call__(self, batch):
+        self.left -= len(batch)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.classifier(batch)
+
+
+@pytest.mark.parametrize("calls", [3, 700, 4000])
+def test_a_stopped_run_goes_on_to_the_same_numbers(photos, tmp_path, calls):
+    go(photos, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        go(photos, tmp_path / "stopped", classifier=StopsAt(calls))
+    go(photos, tmp_path / "stopped")
+
+    def numbers(out):
+        return {tuple(value for key, value in row.items() if key != "seconds") for row in rows_of(out)}
+
+    assert numbers(tmp_path / "stopped") == numbers(tmp_path / "whole")
+    assert len(rows_of(tmp_path / "stopped")) == len(rows_of(tmp_path / "whole"))
+
+
+def test_a_finished_run_only_looks_at_the_photographs_again(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    before = (tmp_path / "out" / "rows.csv").read_bytes()
+    classifier = Brightest()
+    go(photos, tmp_path / "out", classifier=classifier)
+    assert classifier.calls == 6
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == before
+
+
+def test_other_methods_and_budgets_are_added(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    go(photos, tmp_path / "out", Protocol(methods=("single_scale", "centre"), budgets=(60,), steps=4))
+    groups = {(row["method"], row["budget"]) for row in rows_of(tmp_path / "out")}
+    assert groups == {
+        ("single_scale", "30"),
+        ("single_scale", "60"),
+        ("rise", "30"),
+        ("random", "0"),
+        ("centre", "0"),
+    }
+    settings = json.loads((tmp_path / "out" / "benchmark.json").read_text())["settings"]
+    assert settings["methods"] == [*FAST, "centre"]
+    assert settings["budgets"] == [30, 60]
+
+
+def test_another_protocol_in_the_same_folder_is_refused(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    with pytest.raises(ArgumentError, match="steps as in the run"):
+        go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(30,), steps=5))
+
+
+def test_both_crops_are_judged(photos, tmp_path):
+    go(photos, tmp_path / "out", Protocol(methods=("random",), steps=4, crops=("centre", "off-centre")))
+    names = {row["photo"] for row in rows_of(tmp_path / "out")}
+    assert {name for name in names if "#" not in name} == {f"{number}.png" for number in range(5)}
+    assert any(name.endswith("#off-centre") for name in names)
+
+
+def test_all_metrics_and_controls(photos, tmp_path):
+    protocol = Protocol(
+        methods=("rise", "random"), budgets=(20,), metrics=tuple(METRICS), controls=True, steps=3
+    )
+    go(photos, tmp_path / "out", protocol)
+    rows = rows_of(tmp_path / "out")
+    assert {row["method"] for row in rows} == {"rise", "rise~blurred", "rise~other", "random"}
+    assert {row["metric"] for row in rows} == {name for metric in METRICS.values() for name in metric}
+    assert {row["reference"] for row in rows if row["metric"] in ("grid_pointing", "other_class")} == {""}
+    assert not [row for row in rows if "~" in row["method"] and row["metric"] == "grid_pointing"]
+
+    def mean(method, metric):
+        return np.mean(
+            [float(row["value"]) for row in rows if (row["method"], row["metric"]) == (method, metric)]
+        )
+
+    assert mean("rise", "srg") > mean("rise~other", "srg")
+    assert mean("random", "grid_pointing") == pytest.approx(0.25, abs=0.06)
+    assert mean("random", "other_class") == pytest.approx(1)  # it knows no class
+    assert mean("rise", "other_class") < 0.5
+    before = (tmp_path / "out" / "rows.csv").read_bytes()
+    go(photos, tmp_path / "out", protocol)
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == before
+
+
+def test_a_method_that_fails_costs_no_other_its_numbers(photos, tmp_path, monkeypatch):
+    def broken(image, classifier, target, calls, seed):
+        raise ZeroDivisionError("no luck")
+
+    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "broken": Method("broken", broken, "black")})
+    with pytest.warns(match="broken made no heatmap with 30 calls: ZeroDivisionError: no luck"):
+        go(photos, tmp_path / "out", Protocol(methods=("broken", "random"), budgets=(30,), steps=4))
+    assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
+    failures = json.loads((tmp_path / "out" / "benchmark.json").read_text())["failures"]
+    assert len(failures) == 5
+    assert failures[0] == {
+        "photo": "0.png",
+        "classifier": "brightest",
+        "method": "broken",
+        "budget": 30,
+        "problem": "ZeroDivisionError: no luck",
+    }
+
+
+def test_a_method_that_spends_more_than_its_budget_is_refused(photos, tmp_path, monkeypatch):
+    def greedy(image, classifier, target, calls, seed):
+        classifier(np.repeat(image[None], calls + 1, axis=0))
+        return np.zeros(image.shape[:2])
+
+    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "greedy": Method("greedy", greedy, "black")})
+    with pytest.raises(ArgumentError, match="greedy to spend at most 30 calls, got 31"):
+        go(photos, tmp_path / "out", Protocol(methods=("greedy",), budgets=(30,)))
+
+
+def test_a_classifier_that_fails_stops_the_run_and_keeps_what_was_done(photos, tmp_path):
+    class Fails(StopsAt):
+        def __call__(self, batch):
+            try:
+                return super().__call__(batch)
+            except KeyboardInterrupt:
+                raise OSError("gone") from None
+
+    with pytest.raises(ClassifierError, match="gone"):
+        go(photos, tmp_path / "out", classifier=Fails(1500))
+    kept = len(rows_of(tmp_path / "out"))
+    assert kept > 0
+    go(photos, tmp_path / "out")
+    assert len(rows_of(tmp_path / "out")) > kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"methods": ("rize",)}, ArgumentError, "did you mean rise"),
+        ({"methods": ()}, ArgumentError, "a method or more"),
+        ({"methods": ("rise", "rise")}, ArgumentError, "twice"),
+        ({"metrics": ("curve",)}, ArgumentError, "did you mean curves"),
+        ({"crops": ("middle",)}, ArgumentError, "centre, off-centre"),
+        ({"budgets": (0,)}, ArgumentError, "budget"),
+        ({"budgets": ()}, ArgumentError, "budget"),
+        ({"steps": 0}, ArgumentError, "steps"),
+        ({"size": 3}, ArgumentError, "size"),
+        ({"seed": -1}, ArgumentError, "seed"),
+    ],
+)
+def test_a_protocol_is_checked_at_the_door(settings, error, message):
+    with pytest.raises(error, match=message):
+        Protocol(**settings)
+
+
+def test_a_method_without_its_package_is_told(monkeypatch):
+    monkeypatch.setattr(methods, "find_spec", lambda package: None)
+    with pytest.raises(MissingDependencyError, match="lime needs lime.*occlumap\\[benchmark\\]"):
+        Protocol(methods=("lime",))
+    assert "lime" not in methods.installed()
+    assert "rise" in methods.installed()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("", "no lines"),
+        ("file,label\n0.png,1\n", "file, label"),
+        ("file,class_index\n0.png,cat\n", "line 2"),
+        ("file,class_index\n0.png,-1\n", "line 2"),
+        ("file,class_index\n0.png\n", "line 2"),
+        ("file,class_index\n0.png,1\n0.png,1\n", "more than once"),
+    ],
+)
+def test_a_table_is_checked(tmp_path, table, message):
+    (tmp_path / "photos.csv").write_text(table)
+    with pytest.raises(ArgumentError, match=message):
+        read_table(tmp_path / "photos.csv")
+
+
+def test_a_missing_table_is_told(tmp_path):
+    with pytest.raises(ArgumentError, match="expected a CSV table"):
+        read_table(tmp_path / "none.csv")
+
+
+def test_files_outside_the_folder_are_refused(photos):
+    (photos.parent / "secret.png").write_bytes((photos / "0.png").read_bytes())
+    (photos / "photos.csv").write_text("file,class_index\n../secret.png,0\n")
+    (entry,) = read_table(photos / "photos.csv")
+    with pytest.raises(ImageError, match="inside"):
+        read(photos, entry, 20)
+
+
+def test_a_class_that_the_classifier_lacks_is_told(photos):
+    (photos / "photos.csv").write_text("file,class_index\n0.png,5\n")
+    with pytest.raises(TargetError, match="up to 4"):
+        right_ones(Brightest(), photos, read_table(photos / "photos.csv"), 20)
+
+
+def test_too_few_classes_for_another_photograph_are_told(photos, tmp_path):
+    with pytest.raises(ArgumentError, match="at least 2 classes"):
+        go(photos, tmp_path / "out", limit=1)
+
+
+def test_the_centre_square_is_pillows(photos):
+    (entry, *_) = read_table(photos / "photos.csv")
+    with Image.open(photos / "0.png") as picture:
+        by_hand = picture.crop((0, 5, 30, 35)).resize((20, 20), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(read(photos, entry, 20).pixels, by_hand)
+
+
+def test_off_centre_windows_are_as_seeded_and_inside(photos):
+    entries = read_table(photos / "photos.csv", ("off-centre",))
+    first, again, other = (read(photos, entries[0], 20, seed).pixels for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert entries[0].name == "0.png#off-centre"
+
+
+def test_counted_class_counts_every_image_and_asks_once():
+    classifier = Brightest()
+    counted = CountedClass(classifier, 2, {})
+    batch = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 3), np.uint8)
+    twice = np.concatenate([batch, batch[:2]])
+    scores = counted(twice)
+    assert (counted.calls, counted.fresh, classifier.calls) == (7, 5, 5)
+    np.testing.assert_array_equal(scores[:, 0], Brightest()(twice)[:, 2])
+    np.testing.assert_array_equal(counted(batch), scores[:5])
+    assert (counted.calls, counted.fresh, classifier.calls) == (12, 5, 5)
+
+
+def test_a_changed_estimator_is_judged_again_without_new_calls(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+
+    def double(*arguments):
+        return METHODS["rise"].run(*arguments) * 2
+
+    first = Maps(Brightest(), image, 1, 0, tmp_path / "maps.npz")
+    made = first.make(METHODS["rise"], 25)
+    first.save()
+    classifier = Brightest()
+    again = Maps(classifier, image, 1, 0, tmp_path / "maps.npz")
+    np.testing.assert_array_equal(again.make(METHODS["rise"], 25).heatmap, made.heatmap)
+    assert again.make(METHODS["rise"], 25).seconds == made.seconds
+    changed = again.make(Method("rise2", double, "black"), 25)
+    np.testing.assert_array_equal(changed.heatmap, made.heatmap * 2)
+    assert (classifier.calls, changed.calls, changed.seconds) == (0, 25, None)
+
+
+def test_kept_maps_of_another_class_are_refused(tmp_path):
+    image = np.zeros((20, 20, 3), np.uint8)
+    maps = Maps(Brightest(), image, 1, 0, tmp_path / "maps.npz")
+    maps.make(METHODS["random"], 0)
+    maps.save()
+    with pytest.raises(FileFormatError, match="class 2"):
+        Maps(Brightest(), image, 2, 0, tmp_path / "maps.npz")
+
+
+ROW = Row("a,b.png", "c", "rise", 10, 10, 0.5, "srg", "mean", 0.1 + 0.2)
+
+
+def test_rows_read_back_equal(tmp_path):
+    append(tmp_path / "rows.csv", [ROW, ROW._replace(seconds=None, metric="insertion")])
+    (first, second) = rows_of(tmp_path)
+    assert first["photo"] == "a,b.png"
+    assert float(first["value"]) == 0.1 + 0.2
+    assert second["seconds"] == ""
+
+
+@pytest.mark.parametrize("cut", range(1, 120, 7))
+def test_a_torn_group_is_cut_off(tmp_path, cut):
+    path = tmp_path / "rows.csv"
+    append(path, [ROW, ROW._replace(metric="insertion")])
+    whole = path.read_bytes()
+    append(path, [ROW._replace(budget=20), ROW._replace(budget=20, metric="insertion")])
+    path.write_bytes(path.read_bytes()[:-cut] if cut < len(path.read_bytes()) - len(whole) else whole)
+    assert recover(path, lambda method: 2) == {("a,b.png", "c", "rise", 10)}
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", ["hello\n", "photo,classifier\n1,2\n"])
+def test_other_files_are_not_taken_for_rows(tmp_path, content):
+    (tmp_path / "rows.csv").write_text(content)
+    with pytest.raises(FileFormatError, match="another file"):
+        recover(tmp_path / "rows.csv", lambda method: 2)
+
+
+def test_a_torn_header_is_no_loss(tmp_path):
+    (tmp_path / "rows.csv").write_text("photo,cla")
+    assert recover(tmp_path / "rows.csv", lambda method: 2) == set()
+    append(tmp_path / "rows.csv", [ROW])
+    assert len(rows_of(tmp_path)) == 1

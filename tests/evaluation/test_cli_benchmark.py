@@ -1,0 +1,87 @@
+"""occlumap benchmark, as a person types it."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSIFIER = """
+import numpy as np
+
+def classify(batch):
+    light = batch.reshape(len(batch), 4, -1).astype(np.float64).mean(axis=2) + 1
+    return light / light.sum(axis=1, keepdims=True)
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with a classifier and four photographs of four classes."""
+    (tmp_path / "mine.py").write_text(CLASSIFIER)
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    lines = ["file,class_index"]
+    for number in range(4):
+        pixels = rng.integers(0, 100, (32, 32, 3), np.uint8)
+        pixels[8 * number : 8 * number + 8] = 220
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+        lines.append(f"{number}.png,{number}")
+    (tmp_path / "photos" / "photos.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def occlumap(place, *arguments):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, "-m", "occlumap", "benchmark", "--photos", "photos", *arguments],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_writes_rows_and_report(place):
+    arguments = ["--classifier", "mine:classify", "--methods", "rise, single_scale,random", "--budgets", "20,40"]
+    done = occlumap(place, *arguments, "--size", "16", "--steps", "4", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for name in ("report.html", "report.md", "summary.csv", "pairs.csv"):
+        assert f"out/{name}" in done.stdout
+        assert (place / "out" / name).stat().st_size
+    rows = (place / "out" / "rows.csv").read_text()
+    assert "0.png,mine:classify,rise,40,40," in rows
+    report = (place / "out" / "report.md").read_text()
+    assert "single_scale" in report
+    assert "occlumap benchmark --photos photos --classifier mine:classify" in report
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--methods", "rize"], 1, "did you mean rise"),
+        (["--budgets", "many"], 2, "whole numbers"),
+        (["--budgets", "0"], 1, "budget"),
+        (["--crops", "left"], 1, "centre, off-centre"),
+        (["--table", "none.csv"], 1, "expected a CSV table"),
+        (["--limit", "0"], 2, "limit"),
+        (["--classifier", "nobody"], 1, "efficientnet-lite0"),
+        (["--out", "mine.py"], 1, "expected a folder"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(place, arguments, code, message):
+    done = occlumap(place, "--classifier", "mine:classify", *arguments)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_quick_takes_eight_photographs(place):
+    done = occlumap(place, "--help")
+    assert done.returncode == 0
+    assert "8 photographs" in done.stdout
