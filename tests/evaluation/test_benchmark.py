@@ -15,7 +15,7 @@ from occlumap.errors import (
     MissingDependencyError,
     TargetError,
 )
-from occlumap.evaluation import benchmark, methods
+from occlumap.evaluation import benchmark, gallery, methods
 from occlumap.evaluation.benchmark import METRICS, REFERENCES, Protocol, headline_references, run
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.maps import Maps
@@ -414,3 +414,24 @@ def test_a_torn_header_is_no_loss(tmp_path):
     assert recover(tmp_path / "rows.csv", lambda method: 2) == set()
     append(tmp_path / "rows.csv", [ROW])
     assert len(rows_of(tmp_path)) == 1
+
+
+def test_the_first_photographs_are_drawn_for_every_method(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    folder = tmp_path / "out" / "gallery" / "brightest" / "0.png"
+    assert {path.name for path in folder.iterdir()} == {
+        "photo.png",
+        "random@0.png",
+        "rise@30.png",
+        "single_scale@30.png",
+    }
+
+
+def test_a_drawing_is_red_where_the_map_is_high_and_grey_elsewhere():
+    image = np.full((10, 10, 3), (10, 100, 190), np.uint8)
+    heatmap = np.zeros((10, 10), np.float32)
+    heatmap[:2] = 7
+    drawn = gallery.draw(image, heatmap)
+    assert (drawn[5] == 100).all()
+    assert drawn[0, 0, 0] > 180
+    assert (gallery.draw(image, np.zeros((10, 10), np.float32)) == 100).all()

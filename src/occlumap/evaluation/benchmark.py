@@ -19,7 +19,7 @@ from occlumap import _archive
 from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
-from occlumap.evaluation import controls, curves, fidelity, localisation, references, sanity
+from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.maps import Made, Maps
 from occlumap.evaluation.methods import METHODS, Method
@@ -62,6 +62,8 @@ _WITHOUT_REFERENCE = ("grid-pointing", "sanity")
 CONTROLS = ("blurred", "other")
 DEFAULT_METHODS = tuple(METHODS)
 DEFAULT_SIZE = 224
+GALLERY = 6
+"""How many photographs of each classifier are drawn with the heatmaps of all methods."""
 SENSITIVITY_SHARE = 0.1
 """The n of sensitivity-n, as a share of the pixels."""
 
@@ -189,6 +191,8 @@ def run(
                     count += 1
                     if progress is not None:
                         progress(count, total)
+                if number < GALLERY and wanted:
+                    judge.draw(groups)
     return rows_file
 
 
@@ -318,7 +322,20 @@ class _Judge:
         ]
         return rows, ""
 
+    def draw(self, groups: Iterable[tuple[str, int]]) -> None:
+        """Pictures of the photograph and of all methods' heatmaps, for the report."""
+        names = (
+            re.sub("[^A-Za-z0-9.]+", "-", name) for name in (self._panel.name, self._photograph.entry.name)
+        )
+        folder = self._panel.out.joinpath("gallery", *names)
+        gallery.save(self._image, folder / "photo.png")
+        for name, budget in groups:
+            heatmap = None if "~" in name else self._variant("").make(METHODS[name], budget).heatmap
+            if heatmap is not None:
+                gallery.save(gallery.draw(self._image, heatmap), folder / f"{name}@{budget}.png")
+
     def save(self) -> None:
+        """Write the heatmaps that were made."""
         for maps in self._maps.values():
             maps.save()
 
