@@ -47,7 +47,14 @@ def occlumap(place, *arguments):
 
 
 def test_writes_rows_and_report(place):
-    arguments = ["--classifier", "mine:classify", "--methods", "rise, single_scale,random", "--budgets", "20,40"]
+    arguments = [
+        "--classifier",
+        "mine:classify",
+        "--methods",
+        "rise, single_scale,random",
+        "--budgets",
+        "20,40",
+    ]
     done = occlumap(place, *arguments, "--size", "16", "--steps", "4", "--out", "out")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from occlumap.evaluation.peers import Heatmap
 from occlumap.fills import Image
 
@@ -22,7 +23,7 @@ def draw(image: Image, heatmap: Heatmap) -> Image:
     strength = np.clip((heatmap - low) / (high - low), 0, 1) if high > low else np.zeros_like(heatmap)
     alpha = _MOST * strength[:, :, None]
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
-    return np.rint((1 - alpha) * grey + alpha * _RED).astype(np.uint8)
+    return np.asarray(np.rint((1 - alpha) * grey + alpha * _RED), np.uint8)
 
 
 def save(image: Image, path: Path) -> None:
