@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import occlumap
-from occlumap import errors
+from occlumap import errors, evaluation
+from occlumap.evaluation.benchmark import DIRECTIONS, METRICS
+from occlumap.evaluation.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 TEXT = "\n".join(page.read_text() for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
@@ -27,6 +29,11 @@ def test_every_public_name_is_documented(name):
 )
 def test_every_argument_of_explain_is_documented(name):
     assert name in TEXT + inspect.getdoc(occlumap.explain)
+
+
+@pytest.mark.parametrize("name", [*evaluation.__all__, *METHODS, *METRICS, *DIRECTIONS])
+def test_every_metric_and_method_of_the_benchmark_is_documented(name):
+    assert name in TEXT
 
 
 def test_links_between_pages_lead_somewhere():
