@@ -8,6 +8,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ _VERSION = 1
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole: under a temporary name beside it, then renamed, so no half-written file is left."""
     target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    except OSError as error:  # of the same type, but about the file that was asked for
+        raise OSError(error.errno, error.strerror, str(target)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -82,6 +86,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         OSError,
         ValueError,
         zipfile.BadZipFile,
+        zlib.error,
         KeyError,
         EOFError,
         MemoryError,

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -143,26 +144,39 @@ class Explanation:
                 raise FileFormatError(f"{path}: expected a uint8 image of {(*shape, 3)}, got {image.shape}")
             settings, provenance = dict(document["settings"]), dict(document["provenance"])
             if "depth" in settings:
-                Grid(*shape, settings["depth"])
+                grid = Grid(*shape, settings["depth"])
                 Pruning(settings["pruning"], settings["threshold"])
-            measurements.column(int(document["target"]))
+            target, original_score = operator.index(document["target"]), float(document["original_score"])
+            offsets = tuple((operator.index(row), operator.index(col)) for row, col in document["offsets"])
+            densities = tuple(float(density) for density in document["densities"])
+            if original_score != measurements.original[measurements.column(target)]:
+                raise FileFormatError(
+                    f"{path}: expected the original score that was measured, "
+                    f"{measurements.original[measurements.column(target)]}, got {original_score}"
+                )
+            if len(offsets) != len(densities):
+                raise FileFormatError(
+                    f"{path}: expected one density for each of {len(offsets)} offsets, got {len(densities)}"
+                )
+            if "depth" in settings and (measurements.find(grid.regions(offsets)) < 0).any():
+                raise FileFormatError(f"{path}: expected measurements of all cells of its offsets, some lack")
             return cls(
                 heatmap,
                 image,
                 None if frame is None else Frame(int(frame[0]), int(frame[1]), Region(*map(int, frame[2:6]))),
-                int(document["target"]),
+                target,
                 None if document["target_name"] is None else str(document["target_name"]),
-                float(document["original_score"]),
+                original_score,
                 measurements,
                 {**settings, "method": str(settings["method"])},
-                tuple((int(row), int(col)) for row, col in document["offsets"]),
-                tuple(float(density) for density in document["densities"]),
+                offsets,
+                densities,
                 {**provenance, "calls": int(provenance["calls"])},
                 tuple(str(warning) for warning in document["warnings"]),
             )
         except FileFormatError:
             raise
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise FileFormatError(
                 f"{path}: expected a saved explanation, parts are missing or wrong: {error!r}"
             ) from error

@@ -5,6 +5,7 @@ regions, (n, 4), and gives for each an array that broadcasts to the region's pix
 Colours are computed in float64 and rounded to the nearest whole number, halves to even.
 """
 
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap._checks import nearest, one_of
+from occlumap._checks import nearest, one_of, whole_number
 from occlumap.errors import ArgumentError, MissingDependencyError
 
 Image = NDArray[np.uint8]
@@ -68,12 +69,15 @@ class Constant:
     colour: tuple[int, int, int] = (169, 169, 169)
 
     def __post_init__(self) -> None:
-        values = self.colour
-        if len(values) != 3 or any(isinstance(v, bool) or int(v) != v or not 0 <= v <= 255 for v in values):
-            raise ArgumentError(
-                f"expected a fill colour of three whole numbers from 0 to 255, got {values!r}"
+        try:
+            red, green, blue = (
+                whole_number("a colour", value, minimum=0, maximum=255) for value in self.colour
             )
-        object.__setattr__(self, "colour", tuple(int(value) for value in values))
+        except (TypeError, ValueError):  # no sequence, not three, no number, out of range
+            raise ArgumentError(
+                f"expected a fill colour of three whole numbers from 0 to 255, got {reprlib.repr(self.colour)}"
+            ) from None
+        object.__setattr__(self, "colour", (red, green, blue))
 
     def prepare(self, image: Image) -> Painter:
         """See `Fill.prepare`."""
@@ -221,8 +225,8 @@ def parse(fill: object) -> Fill:
         return _parse_text(fill)
     if callable(fill):
         return Custom(fill)
-    if isinstance(fill, int) and not isinstance(fill, bool):
-        return Constant((fill, fill, fill))
+    if isinstance(fill, int | np.integer) and not isinstance(fill, bool):
+        return Constant((int(fill),) * 3)
     if isinstance(fill, tuple | list | np.ndarray):
         return Constant(tuple(fill))
     raise ArgumentError(

@@ -10,13 +10,18 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.errors import ImageError, OcclumapWarning
+from occlumap._checks import whole_number
+from occlumap.errors import ArgumentError, ImageError, OcclumapWarning
 from occlumap.regions import Frame, Region
 
 _EXPECTED = "expected an image of shape (H, W), (H, W, 3) or (H, W, 4)"
 _TRANSPARENT = "transparent pixels were composited over white"
 _UPRIGHT = "turned upright as its EXIF orientation says"
 _SIXTEEN = "16-bit values were reduced to 8 bits"
+_DARK = (
+    "16-bit values that all lie below 256 became nearly black; if they were meant as 8-bit values, hand in "
+    "array.astype(np.uint8), or save the picture with 8 bits"
+)
 _GREY = "greyscale was repeated on three channels"
 _FLOAT = "float values 0..1 were scaled to 0..255"
 _FIRST = "only the first frame of several was taken"
@@ -35,8 +40,9 @@ def read(source: Any) -> Photograph:
     """An image from a path, a binary file, a PIL image or an array.
 
     Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
-    to 8, only the first frame taken. Arrays: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), uint8, uint16, other
-    integers 0..255, booleans, or floats 0..1. The caller's array or PIL image is never changed.
+    to 8 (with a warning where all values lie below 256), only the first frame taken. Arrays: (H, W), (H, W, 1),
+    (H, W, 3) or (H, W, 4), uint8, uint16, other integers 0..255, booleans, or floats 0..1. The caller's array or
+    PIL image is never changed.
 
     Raises ImageError for anything else: broken or hostile files (Pillow's limit on pixels is kept), wrong
     shapes, values out of range.
@@ -54,16 +60,20 @@ def read(source: Any) -> Photograph:
         photograph = _from_array(source)
     if _TRANSPARENT in photograph.notes:
         warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=2)
+    if _DARK in photograph.notes:
+        warnings.warn(_DARK, OcclumapWarning, stacklevel=2)
     return photograph
 
 
 def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], Frame]:
     """The centre of an image in the proportions of `size` (height, width), brought to it (bicubic).
 
-    Returns uint8 (height, width, 3), and the Frame that says which part of the image it shows.
+    Returns uint8 (height, width, 3), and the Frame that says which part of the image it shows. Raises
+    ArgumentError for a size that is not two whole numbers of 1 or more.
     """
     from PIL import Image
 
+    size = _checked_size(size)
     height, width = pixels.shape[:2]
     scale = min(height / size[0], width / size[1])
     crop = min(height, max(1, round(size[0] * scale))), min(width, max(1, round(size[1] * scale)))
@@ -71,10 +81,21 @@ def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
     region = Region(top, top + crop[0], left, left + crop[1])
     frame = Frame(height, width, region)
     part = pixels[region.slices]
-    if part.shape[:2] == tuple(size):
+    if part.shape[:2] == size:
         return np.ascontiguousarray(part), frame
     resized = Image.fromarray(part).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return np.array(resized, np.uint8), frame
+
+
+def _checked_size(size: object) -> tuple[int, int]:
+    try:
+        height, width = (whole_number("a side", side, minimum=1) for side in size)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):  # one number, three, fractions, 0
+        raise ArgumentError(
+            "expected the size of a classifier's images (its input_size) to be (height, width), whole numbers of 1 "
+            f"or more, got {size!r}"
+        ) from None
+    return height, width
 
 
 def _read_file(file: Path | IO[bytes], name: str) -> Photograph:
@@ -203,7 +224,8 @@ def _to_uint8(array: NDArray[Any]) -> tuple[NDArray[np.uint8], list[str]]:
     if array.dtype == np.uint8:
         return array, []
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # in either byte order
-        return np.rint(array / 257).astype(np.uint8), [_SIXTEEN]
+        dark = 0 < array.max() < 256
+        return np.rint(array / 257).astype(np.uint8), [_SIXTEEN, *([_DARK] if dark else [])]
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(255), [_BOOLEAN]
     if array.dtype.kind in "iu":

@@ -1,5 +1,6 @@
 """Measurements: perturbations and the scores they got; the hinge between measuring and estimating."""
 
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Measurements:
     def from_parts(cls, document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Measurements":
         """The opposite of `document` and `arrays`; FileFormatError when they do not fit together."""
         try:
-            height, width = document["shape"]
+            height, width = (operator.index(side) for side in document["shape"])
             bounds = arrays["perturbation_bounds"].astype(np.int32, casting="safe")
             starts = arrays["perturbation_starts"].astype(np.int64, casting="safe")
             scores = arrays["perturbation_scores"].astype(np.float64, casting="safe")
@@ -112,7 +113,7 @@ class Measurements:
         if not sound:
             raise FileFormatError("expected saved measurements whose arrays fit together, got damaged ones")
         return cls(
-            (int(height), int(width)),
+            (height, width),
             Perturbations(bounds, starts),
             scores,
             targets,

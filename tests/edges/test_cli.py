@@ -56,6 +56,8 @@ failing = Toy(fail_after=100)
 slow = Toy(seconds=0.05)
 nan = lambda batch: np.full((len(batch), 2), np.nan)
 unnamed = lambda batch: good(batch)
+short = Toy()
+short.classes = ("lit",)
 steering = Small()
 steering.classes = ("lit\\x1b[2J", "dark")
 '''
@@ -318,6 +320,12 @@ def test_classify_shows_the_classifier_what_explain_shows_it(folder):
         1
     ]
     assert float(line.split()[1]) == pytest.approx(score, rel=1e-3)
+
+
+@pytest.mark.parametrize("command", ["classify", "explain"])
+def test_too_few_names_are_an_error_of_every_command(folder, command):
+    stderr = run(command, "photo.png", "--classifier", "occlumap_toy:short", code=1).stderr
+    assert "expected 2 class names for 2 scores, got 1" in stderr
 
 
 def test_classify_reports_bad_scores(folder):

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from occlumap import images
-from occlumap.errors import ImageError, OcclumapWarning
+from occlumap.errors import ArgumentError, ImageError, OcclumapWarning
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (7, 5, 3)).astype(np.uint8)
 
@@ -53,6 +53,30 @@ def test_grey_and_floats_and_16_bit_are_said(tmp_path):
         photograph = images.read(source)
         np.testing.assert_array_equal(photograph.pixels, np.repeat(grey[..., None], 3, axis=2))
         assert any(note in said for said in photograph.notes)
+
+
+@pytest.mark.parametrize("kind", ["array", "file", "PIL"])
+def test_16_bit_values_that_look_like_8_bit_ones_are_warned_about(tmp_path, kind):
+    dark = PICTURE[..., 0].astype(np.uint16)
+    source = {
+        "array": dark,
+        "file": saved(tmp_path, Image.fromarray(dark)),
+        "PIL": Image.fromarray(dark.astype(np.int32)),
+    }[kind]
+    with pytest.warns(OcclumapWarning, match=r"all lie below 256 .* hand in array.astype\(np.uint8\)"):
+        photograph = images.read(source)
+    assert any("all lie below 256" in note for note in photograph.notes)
+    assert photograph.pixels.max() <= 1
+
+
+def test_all_black_in_16_bit_is_just_black():
+    assert not images.read(np.zeros((4, 4), np.uint16)).pixels.any()
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5,), 5, (2.5, 2), (-1, 4)])
+def test_a_size_that_is_no_height_and_width_is_an_error(size):
+    with pytest.raises(ArgumentError, match=r"\(height, width\), whole numbers of 1 or more, got"):
+        images.fit(PICTURE, size)
 
 
 def test_transparency_is_composited_over_white_and_said(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 import occlumap
-from occlumap import Explanation, explain
+from occlumap import Explanation, Measurements, explain
 from occlumap.errors import (
     ArgumentError,
     BudgetError,
@@ -211,6 +212,16 @@ def test_a_keyword_of_another_library_is_answered_with_ours(evidence, white, key
         ({"threshold": "much"}, ArgumentError),
         ({"batch_size": 0}, ArgumentError),
         ({"budget": 0}, ArgumentError),
+        ({"budget": "many"}, ArgumentError),
+        ({"budget": 20, "depth": 2}, BudgetError),
+        ({"budget": 49, "method": "single-scale"}, BudgetError),
+        ({"method": "single-scale", "depth": "banana"}, ArgumentError),
+        ({"method": "single-scale", "offsets": "??"}, ArgumentError),
+        ({"method": "single-scale", "best_k": -3}, ArgumentError),
+        ({"method": "single-scale", "pruning": "x"}, ArgumentError),
+        ({"method": "single-scale", "selection": "z"}, ArgumentError),
+        ({"method": "single-scale", "threshold": "no"}, ArgumentError),
+        ({"resume": "measurements.npz"}, ArgumentError),
         ({"window": 3}, ArgumentError),
         ({"seed": -1}, ArgumentError),
         ({"budget": 9, "selection": "adversarial"}, ArgumentError),
@@ -220,6 +231,44 @@ def test_an_argument_out_of_range_is_an_error_before_any_call(evidence, white, a
     with pytest.raises(error, match="expected"):
         explain(evidence, white, 0, **arguments)
     assert evidence.calls == 0
+
+
+@pytest.mark.parametrize("input_size", [16, (16,), (16, 16, 3), (0, 16), (16.0, 16), "16x16"])
+def test_an_input_size_that_is_no_height_and_width_is_an_error(evidence, white, input_size):
+    evidence.input_size = input_size
+    with pytest.raises(ArgumentError, match=r"input_size\) to be \(height, width\).* got "):
+        explain(evidence, white, 0, depth=2)
+    assert evidence.calls == 0
+
+
+def test_resuming_from_something_else_says_what_to_pass(evidence, white):
+    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    with pytest.raises(ArgumentError, match="got Explanation; pass explanation.measurements"):
+        explain(evidence, white, 0, depth=1, fill="constant:0", resume=found)
+    with pytest.raises(ArgumentError, match=r"got str; pass occlumap.Measurements.load\(path\)"):
+        explain(evidence, white, 0, depth=1, fill="constant:0", resume="one.npz")
+
+
+def test_a_first_call_that_fails_does_not_speak_of_measurements(white):
+    def broken(batch):
+        raise OSError("no weights")
+
+    with pytest.raises(ClassifierError, match="no weights") as caught:
+        explain(broken, white)
+    assert caught.value.measurements is None
+    assert "resume" not in str(caught.value)
+    assert not hasattr(caught.value, "__notes__")
+
+
+def test_a_classifier_that_fails_later_is_told_how_to_go_on(evidence, white):
+    def broken(batch):
+        if evidence.calls > 40:
+            raise OSError("no more")
+        return evidence(batch)
+
+    with pytest.raises(ClassifierError, match="no more") as caught:
+        explain(broken, white, 0, depth=2)
+    assert "explain(..., resume=error.measurements) goes on" in caught.value.__notes__[0]
 
 
 def test_classifier_and_image_the_wrong_way_round_is_an_error(evidence, white):
@@ -397,6 +446,43 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
             Explanation.load(replaced(name, data))
     with pytest.raises(FileFormatError, match="no such file"):
         Explanation.load(tmp_path / "none.npz")
+
+    def changed(old, new):
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read("occlumap-explanation.json").decode()
+        assert old in text
+        return replaced("occlumap-explanation.json", text.replace(old, new, 1).encode())
+
+    for old, new, message in [
+        ("\n   16,", "\n   Infinity,", "cannot be interpreted as an integer"),
+        ('"target": 0', '"target": Infinity', "cannot be interpreted as an integer"),
+        ('"target": 0', '"target": 0.5', "cannot be interpreted as an integer"),
+        ('"original_score": 1.0', '"original_score": 1e999', "original score that was measured, 1.0"),
+        ('"original_score": 1.0', '"original_score": 0.5', "original score that was measured, 1.0, got 0.5"),
+        ('"densities": [', '"densities": [1.5,', "one density for each of"),
+        ('"depth": 1', '"depth": 2', "measurements of all cells of its offsets"),
+    ]:
+        with pytest.raises(FileFormatError, match=message):
+            Explanation.load(changed(old, new))
+
+
+def test_no_damaged_byte_is_anything_but_a_file_format_error(tmp_path, evidence, white):
+    path = tmp_path / "one.npz"
+    explain(evidence, white, 0, depth=2, fill="constant:0").measurements.save(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(400):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(FileFormatError):
+            Measurements.load(path)
+
+
+def test_a_folder_that_is_not_there_is_named_as_it_was_asked_for(tmp_path, evidence, white):
+    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
+    with pytest.raises(FileNotFoundError) as caught:
+        explanation.save(tmp_path / "none" / "one.npz")
+    assert caught.value.filename == str(tmp_path / "none" / "one.npz")
 
 
 def test_importing_occlumap_imports_nothing_heavy():

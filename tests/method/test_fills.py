@@ -103,6 +103,8 @@ def test_a_function_that_returns_something_else_is_an_error(white, result):
         ("inpaint", Inpaint("telea")),
         ("inpaint:ns", Inpaint("ns")),
         (3, Constant((3, 3, 3))),
+        (np.int64(169), Constant((169, 169, 169))),
+        (np.array([1, 2, 3], np.uint8), Constant((1, 2, 3))),
         ((1, 2, 3), Constant((1, 2, 3))),
         (Blur(), Blur()),
     ],
@@ -125,6 +127,13 @@ def test_fills_are_read_from_text_and_written_as_it(text, fill):
         "",
         300,
         (1, 2),
+        ("a", 0, 0),
+        (None, 0, 0),
+        (float("nan"), 0, 0),
+        (float("inf"), 0, 0),
+        (True, 0, 0),
+        [[1], [2], [3]],
+        np.zeros((3, 4, 3), np.uint8),
         None,
         Mean,
         1.5,
@@ -133,6 +142,14 @@ def test_fills_are_read_from_text_and_written_as_it(text, fill):
 def test_what_is_no_fill_is_an_error(wrong):
     with pytest.raises(ArgumentError, match="expected"):
         parse(wrong)
+
+
+def test_any_part_of_perturbations_can_be_taken():
+    groups = [[(0, 1, 0, 1)], [(0, 1, 1, 2), (1, 2, 0, 1)], [], [(0, 2, 0, 2)], [(1, 2, 1, 2)]]
+    perturbations = joint_removals(groups)
+    for part in (slice(1, 4), slice(None, None, 2), slice(None, None, -1), slice(3, 1), slice(-2, None)):
+        assert perturbations[part].keys() == joint_removals(groups[part]).keys()
+    assert perturbations.from_keys(perturbations.keys()).starts.tolist() == perturbations.starts.tolist()
 
 
 def test_a_misspelt_fill_offers_the_nearest():

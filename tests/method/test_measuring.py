@@ -224,6 +224,12 @@ def test_progress_counts_every_call(evidence, white):
     assert told == [(7, 17), (13, 17), (17, 17)]
 
 
+def test_regions_hidden_together_are_measured_as_they_are(evidence, white):
+    groups = [[(4, 8, 8, 10), (4, 8, 10, 12)], [(4, 8, 8, 10)], []]
+    measurements = aimed(evidence, white).measure(joint_removals(groups))
+    np.testing.assert_allclose(measurements.effect(0), [1.0, 0.5, 0.0])
+
+
 def test_saved_measurements_are_equal(tmp_path, evidence, white):
     both = removals([Region(0, 3, 0, 5)]) + joint_removals([[Region(4, 8, 8, 9), Region(0, 1, 0, 1)]])
     measurements = aimed(evidence, white).measure(both)

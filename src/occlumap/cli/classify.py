@@ -8,19 +8,14 @@ import numpy as np
 import occlumap
 from occlumap import images
 from occlumap.classifiers import score
+from occlumap.cli.options import classifier_option, photo_argument
 from occlumap.cli.text import printable
+from occlumap.targets import class_names
 
 
 @click.command(short_help="List the classes that a classifier sees in a photograph.")
-@click.argument("photo", type=click.Path(path_type=Path))
-@click.option(
-    "--classifier",
-    "classifier_name",
-    metavar="NAME",
-    default="efficientnet-lite0",
-    show_default=True,
-    help="A classifier's name, or module:callable.",
-)
+@photo_argument
+@classifier_option
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes, best first."
 )
@@ -46,8 +41,8 @@ def classify(photo: Path, classifier_name: str, top: int) -> None:
     if input_size is not None:
         pixels, _ = images.fit(pixels, input_size)
     (row,) = score(classifier, pixels[None])
-    names = getattr(classifier, "classes", None)
+    names = class_names(classifier, len(row))
     click.echo("class     score  name")
     for index in np.argsort(-row, kind="stable")[:top].tolist():
-        name = str(names[index]) if names is not None and index < len(names) else ""
+        name = "" if names is None else names[index]
         click.echo(printable(f"{index:5d}  {row[index]:8.4g}  {name}".rstrip()))

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 import occlumap
 from occlumap import images, plotting
 from occlumap.cli.folders import output_folder
+from occlumap.cli.options import classifier_option, photo_argument
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
@@ -42,15 +43,8 @@ def _pixels(value: object) -> int | tuple[int, int]:
 
 
 @click.command(short_help="Explain what a classifier sees in a photograph.")
-@click.argument("photo", type=click.Path(path_type=Path))
-@click.option(
-    "--classifier",
-    "classifier_name",
-    metavar="NAME",
-    default="efficientnet-lite0",
-    show_default=True,
-    help="A classifier's name, or module:callable.",
-)
+@photo_argument
+@classifier_option
 @click.option(
     "--target",
     "targets",

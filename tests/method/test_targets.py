@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from occlumap.errors import TargetError
+from occlumap.targets import class_names, resolve_target
+
+
+def with_classes(classes):
+    def classifier(batch):
+        raise AssertionError("nobody asked")
+
+    classifier.classes = classes
+    return classifier
+
+
+def test_names_need_not_be_texts():
+    assert class_names(with_classes([3, 5]), 2) == ["3", "5"]
+    assert class_names(with_classes(np.array(["a", "b"])), 2) == ["a", "b"]
+    assert class_names(with_classes(None), 2) is None
+    assert class_names(len, 2) is None
+
+
+@pytest.mark.parametrize("classes", [7, {0: "a", 1: "b"}, "ab", iter(["a", "b"])])
+def test_what_is_no_list_of_names_is_an_error(classes):
+    with pytest.raises(
+        TargetError, match=r"expected .classes to be a list of names.* got (int|dict|str|list_it)"
+    ):
+        class_names(with_classes(classes), 2)
+
+
+def test_too_few_names_are_an_error():
+    with pytest.raises(TargetError, match="expected 3 class names for 3 scores, got 2"):
+        class_names(with_classes(["a", "b"]), 3)
+
+
+def test_a_name_that_says_the_same_twice_is_one_class():
+    assert resolve_target("crane", np.zeros(2), ["crane, Crane", "x"]) == 0
