@@ -48,7 +48,7 @@ def test_finds_the_square_within_its_budget(name, image):
     assert inside > heatmap[outside].mean() + 2 * heatmap[outside].std()
 
 
-@pytest.mark.parametrize("name", SPENDING)
+@pytest.mark.parametrize("name", [name for name in SPENDING if name not in ("sobol", "hsic")])  # no sign
 def test_explains_the_class_asked_for(name, image):
     heatmap = METHODS[name].run(image, SquareDetector(), 0, 300, 0)
     outside = np.ones(heatmap.shape, bool)

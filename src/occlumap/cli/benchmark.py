@@ -131,10 +131,10 @@ def benchmark(
       130  stopped by Ctrl-C (143: by SIGTERM); the same command goes on
     """  # noqa: D301 - click wants a real \b
     from occlumap.evaluation import benchmark as runner
-    from occlumap.evaluation import methods as methods_of
 
-    chosen = tuple(methods_of.installed()) if methods is None else methods
-    protocol = runner.Protocol(methods=chosen, **settings)
+    if methods is not None:
+        settings["methods"] = methods
+    protocol = runner.Protocol(**settings)
     classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
     command = shlex.join(["occlumap", *sys.argv[1:]])
     with output_folder(out), sigterm_like_ctrl_c(), ProgressBar("map") as progress:

@@ -5,7 +5,7 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyErr
 from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.maps import Made, Maps
-from occlumap.evaluation.methods import METHODS, Method
+from occlumap.evaluation.methods import METHODS, Method, installed
 from occlumap.evaluation.photographs import CROPS, Photograph, read_table, right_ones
 from occlumap.evaluation.rows import Group, Row, append, recover
 from occlumap.fills import Image
@@ -60,7 +60,6 @@ METRICS = {
 
 _WITHOUT_REFERENCE = ("grid-pointing", "sanity")
 CONTROLS = ("blurred", "other")
-DEFAULT_METHODS = tuple(METHODS)
 DEFAULT_SIZE = 224
 GALLERY = 6
 """How many photographs of each classifier are drawn with the heatmaps of all methods."""
@@ -74,7 +73,8 @@ Progress = Callable[[int, int], None]
 class Protocol:
     """All that decides a number of the benchmark, apart from the photographs and the classifiers.
 
-    `methods`: names of `methods.METHODS`. `budgets`: calls at most, each method at each. `metrics`: names of
+    `methods`: names of `methods.METHODS`, all that are installed unless said. `budgets`: calls at most, each
+    method at each. `metrics`: names of
     `METRICS`. `controls`: whether each method's map is judged blurred, and in place of another
     photograph's, too. `crops`: "centre", "off-centre" or both. `steps`: of the curves. `size`: side of
     the images, None for the classifier's own `input_size`, or 224.
@@ -82,7 +82,7 @@ class Protocol:
     Raises ArgumentError for values that do not exist, MissingDependencyError for a method whose packages do not.
     """
 
-    methods: tuple[str, ...] = DEFAULT_METHODS
+    methods: tuple[str, ...] = field(default_factory=installed)
     budgets: tuple[int, ...] = (100, 300)
     metrics: tuple[str, ...] = ("curves", "regions")
     controls: bool = False
@@ -113,7 +113,7 @@ class Protocol:
             if missing := method.missing():
                 raise MissingDependencyError(
                     f"the method {method.name} needs {', '.join(missing)}, not installed; run: "
-                    "pip install 'occlumap[benchmark]', or leave it out of --methods"
+                    "pip install 'occlumap[benchmark,peers]', or leave it out of --methods"
                 )
 
     @property

@@ -24,6 +24,11 @@ def centre(image: Image, classifier: Classifier, target: int, calls: int, seed: 
     return np.asarray(1 - np.hypot(rows[:, None], cols[None, :]) / np.sqrt(2), np.float32)
 
 
+def constant(image: Image, classifier: Classifier, target: int, calls: int, seed: int) -> Heatmap:
+    """1 everywhere: what a region's size alone foretells."""
+    return np.ones(image.shape[:2], np.float32)
+
+
 def edges(image: Image, classifier: Classifier, target: int, calls: int, seed: int) -> Heatmap:
     """Size of the gradient of the grey image (Adebayo et al. 2018: some heatmaps are no more than that)."""
     grey = image.astype(np.float64).mean(axis=2)

@@ -5,7 +5,21 @@ from importlib.util import find_spec
 from types import MappingProxyType
 
 from occlumap.evaluation import controls
-from occlumap.evaluation.peers import Peer, lime, paper, rise, shap_kernel, shap_partition, single_scale
+from occlumap.evaluation.peers import (
+    Peer,
+    captum_feature_ablation,
+    captum_occlusion,
+    hipe,
+    hsic,
+    lime,
+    paper,
+    rise,
+    shap_kernel,
+    shap_partition,
+    single_scale,
+    sobol,
+    xaitk_rise,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +51,25 @@ METHODS = MappingProxyType(
             Method("lime", lime.lime, lime.FILL, ("lime",)),
             Method("shap_partition", shap_partition.shap_partition, shap_partition.FILL, ("shap", "cv2")),
             Method("shap_kernel", shap_kernel.shap_kernel, shap_kernel.FILL, ("shap", "skimage")),
+            Method("hipe", hipe.hipe, hipe.FILL),
+            Method("sobol", sobol.sobol, sobol.FILL, ("scipy",)),
+            Method("hsic", hsic.hsic, hsic.FILL),
+            Method(
+                "captum_occlusion",
+                captum_occlusion.captum_occlusion,
+                captum_occlusion.FILL,
+                ("torch", "captum"),
+            ),
+            Method(
+                "captum_feature_ablation",
+                captum_feature_ablation.captum_feature_ablation,
+                captum_feature_ablation.FILL,
+                ("torch", "captum", "skimage"),
+            ),
+            Method("xaitk_rise", xaitk_rise.xaitk_rise, xaitk_rise.FILL, ("xaitk_saliency",)),
             Method("random", controls.random, "", spends_calls=False),
             Method("centre", controls.centre, "", spends_calls=False),
+            Method("constant", controls.constant, "", spends_calls=False),
             Method("edges", controls.edges, "", spends_calls=False),
         )
     }
@@ -46,6 +77,6 @@ METHODS = MappingProxyType(
 """Every method by its name."""
 
 
-def installed() -> list[str]:
+def installed() -> tuple[str, ...]:
     """The names of the methods whose packages are there."""
-    return [name for name, method in METHODS.items() if not method.missing()]
+    return tuple(name for name, method in METHODS.items() if not method.missing())
