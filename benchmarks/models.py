@@ -26,7 +26,9 @@ class SharedModel:
         with (SHARED / "data/models/models.csv").open(newline="") as file:
             (row,) = [row for row in csv.DictReader(file) if row["file"] == f"{name}.onnx"]
         self.input_size = (int(row["input_size"]), int(row["input_size"]))
-        self._mean, self._std = (np.array(row[key].split(), np.float32) for key in ("mean", "std"))
+        self._mean, self._std = (
+            np.array(row[key].split(), np.float32)[:, None, None] for key in ("mean", "std")
+        )
         self._offset = int(row["class_offset"])
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float32]:
@@ -38,8 +40,10 @@ class SharedModel:
             options.intra_op_num_threads = int(os.environ.get("OCCLUMAP_THREADS", "0"))
             path = SHARED / "data/models" / f"{self.name}.onnx"
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        ready = ((batch - self._mean) / self._std).transpose(0, 3, 1, 2)
-        scores: NDArray[np.float32] = self._session.run(None, {"image": np.ascontiguousarray(ready)})[0]
+        ready = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), np.float32)
+        ready -= self._mean
+        ready /= self._std
+        scores: NDArray[np.float32] = self._session.run(None, {"image": ready})[0]
         return scores[:, self._offset :]
 
 

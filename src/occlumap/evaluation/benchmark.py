@@ -302,7 +302,8 @@ class _Judge:
         self._panel, self._number = panel, number
         self._photograph = panel.photographs[number]
         self._image, self._target = self._photograph.pixels, self._photograph.entry.class_index
-        self._classifier = CountedClass(panel.classifier, self._target, {})
+        scores: dict[bytes, float] = {}  # the ends of all curves of one reference are the same images
+        self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
         self._maps: dict[str, Maps] = {}
 
     def rows(self, name: str, budget: int) -> tuple[list[Row], str]:

@@ -44,11 +44,16 @@ def impute(image: Planes, mask: NDArray[np.bool_]) -> Planes:
         if solution.shape != sums.shape:
             solution = _doubled(solution)
         free = ((known == 0) & (inside > 0)).astype(np.float32)
-        solution = _solved(np.where(free > 0, solution, sums / np.maximum(known, 1)), free, inside)
+        solution = _solved(
+            np.where(free > 0, solution, sums / np.maximum(known, 1)),
+            free,
+            inside,
+            _ITERATIONS if len(solution) >= height else _ITERATIONS // 2,
+        )
     return solution[:height, :width]
 
 
-def _solved(solution: Planes, free: Planes, inside: Planes) -> Planes:
+def _solved(solution: Planes, free: Planes, inside: Planes, iterations: int) -> Planes:
     """Conjugate gradients on the free pixels, from `solution`, the three channels as one system."""
     if not free.any():
         return solution
@@ -58,7 +63,7 @@ def _solved(solution: Planes, free: Planes, inside: Planes) -> Planes:
     residual = (_neighbour_sums(solution) - diagonal * solution) * free
     direction = scaled = precondition(residual)
     strength = np.vdot(residual, scaled)
-    for _ in range(_ITERATIONS):
+    for _ in range(iterations):
         applied = (diagonal * direction - _neighbour_sums(direction)) * free
         curvature = np.vdot(direction, applied)
         if curvature <= 0 or strength <= 0:  # solved to the last bit

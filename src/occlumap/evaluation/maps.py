@@ -45,6 +45,7 @@ class Maps:
         self._classifier, self._image, self._target, self._seed = classifier, image, target, seed
         self._file = file
         self._made: dict[str, Made] = {}
+        self._kept: dict[bytes, float] = {}  # of an earlier run: one method must not save another's time
         self._scores: dict[bytes, float] = {}
         self._changed = False
         if file.exists():
@@ -59,7 +60,7 @@ class Maps:
         return self._made[key]
 
     def _run(self, method: Method, budget: int) -> Made:
-        counted = CountedClass(self._classifier, self._target, self._scores)
+        counted = CountedClass(self._classifier, self._target, self._kept, self._scores)
         started = time.perf_counter()
         try:
             found = method.run(self._image, counted, 0, budget, self._seed)
@@ -92,8 +93,9 @@ class Maps:
             for number, made in enumerate(self._made.values())
             if made.heatmap is not None
         }
-        arrays["score-keys"] = np.frombuffer(b"".join(self._scores), np.uint8).reshape(-1, 32)
-        arrays["score-values"] = np.array(list(self._scores.values()), np.float64)
+        scores = {**self._kept, **self._scores}
+        arrays["score-keys"] = np.frombuffer(b"".join(scores), np.uint8).reshape(-1, 32)
+        arrays["score-values"] = np.array(list(scores.values()), np.float64)
         self._file.parent.mkdir(parents=True, exist_ok=True)
         _archive.write(self._file, KIND, {"made": made, **self._identity()}, arrays)
         self._changed = False
@@ -114,7 +116,7 @@ class Maps:
                     arrays.get(f"map-{number}"), made["calls"], made["seconds"], made["problem"]
                 )
             keys = arrays["score-keys"]
-            self._scores = dict(
+            self._kept = dict(
                 zip((row.tobytes() for row in keys), arrays["score-values"].tolist(), strict=True)
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
