@@ -17,6 +17,7 @@ from occlumap.perturbations import Perturbations
 MAX_BATCH_BYTES = 64 * 2**20  # of perturbed images; a smaller batch never changes a result
 
 BATCHES_PAINTED = 8
+"""Batches whose fill colours are worked out in one go, to spread NumPy's cost per call. For speed alone."""
 
 Progress = Callable[[int, int | None], None]
 

@@ -613,4 +613,5 @@ def test_a_threshold_is_stored_as_it_is_used(evidence, white):
     threshold = np.float32(0.1)  # prints as 0.1, and is a little more
     settings = explain(evidence, white, 0, depth=1, threshold=threshold, fill="constant:0").settings
     assert settings["threshold"] == float(threshold) != 0.1
+    assert type(settings["threshold"]) is float  # JSON holds it
     assert Pruning(threshold=threshold).least_importance(1.0) == float(threshold)
