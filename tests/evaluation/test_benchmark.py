@@ -349,6 +349,7 @@ def test_counted_class_counts_every_image_and_asks_once():
     first = counted(batch)
     assert (counted.calls, counted.fresh, classifier.calls) == (5, 5, 5)
     np.testing.assert_array_equal(first[:, 0], Brightest()(batch)[:, 2])
+    np.testing.assert_array_equal(first[:, 1], Brightest()(batch)[:, [0, 1, 3, 4]].max(axis=1))
     again = counted(np.concatenate([batch, batch[:2] // 2]))
     np.testing.assert_array_equal(again[:5], first)
     np.testing.assert_array_equal(again[5:, 0], Brightest()(batch[:2] // 2)[:, 2])

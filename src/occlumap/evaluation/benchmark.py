@@ -20,7 +20,7 @@ from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
 from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
-from occlumap.evaluation.counting import CountedClass
+from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.maps import Made, Maps
 from occlumap.evaluation.methods import METHODS, Method, installed
 from occlumap.evaluation.photographs import CROPS, Photograph, read_table, right_ones
@@ -302,7 +302,7 @@ class _Judge:
         self._panel, self._number = panel, number
         self._photograph = panel.photographs[number]
         self._image, self._target = self._photograph.pixels, self._photograph.entry.class_index
-        scores: dict[bytes, float] = {}  # the ends of all curves of one reference are the same images
+        scores: dict[bytes, Scores] = {}  # the ends of all curves of one reference are the same images
         self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
         self._maps: dict[str, Maps] = {}
 

@@ -1,42 +1,56 @@
 """The classifier as the benchmark hands it out: one class, every image counted, nothing asked twice."""
 
 import hashlib
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import Classifier
-from occlumap.evaluation.scoring import target_scores
+from occlumap.classifiers import Classifier, score
+from occlumap.errors import TargetError
 from occlumap.fills import Image
+
+Scores = tuple[float, ...]
+"""What is kept of an image's scores: the target's, and the highest of the other classes'."""
 
 
 class CountedClass:
-    """A classifier of the one class `target` of `classifier`: uint8 (n, H, W, 3) to (n, 1).
+    """`classifier` narrowed to the class `target`: uint8 (n, H, W, 3) to (n, 2), or (n, 1) if it has no other.
 
-    `calls` counts the images it has been asked for, whether or not their scores were in `known` (SHA-256 of
-    the pixels to score); `fresh` those that went to the classifier. Their scores go into `found`, which may be
-    `known` itself.
+    Column 0 is the target's score, column 1 the highest of the others', so that it can still be seen whether
+    the target comes first. `calls` counts the images it has been asked for, whether or not their scores were in
+    `known` (by SHA-256 of their pixels); `fresh` those that went to the classifier. Their scores go into
+    `found`, which may be `known` itself.
     """
 
     def __init__(
-        self, classifier: Classifier, target: int, known: dict[bytes, float], found: dict[bytes, float]
+        self, classifier: Classifier, target: int, known: Mapping[bytes, Scores], found: dict[bytes, Scores]
     ) -> None:
         self.calls = 0
         self.fresh = 0
-        self._known, self._found = known, found
         self._classifier, self._target = classifier, target
+        self._known, self._found = known, found
 
     def __call__(self, batch: Image, /) -> NDArray[np.float64]:
-        """Scores (n, 1) of class `target`."""
+        """Scores of the target, and of the best other class."""
         keys = [hashlib.sha256(image.data).digest() for image in np.ascontiguousarray(batch)]
-        scores = np.array([self._known.get(key, np.nan) for key in keys])
-        missing = np.flatnonzero(np.isnan(scores))
-        if len(missing):
-            fresh = target_scores(self._classifier, batch[missing], self._target, batch_size=len(missing))
-            scores[missing] = fresh
-            self._found.update(
-                (keys[index], value) for index, value in zip(missing, fresh.tolist(), strict=True)
-            )
+        missing = [index for index, key in enumerate(keys) if key not in self._known]
+        fresh: dict[int, Scores] = {}
+        if missing:
+            fresh = dict(zip(missing, self._ask(batch[missing]), strict=True))
+            self._found.update((keys[index], scores) for index, scores in fresh.items())
         self.calls += len(batch)
         self.fresh += len(missing)
-        return scores[:, None]
+        return np.array(
+            [fresh[index] if index in fresh else self._known[key] for index, key in enumerate(keys)]
+        )
+
+    def _ask(self, images: Image) -> list[Scores]:
+        rows = score(self._classifier, images)
+        classes = rows.shape[1]
+        if not 0 <= self._target < classes:
+            raise TargetError(f"expected a class index from 0 to {classes - 1}, got {self._target}")
+        columns = [rows[:, self._target]]
+        if classes > 1:
+            columns.append(np.delete(rows, self._target, axis=1).max(axis=1))
+        return list(zip(*(column.tolist() for column in columns), strict=True))

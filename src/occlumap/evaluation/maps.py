@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from occlumap import _archive
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError, FileFormatError, MeasuringError, OcclumapWarning
-from occlumap.evaluation.counting import CountedClass
+from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.localisation import checked_heatmap
 from occlumap.evaluation.methods import Method
 from occlumap.evaluation.peers import Heatmap
@@ -45,8 +45,8 @@ class Maps:
         self._classifier, self._image, self._target, self._seed = classifier, image, target, seed
         self._file = file
         self._made: dict[str, Made] = {}
-        self._kept: dict[bytes, float] = {}  # of an earlier run: one method must not save another's time
-        self._scores: dict[bytes, float] = {}
+        self._kept: dict[bytes, Scores] = {}  # of an earlier run: one method must not save another's time
+        self._scores: dict[bytes, Scores] = {}
         self._changed = False
         if file.exists():
             self._load()
@@ -117,7 +117,7 @@ class Maps:
                 )
             keys = arrays["score-keys"]
             self._kept = dict(
-                zip((row.tobytes() for row in keys), arrays["score-values"].tolist(), strict=True)
+                zip((row.tobytes() for row in keys), map(tuple, arrays["score-values"].tolist()), strict=True)
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise FileFormatError(
