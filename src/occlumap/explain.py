@@ -94,7 +94,7 @@ def explain(
         colour, or any f(image, mask) -> image; None for the method's own ("neighbours").
     seed: kept in the result; neither method draws random numbers.
     batch_size: images per classifier call at most (fewer where a batch would pass 64 MB).
-    budget: classifier calls at most, the original image included. "paper" finds out which offsets pay.
+    budget: classifier calls at most, the original image included. "paper" takes the cheapest offsets first.
     window, stride: of "single-scale", in pixels, one number or (rows, columns); a fourth of the shorter
         side and half the window when None.
     resume: measurements of the same image, fill, targets and classifier, as `.measurements` of an error or
@@ -145,7 +145,7 @@ def explain(
     try:
         sampler = plan.sampler(targets)
         measurements = measurer.asked()
-        while len(wanted := sampler(measurements, measurer.left)):
+        while len(wanted := sampler(measurements)):
             measurements = measurer.measure(wanted)
         estimates = [plan.estimate(measurements, index) for index in targets]
         settings = {**plan.settings, "fill": str(filling), "budget": measurer.budget}

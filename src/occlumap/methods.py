@@ -17,7 +17,7 @@ from occlumap.measurements import Measurements
 from occlumap.offsets import SELECTIONS, parse_best_k
 from occlumap.perturbations import removals
 from occlumap.pyramid import Pruning
-from occlumap.samplers import Sampler, joint_leaves, least_calls, promising_offsets, sliding_window, sweep
+from occlumap.samplers import Sampler, cheapest_first, joint_leaves, least_calls, sliding_window, sweep
 
 METHODS = ("paper", "single-scale")
 
@@ -69,18 +69,17 @@ def paper_plan(shape: tuple[int, int], choices: PaperChoices, budget: int | None
         )
     grid = Grid(*shape, choices.depth)
     wanted = grid.offsets(choices.offsets)
-    everything = grid.regions(wanted)
-    enough = budget is None or budget >= 1 + len(everything)
-    if budget is not None and not enough and budget < (least := least_calls(grid, wanted)):
-        raise BudgetError(
-            f"expected a budget of at least {least} calls, which one offset at depth={grid.depth} takes, got "
-            f"{budget}; raise the budget, or use a smaller depth"
-        )
+    regions = grid.regions(wanted)
+    if budget is not None and budget < 1 + len(regions):
+        if budget < (least := least_calls(grid, wanted)):
+            raise BudgetError(
+                f"expected a budget of at least {least} calls, which one offset at depth={grid.depth} takes, got "
+                f"{budget}; raise the budget, or use a smaller depth"
+            )
+        regions = cheapest_first(grid, wanted, budget - 1)
 
     def sampler(targets: list[int]) -> Sampler:
-        if not enough:
-            return promising_offsets(grid, wanted, targets, pruning)
-        all_regions = sweep(removals(everything))
+        all_regions = sweep(removals(regions))
         if selection != "adversarial":
             return all_regions
         return joint_leaves(grid, wanted, targets, pruning, all_regions)
@@ -109,8 +108,8 @@ def paper_plan(shape: tuple[int, int], choices: PaperChoices, budget: int | None
         "selection": selection,
         "threshold": pruning.threshold,
     }
-    total = 1 + len(everything) if enough else budget
-    return Plan(settings, None if selection == "adversarial" else total, sampler, estimate, check)
+    total = None if selection == "adversarial" else 1 + len(regions)
+    return Plan(settings, total, sampler, estimate, check)
 
 
 def single_scale_plan(

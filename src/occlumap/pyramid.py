@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,6 @@ from occlumap.regions import Region
 Masks = tuple[NDArray[np.bool_], ...]
 TIE = 1e-9
 """A parent outweighs its children when it is greater by more than this share of |original score|."""
-
-
-class Prunable(Protocol):
-    """What pruning needs: cells of scale 1..depth, and which of them lie in which of the scale above."""
-
-    @property
-    def importance(self) -> tuple[NDArray[np.float64], ...]:
-        """The cells' importances, one array for each scale."""
-
-    def child_sums(self, level: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sum of `values` (as `importance[level + 1]`) over each cell's children, added row by row."""
-
-    def handed_down(self, level: int, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """For each cell of the next scale the value of its parent; `values` are as `importance[level]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +38,8 @@ class Pyramid:
 
     def parents(self, level: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For `importance[level]`, level >= 1, the row and the column of each cell's parent."""
-        rows = cell_parents(self.row_edges[level - 1], self.row_edges[level])
-        cols = cell_parents(self.col_edges[level - 1], self.col_edges[level])
+        rows = _cell_parents(self.row_edges[level - 1], self.row_edges[level])
+        cols = _cell_parents(self.col_edges[level - 1], self.col_edges[level])
         return rows, cols
 
     def child_sums(self, level: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,7 +64,7 @@ class Pyramid:
         return np.repeat(by_rows, np.diff(self.col_edges[level]), axis=1)
 
 
-def cell_parents(edges: NDArray[np.int64], finer_edges: NDArray[np.int64]) -> NDArray[np.int64]:
+def _cell_parents(edges: NDArray[np.int64], finer_edges: NDArray[np.int64]) -> NDArray[np.int64]:
     """Along one axis the index of the cell in which each finer cell lies."""
     parents: NDArray[np.int64] = np.searchsorted(edges, finer_edges[:-1], side="right") - 1
     return parents
@@ -115,7 +101,7 @@ def assemble(grid: Grid, offset: Offset, importance: NDArray[np.float64]) -> Pyr
     )
 
 
-def prune_greedy(pyramid: Prunable, tolerance: float) -> Masks:
+def prune_greedy(pyramid: Pyramid, tolerance: float) -> Masks:
     """Leaves that the paper's rule leaves (section 4.5), one bool mask for each scale.
 
     From the top down, a cell whose importance is greater than the sum of its direct children's, by more
@@ -131,7 +117,7 @@ def prune_greedy(pyramid: Prunable, tolerance: float) -> Masks:
     return (*masks, alive)
 
 
-def prune_optimal(pyramid: Prunable, tolerance: float) -> Masks:
+def prune_optimal(pyramid: Pyramid, tolerance: float) -> Masks:
     """Leaves with the greatest sum of importance (ours), one bool mask for each scale.
 
     From the bottom up, a cell's value is the greater of its own importance and its children's summed
@@ -153,7 +139,7 @@ def prune_optimal(pyramid: Prunable, tolerance: float) -> Masks:
     return (*masks, alive)
 
 
-PRUNINGS: dict[str, Callable[[Prunable, float], Masks]] = {"greedy": prune_greedy, "optimal": prune_optimal}
+PRUNINGS: dict[str, Callable[[Pyramid, float], Masks]] = {"greedy": prune_greedy, "optimal": prune_optimal}
 
 
 @dataclass(frozen=True)
@@ -197,7 +183,7 @@ class Pruning:
             )
         return number * abs(original) if relative else number
 
-    def leaves(self, pyramid: Prunable, original: float) -> Masks:
+    def leaves(self, pyramid: Pyramid, original: float) -> Masks:
         """The leaves that remain, near-zero ones gone: one bool mask for each scale."""
         least = self.least_importance(original)
         masks = PRUNINGS[self.rule](pyramid, TIE * abs(original))

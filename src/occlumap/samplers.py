@@ -1,7 +1,7 @@
 """Samplers: what to measure next.
 
-A sampler is a function of (measurements, how many more are affordable or None) to Perturbations; an empty
-answer means that it has no more wishes. It never calls a classifier and never reads a clock.
+A sampler is a function of the measurements so far to Perturbations; an empty answer means that it has no more
+wishes. It never calls a classifier and never reads a clock.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 
 from occlumap._checks import whole_number
 from occlumap.errors import ArgumentError
-from occlumap.forest import plant
-from occlumap.grid import Grid, Offset
+from occlumap.grid import Grid, Offset, rectangle_keys
 from occlumap.measurements import Measurements
 from occlumap.perturbations import Perturbations, joint_removals, removals
 from occlumap.pyramid import Pruning, complete_pyramids, leaf_bounds
 
-Sampler = Callable[[Measurements, int | None], Perturbations]
+Sampler = Callable[[Measurements], Perturbations]
 _NOTHING = removals(np.empty((0, 4), np.int32))
 
 
 def sweep(wanted: Perturbations) -> Sampler:
     """All of `wanted`, at once."""
 
-    def sampler(measurements: Measurements, left: int | None) -> Perturbations:
+    def sampler(measurements: Measurements) -> Perturbations:
         return wanted if len(measurements) < len(wanted) else _NOTHING
 
     return sampler
@@ -61,8 +60,8 @@ def joint_leaves(
 ) -> Sampler:
     """All that `first` wants, then all leaves of each offset's tree hidden at once (section 4.11)."""
 
-    def sampler(measurements: Measurements, left: int | None) -> Perturbations:
-        wanted = first(measurements, left)
+    def sampler(measurements: Measurements) -> Perturbations:
+        wanted = first(measurements)
         if len(wanted) or (np.diff(measurements.perturbations.starts) > 1).any():
             return wanted
         groups = []
@@ -78,91 +77,41 @@ def joint_leaves(
 
 def least_calls(grid: Grid, offsets: Sequence[Offset]) -> int:
     """Calls that the cheapest of `offsets` takes, the original image included."""
-    return 1 + min(
-        sum(len(grid.cells(scale, offset)) for scale in range(1, grid.depth + 1)) for offset in offsets
-    )
+    return 1 + min(len(grid.regions([offset])) for offset in offsets)
 
 
-def promising_offsets(
-    grid: Grid, offsets: Sequence[Offset], targets: Sequence[int], pruning: Pruning
-) -> Sampler:
-    """One offset after the other, the one that promises the densest tree first (sections 4.12, 8.1; ours).
+def cheapest_first(grid: Grid, offsets: Sequence[Offset], most: int) -> NDArray[np.int32]:
+    """The regions (n, 4), at most `most`, of as many of `offsets` as they pay for (sections 4.12, 8.1; ours).
 
-    The first offset that is affordable is measured whole. From then on the importance of an unmeasured cell is
-    predicted as the mean, over its pixels, of the importances of the measured cells of its scale; the offset whose
-    predicted tree is densest among those that are affordable is measured next. Several targets take turns.
+    Always next is the offset that has the fewest regions which those before it lack, equals in the order of
+    `offsets`; its regions come coarse scales first. No score is needed to tell.
+
+    >>> grid = Grid(16, 16, depth=2)
+    >>> [len(cheapest_first(grid, grid.offsets(), most)) for most in (20, 48, 1000)]
+    [20, 37, 186]
     """
-    forest = plant(grid, offsets)
-    means = {target: _ScaleMeans(grid, forest.rectangles) for target in targets}
-
-    def sampler(measurements: Measurements, left: int | None) -> Perturbations:
-        found = [measurements.find(rectangles) for rectangles in forest.rectangles]
-        missing = forest.counts([indices < 0 for indices in found])
-        affordable = np.flatnonzero((missing > 0) & (missing <= (missing.max() if left is None else left)))
-        if not len(affordable):
-            return _NOTHING
-        chosen = affordable[0]
-        if len(measurements):
-            turn = int((missing == 0).sum()) - 1  # the first offset was nobody's choice
-            target = targets[turn % len(targets)]
-            importance = measurements.effect(target)
-            predicted = means[target].predict(measurements, importance, found)
-            known = [
-                np.where(indices >= 0, importance[indices], values)
-                for indices, values in zip(found, predicted, strict=True)
-            ]
-            expected = forest.with_importances(known)
-            original = float(measurements.original[measurements.column(target)])
-            densities = expected.densities(pruning.leaves(expected, original))
-            chosen = affordable[densities[affordable].argmax()]
-        cells = np.concatenate([grid.cells(scale, offsets[chosen]) for scale in range(1, grid.depth + 1)])
-        return removals(cells[measurements.find(cells) < 0])
-
-    return sampler
-
-
-class _ScaleMeans:
-    """For each scale the mean of the measured importances at each pixel, and what it says of any cell.
-
-    Sums run in the order of measuring. Of measurements that go on from those of the call before only the new
-    ones are added; that is faster, and the same to the bit.
-    """
-
-    def __init__(self, grid: Grid, rectangles: Sequence[NDArray[np.int32]]) -> None:
-        self._shape = grid.depth, grid.height, grid.width
-        self._rectangles = rectangles
-        self._begin()
-
-    def _begin(self) -> None:
-        self._total, self._count = np.zeros((2, *self._shape))
-        self._added: tuple[NDArray[np.int32], NDArray[np.float64]] = np.empty((0, 4), np.int32), np.empty(0)
-
-    def predict(
-        self, measurements: Measurements, importance: NDArray[np.float64], found: Sequence[NDArray[np.int64]]
-    ) -> list[NDArray[np.float64]]:
-        """For each scale the mean over the pixels of each of its rectangles; `found`: those measured, -1 if not."""
-        bounds, (old_bounds, old_importance) = measurements.perturbations.bounds, self._added
-        added = len(old_importance)
-        if not (
-            np.array_equal(old_bounds, bounds[:added]) and np.array_equal(old_importance, importance[:added])
-        ):
-            self._begin()
-            added = 0
-        for level, (rectangles, indices) in enumerate(zip(self._rectangles, found, strict=True)):
-            fresh = np.flatnonzero(indices >= added)
-            fresh = fresh[np.argsort(indices[fresh])]
-            values = importance[indices[fresh]].tolist()
-            for (a, b, c, d), value in zip(rectangles[fresh].tolist(), values, strict=True):
-                self._total[level, a:b, c:d] += value
-                self._count[level, a:b, c:d] += 1
-        self._added = bounds, importance
-        tables = np.zeros((self._shape[0], self._shape[1] + 1, self._shape[2] + 1))
-        tables[:, 1:, 1:] = (self._total / np.maximum(self._count, 1)).cumsum(1).cumsum(2)
-        return [_box_means(table, cells) for table, cells in zip(tables, self._rectangles, strict=True)]
-
-
-def _box_means(table: NDArray[np.float64], bounds: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Means over rectangles (k, 4) of an image, given its summed-area table (H + 1, W + 1)."""
-    a, b, c, d = bounds.T
-    means: NDArray[np.float64] = (table[b, d] - table[a, d] - table[b, c] + table[a, c]) / ((b - a) * (d - c))
-    return means
+    own = [grid.regions([offset]) for offset in offsets]
+    bounds = np.concatenate(own)
+    keys = rectangle_keys(bounds, grid.height, grid.width)
+    _, places = np.unique(keys, return_inverse=True)
+    sizes = [len(of_one) for of_one in own]
+    # for each different region the offsets that have it
+    by_place = np.argsort(places, kind="stable")
+    owners = np.split(np.repeat(np.arange(len(own)), sizes)[by_place], np.cumsum(np.bincount(places))[:-1])
+    own_places = np.split(places, np.cumsum(sizes)[:-1])
+    starts = np.cumsum([0, *sizes])
+    missing = np.array(sizes)
+    taken = np.zeros(len(owners), np.bool_)
+    chosen: list[NDArray[np.int64]] = []
+    left = most
+    while len(unfinished := np.flatnonzero(missing)):
+        cheapest = unfinished[missing[unfinished].argmin()]
+        if missing[cheapest] > left:
+            break
+        fresh = np.flatnonzero(~taken[own_places[cheapest]])
+        chosen.append(starts[cheapest] + fresh)
+        left -= len(fresh)
+        for place in own_places[cheapest][fresh].tolist():
+            taken[place] = True
+            missing[owners[place]] -= 1
+    return bounds[np.concatenate(chosen)] if chosen else bounds[:0]

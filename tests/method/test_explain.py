@@ -326,6 +326,21 @@ def test_a_budget_below_one_offset_is_an_error_that_says_how_much_it_takes():
         explain(classifier, image, 0, depth=3, budget=60)
 
 
+def test_a_budget_is_measured_in_full_batches_and_its_calls_are_known_at_once():
+    image, classifier = picture(2, 24, 24), smooth_classifier(2, (24, 24))
+    sizes, told = [], []
+
+    def counting(batch):
+        sizes.append(len(batch))
+        return classifier(batch)
+
+    found = explain(
+        counting, image, 0, depth=3, budget=400, progress=lambda done, total: told.append((done, total))
+    )
+    assert set(sizes[1:-1]) == {32}
+    assert {total for _, total in told} == {found.provenance["calls"]}
+
+
 @pytest.mark.parametrize("budget", [None, 500])
 def test_a_run_cut_off_and_resumed_equals_one_that_was_not(budget):
     image, classifier = picture(3, 24, 24), smooth_classifier(3, (24, 24))
@@ -533,7 +548,7 @@ def test_a_resumed_run_interrupted_while_choosing_keeps_what_it_resumed_from(evi
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("occlumap.samplers._ScaleMeans.predict", interrupted)  # the second choice
+    monkeypatch.setattr("occlumap.methods.sweep", lambda wanted: interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         explain(evidence, white, 0, depth=3, budget=300, fill="constant:0", resume=known)
     assert sorted(caught.value.measurements.perturbations.keys()) == sorted(known.perturbations.keys())
