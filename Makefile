@@ -28,7 +28,7 @@ help:
 	@touch $@
 
 .venv/dev: .venv/created pyproject.toml
-	@echo "== installing occlumap with all that development needs (about 1 GB)"
+	@echo "== installing occlumap with all that development needs (about 1.3 GB)"
 	@$(PIP) install --editable '.[dev]'
 	@touch $@ .venv/demo
 
