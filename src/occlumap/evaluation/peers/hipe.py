@@ -15,7 +15,7 @@ from occlumap.evaluation.peers import Heatmap
 from occlumap.evaluation.scoring import target_scores
 from occlumap.fills import Image, Mean
 
-FILL = "mean"
+FILL = "region-mean"
 
 Bounds = NDArray[np.int32]
 
