@@ -1,0 +1,178 @@
+"""The runs behind docs/figures/faithfulness.md: our methods and their peers on the photographs of ../shared/data.
+
+    python benchmarks/faithfulness.py run mobilenet_v1_025_128   # or another of RUNS; goes on where it was
+    python benchmarks/faithfulness.py write                      # the page, from all runs that are there
+
+Needs `pip install '.[peers]'`. Results are kept in benchmarks/results (ignored by git), or where
+OCCLUMAP_RESULTS says. Hours on two cores: about one for mobilenet_v1_025_128, more for the others.
+"""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("OCCLUMAP_SHARED", ROOT.parent / "shared"))
+RESULTS = Path(os.environ.get("OCCLUMAP_RESULTS", ROOT / "benchmarks/results"))
+PAGE = ROOT / "docs/figures/faithfulness.md"
+MAIN = "paper,single_scale,rise,rise_blurred,lime,shap_partition,shap_kernel,hipe,hsic,random,centre"
+RUNS = {
+    "mobilenet_v1_025_128": "--classifier benchmarks.models:mobilenet_v1_025_128 --budgets 100,300,1000 "
+    "--crops centre,off-centre",
+    "mobilenet_v1_050_160": "--classifier benchmarks.models:mobilenet_v1_050_160 --budgets 100,300,1000 "
+    f"--methods {MAIN}",
+    "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300 --limit 30 --methods {MAIN}",
+    "more-metrics": "--classifier benchmarks.models:mobilenet_v1_025_128 --budgets 300 --limit 24 --controls "
+    f"--metrics curves,regions,areas,sensitivity,infidelity,grid-pointing,sanity --methods {MAIN},constant",
+}
+"""Options of `occlumap benchmark` by the name of the run."""
+
+Row = dict[str, str]
+
+
+def run(name: str) -> None:
+    photos = os.path.relpath(SHARED / "data/photos", ROOT)  # reports name no absolute path
+    out = os.path.relpath(RESULTS / name, ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "occlumap",
+        "benchmark",
+        "--photos",
+        photos,
+        *RUNS[name].split(),
+        "--out",
+        out,
+    ]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def write() -> None:
+    lines = [
+        "# How faithful the heatmaps are",
+        "",
+        "Made by `benchmarks/faithfulness.py` on photographs of ImageNet that the classifier gets right, cut to their "
+        "centre square and resized. What the figures mean: [../benchmark.md](../benchmark.md). Headline: symmetric "
+        "relevance gain (insertion AUC - deletion AUC), mean over the references that no method hid with; higher is "
+        "better. In brackets the 95 % bootstrap interval of the mean over n photographs. Calls are the mean "
+        "counted at the classifier, seconds the median, on two cores that did other work beside it.",
+    ]
+    for name in RUNS:
+        folder = RESULTS / name
+        if (folder / "summary.csv").exists():
+            lines += page_of(name, folder)
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+def page_of(name: str, folder: Path) -> Iterator[str]:
+    document = json.loads((folder / "benchmark.json").read_text())
+    summary, pairs = read(folder / "summary.csv"), read(folder / "pairs.csv")
+    left_out = ", ".join(f"{group['wrong']} of {group['of']} cuts" for group in document["left_out"].values())
+    yield from (
+        "",
+        f"## {name}",
+        "",
+        f"    occlumap benchmark --photos ../shared/data/photos {RUNS[name]}",
+        "",
+    )
+    yield f"Left out because the classifier is wrong: {left_out}."
+    yield f"References of the headline: {', '.join(document['headline_references'])}."
+    for crops in sorted({row["crops"] for row in summary}):
+        part = [row for row in summary if row["crops"] == crops]
+        yield from ("", f"### {crops} crops", "")
+        yield from headline_table(part)
+        yield from ("", *verdicts([row for row in pairs if row["crops"] == crops]))
+        yield from ("", "Other metrics, mean over the references:", "")
+        yield from metric_table(part)
+
+
+def headline_table(rows: list[Row]) -> Iterator[str]:
+    found = {(row["method"], int(row["budget"])): row for row in rows if row["metric"] == "headline"}
+    budgets = sorted({budget for _, budget in found if budget})
+    yield "| method | " + " | ".join(f"{budget:,} calls" for budget in budgets) + " | calls, seconds |"
+    yield "| --- " * (len(budgets) + 2) + "|"
+
+    def value(method: str) -> float:
+        row = found.get((method, budgets[-1])) or found.get((method, 0)) or found[method, budgets[0]]
+        return float(row["mean"])
+
+    for method in sorted({method for method, _ in found}, key=value, reverse=True):
+        free = found.get((method, 0))
+        cells = [cell(free or found.get((method, budget))) for budget in budgets]
+        costs = [cost(found[method, budget]) for budget in budgets if (method, budget) in found]
+        yield f"| `{method}` | {' | '.join(cells)} | {'; '.join(costs) or '0'} |"
+
+
+def cell(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    return f"{float(row['mean']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}], n = {row['n']}"
+
+
+def cost(row: Row) -> str:
+    seconds = f", {float(row['median seconds']):.2g} s" if row["median seconds"] else ""
+    return f"{float(row['mean calls']):,.0f}{seconds}"
+
+
+def verdicts(pairs: list[Row]) -> Iterator[str]:
+    """Which of our methods differs from which other, after Holm's correction; and no word of the rest."""
+    pairs = [row for row in pairs if row["family"] == "methods"]
+    for budget in sorted({int(row["budget"]) for row in pairs}):
+        for ours in ("paper", "single_scale"):
+            better, worse = [], []
+            mine = [
+                row for row in pairs if int(row["budget"]) == budget and ours in (row["method"], row["other"])
+            ]
+            for row in mine:
+                if row["verdict"] != "no difference shown":
+                    wins = (float(row["difference"]) > 0) == (row["method"] == ours)
+                    (better if wins else worse).append(
+                        row["other"] if row["method"] == ours else row["method"]
+                    )
+            undecided = len(mine) - len(better) - len(worse)
+            yield (
+                f"- At {budget:,} calls `{ours}` is better than {named(better)}, worse than {named(worse)}; "
+                f"no difference is shown to the other {undecided}."
+            )
+
+
+def named(methods: list[str]) -> str:
+    return ", ".join(f"`{method}`" for method in sorted(methods)) or "none"
+
+
+def metric_table(rows: list[Row]) -> Iterator[str]:
+    rows = [row for row in rows if row["metric"] not in ("headline", "srg")]
+    budget = max(int(row["budget"]) for row in rows)
+    rows = [row for row in rows if int(row["budget"]) in (0, budget)]
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    yield f"| method, {budget:,} calls | {' | '.join(metrics)} |"
+    yield "| --- " * (len(metrics) + 1) + "|"
+    for method in sorted({row["method"] for row in rows}):
+        cells = []
+        for metric in metrics:
+            values = [
+                float(row["mean"])
+                for row in rows
+                if (row["method"], row["metric"]) == (method, metric) and row["mean"] not in ("", "nan")
+            ]
+            cells.append(f"{sum(values) / len(values):.3f}" if values else "-")
+        yield f"| `{method}` | {' | '.join(cells)} |"
+
+
+def read(path: Path) -> list[Row]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"] and sys.argv[2:3] and sys.argv[2] in RUNS:
+        run(sys.argv[2])
+    elif sys.argv[1:] == ["write"]:
+        write()
+    else:
+        sys.exit(f"{__doc__}\nruns: {', '.join(RUNS)}")
