@@ -438,3 +438,17 @@ def test_a_drawing_is_red_where_the_map_is_high_and_grey_elsewhere():
     assert (drawn[5] == 100).all()
     assert drawn[0, 0, 0] > 180
     assert (gallery.draw(image, np.zeros((10, 10), np.float32)) == 100).all()
+
+
+@pytest.mark.parametrize("size", [(20, 24), 20, (20,), (0, 0), ("20", "20")])
+def test_a_classifier_of_oblong_images_asks_for_a_size(photos, tmp_path, size):
+    classifier = Brightest()
+    classifier.input_size = size
+    with pytest.raises(ArgumentError, match="input_size"):
+        go(photos, tmp_path / "out", classifier=classifier)
+    go(photos, tmp_path / "out", Protocol(methods=("random",), size=20, steps=4), classifier)
+
+
+def test_a_table_may_start_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "photos.csv").write_bytes(b"\xef\xbb\xbffile,class_index\n0.png,1\n")
+    assert read_table(tmp_path / "photos.csv")[0].class_index == 1

@@ -74,10 +74,9 @@ class Protocol:
     """All that decides a number of the benchmark, apart from the photographs and the classifiers.
 
     `methods`: names of `methods.METHODS`, all that are installed unless said. `budgets`: calls at most, each
-    method at each. `metrics`: names of
-    `METRICS`. `controls`: whether each method's map is judged blurred, and in place of another
-    photograph's, too. `crops`: "centre", "off-centre" or both. `steps`: of the curves. `size`: side of
-    the images, None for the classifier's own `input_size`, or 224.
+    method at each. `metrics`: names of `METRICS`. `controls`: whether each method's map is judged blurred, and
+    its map of another photograph, too. `crops`: "centre", "off-centre" or both. `steps`: of the curves.
+    `size`: side of the images, None for the classifier's own `input_size`, or 224.
 
     Raises ArgumentError for values that do not exist, MissingDependencyError for a method whose packages do not.
     """
@@ -166,16 +165,17 @@ def run(
     classifier that fails stops the run, and what was done is kept. Gives the path of rows.csv.
     """
     entries = read_table(table, protocol.crops, limit)
+    panels, left_out = [], {}
+    for name, classifier in classifiers.items():
+        side = protocol.size or _side(name, classifier)
+        right, left_out[name] = right_ones(classifier, photos, entries, side, protocol.seed)
+        panels.append(_Panel(name, classifier, right, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
     record = _Record(out, protocol, command)
+    for name, wrong in left_out.items():
+        record.left_out(name, wrong, len(entries))
     rows_file = out / "rows.csv"
     done = recover(rows_file, protocol.group_size)
-    panels = []
-    for name, classifier in classifiers.items():
-        size = protocol.size or getattr(classifier, "input_size", (DEFAULT_SIZE,))[0]
-        right, wrong = right_ones(classifier, photos, entries, size, protocol.seed)
-        record.left_out(name, wrong, len(entries))
-        panels.append(_Panel(name, classifier, right, out, protocol))
     groups = protocol.groups()
     total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
     for panel in panels:
@@ -218,6 +218,7 @@ class _Record:
             "settings": {**settings, "methods": methods, "budgets": budgets},
             "versions": _versions(),
             "headline_references": headline_references(METHODS[name] for name in methods if name in METHODS),
+            "fills": {name: METHODS[name].fill for name in methods if name in METHODS},
             "directions": {name: DIRECTIONS[name] for metric in protocol.metrics for name in METRICS[metric]},
             "left_out": before.get("left_out", {}),
             "failures": before.get("failures", []),
@@ -455,6 +456,23 @@ class _Judge:
         return fidelity.pixel_drops(
             self._classifier, self._image, 0, self._sets, [*self._references.values()]
         )
+
+
+def _side(name: str, classifier: Classifier) -> int:
+    """The side of the square images that the classifier takes, as its `input_size` says; 224 if it does not."""
+    size = getattr(classifier, "input_size", None)
+    if size is None:
+        return DEFAULT_SIZE
+    try:
+        height, width = size
+        if height == width:
+            return whole_number("input_size", height, minimum=1)
+    except (TypeError, ValueError):
+        pass
+    raise ArgumentError(
+        f"expected a square input_size (side, side) of the classifier {name}, got {size!r}; the benchmark's "
+        "images are square: say their side with --size (Protocol(size=...))"
+    )
 
 
 def headline_references(methods: Iterable[Method]) -> list[str]:

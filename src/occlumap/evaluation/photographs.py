@@ -48,7 +48,7 @@ def read_table(table: Path, crops: Sequence[str] = CROPS[:1], limit: int | None 
     class that is no whole number of 0 or more.
     """
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArgumentError(
