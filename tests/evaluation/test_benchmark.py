@@ -428,6 +428,9 @@ def test_the_first_photographs_are_drawn_for_every_method(photos, tmp_path):
         "rise@30.png",
         "single_scale@30.png",
     }
+    (folder / "photo.png").unlink()  # as if the run had been stopped while drawing
+    go(photos, tmp_path / "out")
+    assert (folder / "photo.png").exists()
 
 
 def test_a_drawing_is_red_where_the_map_is_high_and_grey_elsewhere():

@@ -191,7 +191,7 @@ def run(
                     count += 1
                     if progress is not None:
                         progress(count, total)
-                if number < GALLERY and wanted:
+                if number < GALLERY and (wanted or not judge.drawn):
                     judge.draw(groups)
     return rows_file
 
@@ -326,15 +326,23 @@ class _Judge:
 
     def draw(self, groups: Iterable[tuple[str, int]]) -> None:
         """Pictures of the photograph and of all methods' heatmaps, for the report."""
-        names = (
-            re.sub("[^A-Za-z0-9.]+", "-", name) for name in (self._panel.name, self._photograph.entry.name)
-        )
-        folder = self._panel.out.joinpath("gallery", *names)
-        gallery.save(self._image, folder / "photo.png")
         for name, budget in groups:
             heatmap = None if "~" in name else self._variant("").make(METHODS[name], budget).heatmap
             if heatmap is not None:
-                gallery.save(gallery.draw(self._image, heatmap), folder / f"{name}@{budget}.png")
+                gallery.save(gallery.draw(self._image, heatmap), self._gallery / f"{name}@{budget}.png")
+        gallery.save(self._image, self._gallery / "photo.png")  # last: it says that all are there
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the pictures are there."""
+        return (self._gallery / "photo.png").exists()
+
+    @property
+    def _gallery(self) -> Path:
+        names = (
+            re.sub("[^A-Za-z0-9.]+", "-", name) for name in (self._panel.name, self._photograph.entry.name)
+        )
+        return self._panel.out.joinpath("gallery", *names)
 
     def save(self) -> None:
         """Write the heatmaps that were made."""
