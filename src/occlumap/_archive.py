@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.errors import FileFormatError
+from occlumap.errors import ArgumentError, FileFormatError
 
 MAX_BYTES = 4 * 2**30  # unpacked; far above any result, far below what would hurt a machine by surprise
 _VERSION = 1
@@ -24,11 +24,15 @@ _VERSION = 1
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file whole: under a temporary name beside it, then renamed, so no half-written file is left."""
-    target = Path(path)
+    target = Path(_checked(path))
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        _write_beside(target, data)
     except OSError as error:  # of the same type, but about the file that was asked for
         raise OSError(error.errno, error.strerror, str(target)) from None
+
+
+def _write_beside(target: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -58,6 +62,8 @@ def write(
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The document and the arrays of a file of the given kind; FileFormatError for any other file."""
+    if not hasattr(path, "read"):
+        _checked(path)
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
@@ -95,6 +101,13 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     ) as error:
         raise FileFormatError(f"{path}: expected an {kind} file, could not read it: {error}") from error
     return document, arrays
+
+
+def _checked(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """`path`, or an ArgumentError when it is none."""
+    if isinstance(path, str | os.PathLike):
+        return path
+    raise ArgumentError(f"expected the path of a file, got {type(path).__name__}; give its name")
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

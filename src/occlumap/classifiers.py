@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from occlumap.errors import ClassifierError, MeasuringError, ScoreError
 
+MAX_SCORE = 1e38
+"""In size; the difference of two such scores is a float32."""
+
 
 class Classifier(Protocol):
     """Any callable from a uint8 RGB batch (n, H, W, 3) to scores (n, classes), higher = more like it.
@@ -56,7 +59,7 @@ def score(
     except Exception as error:
         raise ClassifierError(
             f"the classifier {name!r} raised {type(error).__name__}: {error} (in calls {calls_before + 1} to "
-            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}); see the exception above"
+            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape})"
         ) from error
     return _checked(returned, name, rows, classes, calls_before, describe)
 
@@ -104,4 +107,9 @@ def _checked(
         )
         unusable.good_rows = scores[:bad]
         raise unusable
+    if len(scores) and (largest := float(np.abs(scores).max())) > MAX_SCORE:
+        raise ScoreError(
+            f"expected scores from {-MAX_SCORE:g} to {MAX_SCORE:g}, got {largest:g} in size from classifier {name!r}; "
+            "a heatmap is float32, and could not hold what hiding costs. Scale the scores"
+        )
     return scores

@@ -52,6 +52,10 @@ class ScoreError(MeasuringError):
     good_rows: object = None
 
 
+class FillError(MeasuringError):
+    """A fill of the user's raised (its own exception is the `__cause__`), or painted what no region can show."""
+
+
 class ClassifierNotFoundError(OcclumapError, LookupError):
     """`occlumap.load` knows no classifier by that name, or could not import it."""
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import platform
+import reprlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -123,10 +124,16 @@ def explain(
     started = time.perf_counter()
     if not callable(classifier):
         raise ArgumentError(
-            f"expected classifier to be a callable from a batch (n, H, W, 3) to scores, got {classifier!r}; the "
+            "expected classifier to be a callable from a batch (n, H, W, 3) to scores, got "
+            f"{reprlib.repr(classifier) if isinstance(classifier, str) else type(classifier).__name__}; the "
             "classifier comes first, then the image (occlumap.load gives one by name)"
         )
+    class_names(classifier)
     _check_resume(resume)
+    if progress is not None and not callable(progress):
+        raise ArgumentError(
+            f"expected progress to be a function of (done, total), got {type(progress).__name__}"
+        )
     pixels, frame, notes = _read(image, getattr(classifier, "input_size", None))
     filling = parse("neighbours" if fill is None else fill)
     seed = whole_number("seed", seed, minimum=0)
@@ -155,6 +162,7 @@ def explain(
             "classifier": name_of(classifier),
             "seed": seed,
             "calls": measurer.calls,
+            "resumed": 0 if resume is None else len(resume),
             "seconds": round(time.perf_counter() - started, 3),
             "versions": _versions(),
         }

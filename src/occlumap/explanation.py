@@ -5,7 +5,7 @@ import html
 import json
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from occlumap import _archive
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
 from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements
-from occlumap.pyramid import Pruning, Pyramid, Tree, complete_pyramids, tree
+from occlumap.pyramid import Pruning, Pyramid, Tree, complete_pyramids, information_density, tree
 from occlumap.regions import Frame, Region
 
 if TYPE_CHECKING:
@@ -143,9 +143,6 @@ class Explanation:
             if image.shape != (*shape, 3) or image.dtype != np.uint8:
                 raise FileFormatError(f"{path}: expected a uint8 image of {(*shape, 3)}, got {image.shape}")
             settings, provenance = dict(document["settings"]), dict(document["provenance"])
-            if "depth" in settings:
-                grid = Grid(*shape, settings["depth"])
-                Pruning(settings["pruning"], settings["threshold"])
             target, original_score = operator.index(document["target"]), float(document["original_score"])
             offsets = tuple((operator.index(row), operator.index(col)) for row, col in document["offsets"])
             densities = tuple(float(density) for density in document["densities"])
@@ -158,12 +155,19 @@ class Explanation:
                 raise FileFormatError(
                     f"{path}: expected one density for each of {len(offsets)} offsets, got {len(densities)}"
                 )
-            if "depth" in settings and (measurements.find(grid.regions(offsets)) < 0).any():
-                raise FileFormatError(f"{path}: expected measurements of all cells of its offsets, some lack")
+            if "depth" in settings:
+                found = _densities(measurements, settings, target, offsets)
+                if list(densities) != found:
+                    raise FileFormatError(
+                        f"{path}: expected the densities of its offsets' trees, {found}, got {list(densities)}"
+                    )
+            notes = provenance.get("image_notes", [])
+            if not isinstance(notes, list):
+                raise FileFormatError(f"{path}: expected a list of notes on the image, got {notes!r}")
             return cls(
                 heatmap,
                 image,
-                None if frame is None else Frame(int(frame[0]), int(frame[1]), Region(*map(int, frame[2:6]))),
+                None if frame is None else _frame(*frame),
                 target,
                 None if document["target_name"] is None else str(document["target_name"]),
                 original_score,
@@ -212,3 +216,26 @@ class Explanation:
             "trees": trees,
         }
         _archive.write_bytes(path, json.dumps(document, indent=1, allow_nan=False).encode())
+
+
+def _densities(
+    measurements: Measurements, settings: Mapping[str, Any], target: int, offsets: Sequence[Offset]
+) -> list[float]:
+    """The information densities of the offsets' trees, to check a file's; a ValueError where there are none."""
+    grid = Grid(*measurements.shape, settings["depth"])
+    pruning = Pruning(settings["pruning"], settings["threshold"])
+    if not offsets or not set(offsets) <= set(grid.offsets()):
+        raise ValueError(f"expected offsets of depth {grid.depth}, got {offsets}")
+    pyramids = complete_pyramids(measurements, grid, offsets, target)
+    if len(pyramids) < len(offsets):
+        raise ValueError("expected measurements of all cells of its offsets, some lack")
+    original = float(measurements.original[measurements.column(target)])
+    return [information_density(pyramid, pruning.leaves(pyramid, original)) for pyramid in pyramids]
+
+
+def _frame(*numbers: Any) -> Frame:
+    """A frame from a file's numbers; TypeError or ValueError for what is none."""
+    height, width, a, b, c, d = (operator.index(number) for number in numbers)
+    if not (0 <= a < b <= height and 0 <= c < d <= width):
+        raise ValueError(f"expected a part of {height} x {width} pixels, got {(a, b, c, d)}")
+    return Frame(height, width, Region(a, b, c, d))

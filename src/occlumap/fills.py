@@ -7,6 +7,7 @@ Colours are computed in float64 and rounded to the nearest whole number, halves 
 
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest, one_of, whole_number
-from occlumap.errors import ArgumentError, MissingDependencyError
+from occlumap.errors import ArgumentError, FillError, MissingDependencyError, OcclumapError
 
 Image = NDArray[np.uint8]
 Painter = Callable[[NDArray[np.int32]], Iterable[Image]]
@@ -27,6 +28,48 @@ class Fill(Protocol):
     def prepare(self, image: Image) -> Painter:
         """A painter for `image`, uint8 (H, W, 3)."""
         ...
+
+
+def painter(fill: Fill, image: Image) -> Painter:
+    """`fill.prepare(image)`, its patches checked one by one.
+
+    FillError when the fill raises (in preparing, too), or gives anything but one uint8 patch for each region that
+    broadcasts to its pixels.
+    """
+    with _as_fill_error(fill):
+        paint = fill.prepare(image)
+
+    def checked(bounds: NDArray[np.int32]) -> Iterator[Image]:
+        with _as_fill_error(fill):
+            patches = iter(paint(bounds))
+        for a, b, c, d in bounds.tolist():
+            with _as_fill_error(fill):
+                patch = next(patches, None)
+            expected = (
+                f"expected {fill} to paint a uint8 patch for each region, here {(b - a, d - c, 3)} pixels"
+            )
+            if patch is None:
+                raise FillError(f"{expected}, got fewer patches than the {len(bounds)} regions")
+            if not isinstance(patch, np.ndarray) or patch.dtype != np.uint8:
+                raise FillError(f"{expected}, got {getattr(patch, 'dtype', type(patch).__name__)}")
+            sides = (1,) * (3 - patch.ndim) + patch.shape
+            if len(sides) != 3 or any(
+                side not in (1, most) for side, most in zip(sides, (b - a, d - c, 3), strict=True)
+            ):
+                raise FillError(f"{expected}, got an array of shape {patch.shape}")
+            yield patch
+
+    return checked
+
+
+@contextmanager
+def _as_fill_error(fill: Fill) -> Iterator[None]:
+    try:
+        yield
+    except OcclumapError:
+        raise
+    except Exception as error:
+        raise FillError(f"the fill {fill} raised {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -150,7 +193,8 @@ class Inpaint:
             import cv2
         except ImportError as error:
             raise MissingDependencyError(
-                "the fill 'inpaint' needs OpenCV, which is not installed; run: pip install 'occlumap[opencv]'"
+                "the fill 'inpaint' needs OpenCV, which is not installed; run, in a clone of occlumap: pip "
+                "install '.[opencv]'"
             ) from error
         flag = cv2.INPAINT_TELEA if self.algorithm == "telea" else cv2.INPAINT_NS
         height, width = image.shape[:2]

@@ -44,10 +44,10 @@ class Grid:
             object.__setattr__(self, name, number)
         if min(self.height, self.width) < 2**self.depth:
             possible = min(self.height, self.width).bit_length() - 1
-            advice = f"use depth={possible} or less" if possible else "use a larger image"
+            advice = f"use depth={possible} or less, or " if possible else ""
             raise ImageError(
                 f"expected an image of at least 2^depth = {2**self.depth} pixels on each side for "
-                f"depth={self.depth}, got {self.height} x {self.width}; {advice}, or enlarge the image"
+                f"depth={self.depth}, got {self.height} x {self.width}; {advice}enlarge the image"
             )
 
     @property

@@ -68,6 +68,16 @@ class Measurements:
         found: NDArray[np.int64] = np.where(keys[places] == wanted, indices[places], -1)
         return found
 
+    def cover(self, other: "Measurements") -> bool:
+        """Whether every score of `other` is among these, of the same image and fill."""
+        same = (self.shape, self.image_sha256, self.fill) == (other.shape, other.image_sha256, other.fill)
+        if not same or not set(other.targets.tolist()) <= set(self.targets.tolist()):
+            return False
+        columns = [self.column(target) for target in other.targets.tolist()]
+        ours = dict(zip(self.perturbations.keys(), self.scores[:, columns].tolist(), strict=True))
+        theirs = zip(other.perturbations.keys(), other.scores.tolist(), strict=True)
+        return all(ours.get(key) == row for key, row in theirs)
+
     def document(self) -> dict[str, Any]:
         """What goes into the JSON part of a file."""
         return {"shape": list(self.shape), "image_sha256": self.image_sha256, "fill": self.fill}
@@ -101,6 +111,8 @@ class Measurements:
                 and starts[-1] == len(bounds)
                 and bool((np.diff(starts) >= 1).all())
                 and bounds.shape == (len(bounds), 4)
+                and len(set(targets.tolist())) == len(targets)
+                and len(set(Perturbations(bounds, starts).keys())) == len(starts) - 1
                 and scores.shape == (len(starts) - 1, len(targets))
                 and bool((bounds >= 0).all() and (bounds <= [height, height, width, width]).all())
                 and bool((bounds[:, 0] < bounds[:, 1]).all() and (bounds[:, 2] < bounds[:, 3]).all())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from occlumap._checks import whole_number
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ScoreError
-from occlumap.fills import Fill, Image, Painter
+from occlumap.fills import Fill, Image, Painter, painter
 from occlumap.measurements import Measurements
 from occlumap.perturbations import Perturbations
 
@@ -56,7 +56,7 @@ class Measurer:
         self._classifier, self._image, self._fill = classifier, image, fill
         self._batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // image.nbytes))
         self._progress = progress
-        self._paint = fill.prepare(image)
+        self._paint = painter(fill, image)
         self._sha256 = image_sha256(image)
         self._classes: int | None = None
         self._known: dict[bytes, NDArray[np.float64]] = {}
@@ -140,6 +140,8 @@ class Measurer:
                 f"expected a budget of at least {1 + len(self._asked) + len(fresh)} calls, got {self.budget}; "
                 "raise the budget, or measure fewer regions (a smaller depth, a larger stride)"
             )
+        if self.total is not None:  # a method that chooses as it goes may come to want more
+            self.total = max(self.total, 1 + len(self._asked) + len(fresh))
         unknown = Perturbations.from_keys([key for key in fresh if key not in self._known])
         self._done = 1 + len(self._asked) + len(fresh) - len(unknown)
         if len(unknown) < len(fresh):

@@ -26,13 +26,13 @@ METHODS = ("paper", "single-scale")
 class Plan:
     """A method with its arguments, for images of one size.
 
-    `settings`: what the result keeps. `total`: how many calls it will take, None when that is not known.
+    `settings`: what the result keeps. `total`: how many calls it will take at least.
     `sampler(targets)` and `estimate(measurements, target)`: its two halves, before and after measuring.
     `check(originals)`: ArgumentError for original scores of the targets with which it cannot work.
     """
 
     settings: dict[str, Any]
-    total: int | None
+    total: int
     sampler: Callable[[list[int]], Sampler]
     estimate: Callable[[Measurements, int], Estimate]
     check: Callable[[NDArray[np.float64]], None]
@@ -108,8 +108,7 @@ def paper_plan(shape: tuple[int, int], choices: PaperChoices, budget: int | None
         "selection": selection,
         "threshold": pruning.threshold,
     }
-    total = None if selection == "adversarial" else 1 + len(regions)
-    return Plan(settings, total, sampler, estimate, check)
+    return Plan(settings, 1 + len(regions), sampler, estimate, check)
 
 
 def single_scale_plan(

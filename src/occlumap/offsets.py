@@ -8,17 +8,9 @@ from numpy.typing import NDArray
 from occlumap._checks import whole_number
 from occlumap.errors import ArgumentError
 from occlumap.grid import Grid
-from occlumap.pyramid import Masks, Pyramid, leaf_values
+from occlumap.pyramid import Masks, Pyramid
 
 SELECTIONS = ("density", "adversarial", "vote")
-
-
-def information_density(pyramid: Pyramid, leaves: Masks) -> float:
-    """Sum of the leaves' importance / sum of their areas in pixels; 0 where no leaf remains (4.11)."""
-    values, areas = leaf_values(pyramid, leaves)
-    if not len(values):
-        return 0.0
-    return float(np.add.accumulate(values)[-1]) / int(areas.sum())  # accumulate adds left to right
 
 
 def parse_best_k(best_k: int | str) -> int | None:

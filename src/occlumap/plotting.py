@@ -160,19 +160,22 @@ def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None
 def scales(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
     """One panel for each scale, as measured, before pruning; red supports the target, blue speaks against it."""
     maps = explanation.scale_maps()
-    figure, axes = _figure(len(maps), _title(explanation), explanation.image)
+    picture, extent = _placed(explanation, photograph)
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    figure, axes = _figure(len(maps), _title(explanation), picture)
     most = max(float(np.abs(values).max()) for values in maps.values()) or 1.0
     for one, (label, values) in zip(axes, maps.items(), strict=True):
-        _show(one, np.repeat(explanation.image.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8))
+        _show(one, grey)
         drawn = one.imshow(
             values,
             cmap="RdBu_r",
             alpha=0.7,
-            extent=(0, values.shape[1], values.shape[0], 0),
+            extent=extent,
             interpolation="nearest",
             vmin=-most,
             vmax=most,
         )
+        _whole(one, picture)
         one.set_title(label, fontsize=9)
     figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
     return figure
@@ -211,7 +214,7 @@ def _figure(panels: int, title: str, picture: NDArray[np.uint8]) -> tuple["Figur
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
-            "pictures need Matplotlib, which is not installed; run: pip install 'occlumap[plot]'"
+            "pictures need Matplotlib, which is not installed; run, in a clone of occlumap: pip install '.[plot]'"
         ) from error
     height = 4.4 * picture.shape[0] / picture.shape[1]  # room for the colour bar's label, and no banners
     figure = Figure(figsize=(1.6 + 4.4 * panels, 0.5 + min(max(height, 2.8), 6.6)), layout="constrained")

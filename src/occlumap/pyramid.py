@@ -197,6 +197,14 @@ def leaf_values(pyramid: Pyramid, leaves: Masks) -> tuple[NDArray[np.float64], N
     return np.concatenate(values), np.concatenate(areas)
 
 
+def information_density(pyramid: Pyramid, leaves: Masks) -> float:
+    """Sum of the leaves' importance / sum of their areas in pixels; 0 where no leaf remains (4.11)."""
+    values, areas = leaf_values(pyramid, leaves)
+    if not len(values):
+        return 0.0
+    return float(np.add.accumulate(values)[-1]) / int(areas.sum())  # accumulate adds left to right
+
+
 def leaf_bounds(pyramid: Pyramid, leaves: Masks) -> NDArray[np.int32]:
     """Bounds of the leaves (n, 4), scale by scale, row by row."""
     blocks = []

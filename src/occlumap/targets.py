@@ -1,5 +1,6 @@
 """Targets: which class an index, a name, or nothing at all means."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,16 +13,28 @@ from occlumap.errors import TargetError
 Target = int | str
 
 
-def class_names(classifier: Classifier, count: int) -> list[str] | None:
-    """The classifier's names of its `count` classes, None when it has none; TargetError when they do not fit."""
+def class_names(classifier: Classifier, count: int | None = None) -> list[str] | None:
+    """The classifier's names of its classes, None when it has none; TargetError when they do not fit.
+
+    `count`: of the classes, None while it is not known.
+    """
     names = getattr(classifier, "classes", None)
     if names is None:
         return None
     if isinstance(names, str | Mapping) or not hasattr(names, "__len__"):
-        raise TargetError(
-            f"expected .classes to be a list of names, one for each score, got {type(names).__name__}"
+        advice = (
+            "; hand in list(classes.values()), in the order of the scores"
+            if isinstance(names, Mapping)
+            else ""
         )
-    if len(names) != count:
+        raise TargetError(
+            f"expected .classes to be a list of names, one for each score, got {type(names).__name__}{advice}"
+        )
+    if None in list(names):
+        raise TargetError(
+            f"expected .classes to have a name for each score, got None at place {list(names).index(None)}"
+        )
+    if count is not None and len(names) != count:
         raise TargetError(f"expected {count} class names for {count} scores, got {len(names)} in .classes")
     return [str(name) for name in names]
 
@@ -77,7 +90,8 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
 
 
 def _similar(wanted: str, parts: dict[str, list[int]], names: Sequence[str]) -> str:
-    containing = [part for part in parts if wanted and wanted in part][:3]
+    containing = [part for part in parts if wanted and wanted in part]
+    containing.sort(key=lambda part: wanted not in re.findall(r"\w+", part))  # "cat": tabby cat before bobcat
     if containing:
-        return f"; did you mean {', '.join(f'{names[parts[part][0]]!r}' for part in containing)}?"
+        return f"; did you mean {', '.join(f'{names[parts[part][0]]!r}' for part in containing[:3])}?"
     return nearest(wanted, parts) or "; no class has a similar name"

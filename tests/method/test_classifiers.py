@@ -76,3 +76,9 @@ def test_the_name_of_a_classifier_is_its_own_or_its_functions(evidence):
     evidence.name = "lamp"
     assert name_of(evidence) == "lamp"
     assert name_of(always).endswith("test_classifiers:always")
+
+
+def test_scores_whose_difference_no_float32_holds_are_an_error():
+    with pytest.raises(ScoreError, match=r"expected scores from -1e\+38 to 1e\+38, got 1e\+300 in size"):
+        score(always(np.full((3, 2), -1e300)), BATCH)
+    assert score(always(np.full((3, 2), 1e38)), BATCH).max() == 1e38

@@ -12,6 +12,7 @@ from occlumap.errors import (
     BudgetError,
     ClassifierError,
     FileFormatError,
+    FillError,
     ImageError,
     OcclumapError,
     OcclumapWarning,
@@ -222,6 +223,9 @@ def test_a_keyword_of_another_library_is_answered_with_ours(evidence, white, key
         ({"method": "single-scale", "selection": "z"}, ArgumentError),
         ({"method": "single-scale", "threshold": "no"}, ArgumentError),
         ({"resume": "measurements.npz"}, ArgumentError),
+        ({"resume": 3}, ArgumentError),
+        ({"progress": 3}, ArgumentError),
+        ({"budget": "4"}, ArgumentError),
         ({"window": 3}, ArgumentError),
         ({"seed": -1}, ArgumentError),
         ({"budget": 9, "selection": "adversarial"}, ArgumentError),
@@ -475,6 +479,20 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
         ('"original_score": 1.0', '"original_score": 1e999', "original score that was measured, 1.0"),
         ('"original_score": 1.0', '"original_score": 0.5', "original score that was measured, 1.0, got 0.5"),
         ('"densities": [', '"densities": [1.5,', "one density for each of"),
+        ('"densities": [', '"densities": [NaN, 1, 1, 1], "d": [', "densities of its offsets' trees"),
+        ('"densities": [', '"densities": [1, 1, 1, 1], "d": [', "densities of its offsets' trees"),
+        ('"offsets": [', '"offsets": [[9, 9], [9, 9], [9, 9], [9, 9]], "o": [', "offsets of depth 1"),
+        (
+            '"offsets": [',
+            '"offsets": [], "densities": [], "o": [',
+            "one density for each of|offsets of depth 1",
+        ),
+        ('"frame": null', '"frame": [16, 16, 0, 17, 0, 16]', "a part of 16 x 16 pixels"),
+        ('"frame": null', '"frame": [16, 16]', "parts are missing or wrong"),
+        ('"image_notes": []', '"image_notes": 5', "list of notes on the image, got 5"),
+        ('"calls": ', '"calls": Infinity, "c": ', "parts are missing or wrong"),
+        ('"original_score": 1.0', '"original_score": NaN', "original score that was measured, 1.0"),
+        ('"original_score": 1.0', f'"original_score": {10**400}', "parts are missing or wrong"),
         ('"depth": 1', '"depth": 2', "measurements of all cells of its offsets"),
     ]:
         with pytest.raises(FileFormatError, match=message):
@@ -630,3 +648,92 @@ def test_a_threshold_is_stored_as_it_is_used(evidence, white):
     assert settings["threshold"] == float(threshold) != 0.1
     assert type(settings["threshold"]) is float  # JSON holds it
     assert Pruning(threshold=threshold).least_importance(1.0) == float(threshold)
+
+
+def test_settings_that_do_not_give_the_trees_are_a_damaged_file(tmp_path, evidence, white):
+    found = explain(evidence, white, 0, depth=2, fill="constant:0", offsets="none", threshold=0.3)
+    altered = {"depth": 1, "threshold": 2.0}
+    for name, value in altered.items():
+        before = found.settings[name]
+        found.settings[name] = value
+        found.save(tmp_path / "one.npz")
+        with pytest.raises(FileFormatError, match="densities of its offsets' trees"):
+            Explanation.load(tmp_path / "one.npz")
+        found.settings[name] = before
+
+
+@pytest.mark.parametrize("path", [None, 5, __import__("io").BytesIO()])
+def test_what_is_no_path_is_an_error(evidence, white, path):
+    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    with pytest.raises(ArgumentError, match="expected the path of a file, got (NoneType|int|BytesIO)"):
+        found.save(path)
+    if not hasattr(path, "read"):
+        with pytest.raises(ArgumentError, match="expected the path of a file, got (NoneType|int)"):
+            Explanation.load(path)
+
+
+def test_a_full_disk_names_the_file(tmp_path, evidence, white, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("occlumap._archive.os.replace", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        explain(evidence, white, 0, depth=1, fill="constant:0").save(tmp_path / "one.npz")
+    assert caught.value.filename == str(tmp_path / "one.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("classes", [{0: "lit", 1: "dark"}, ["lit", None], 2])
+def test_malformed_names_of_classes_are_an_error_before_any_call(evidence, white, classes):
+    evidence.classes = classes
+    with pytest.raises(TargetError, match="expected .classes"):
+        explain(evidence, white, 0, depth=1)
+    assert evidence.calls == 0
+
+
+def test_a_fill_that_raises_keeps_what_was_measured(evidence, white):
+    calls = 0
+
+    def tired(image, mask):
+        nonlocal calls
+        calls += 1
+        if calls > 300:
+            raise ZeroDivisionError("tired")
+        return image * 0
+
+    with pytest.raises(FillError, match="tired raised ZeroDivisionError: tired") as caught:
+        explain(evidence, white, 0, depth=3, fill=tired)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(caught.value.measurements) == 288  # nine batches of 32
+
+
+def test_the_wrong_way_round_does_not_print_the_array(evidence, white):
+    with pytest.raises(ArgumentError, match="got ndarray; the classifier comes first"):
+        explain(white, evidence)
+
+
+def test_a_resumed_result_says_what_was_known(evidence, white):
+    first = explain(evidence, white, 0, depth=2, fill="constant:0")
+    again = explain(evidence, white, 0, depth=2, fill="constant:0", resume=first.measurements)
+    assert (first.provenance["resumed"], first.provenance["calls"]) == (0, 187)
+    assert (again.provenance["resumed"], again.provenance["calls"]) == (186, 2)
+
+
+def test_the_progress_of_an_adversarial_choice_has_a_total(evidence, white):
+    told = []
+    found = explain(
+        evidence,
+        white,
+        0,
+        depth=2,
+        fill="constant:0",
+        selection="adversarial",
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert all(done <= total for done, total in told)
+    assert told[-1] == (found.provenance["calls"],) * 2
+
+
+def test_an_image_too_small_for_any_depth_is_told_so(evidence):
+    with pytest.raises(ImageError, match="got 1 x 1; enlarge the image"):
+        explain(evidence, np.zeros((1, 1, 3), np.uint8), 0, depth=1)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from occlumap.errors import ArgumentError, MissingDependencyError
-from occlumap.fills import Blur, Constant, Custom, Inpaint, Mean, Neighbours, parse
+from occlumap.errors import ArgumentError, FillError, MissingDependencyError
+from occlumap.fills import Blur, Constant, Custom, Inpaint, Mean, Neighbours, painter, parse
 from occlumap.perturbations import joint_removals, removals
 from tests.reference import paper as twin
 
@@ -65,7 +65,7 @@ def test_inpainting_continues_what_surrounds_the_region(algorithm):
 
 def test_inpainting_without_opencv_names_the_extra(monkeypatch, white):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingDependencyError, match=r"occlumap\[opencv\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[opencv\]'"):
         Inpaint().prepare(white)
 
 
@@ -167,3 +167,39 @@ def test_regions_hidden_together_are_each_filled_from_the_original():
     assert made[1, 0, 0].tolist() == [50, 50, 50]
     assert len(both) == 2
     assert both[1:].keys() == removals([(0, 1, 0, 1)]).keys()
+
+
+class Painting:
+    """A fill of the user's that paints whatever it was given."""
+
+    def __init__(self, patches):
+        self.patches = patches
+
+    def prepare(self, image):
+        return lambda bounds: self.patches
+
+    def __str__(self):
+        return "mine"
+
+
+@pytest.mark.parametrize(
+    ("patches", "message"),
+    [
+        ([], "got fewer patches than the 1 regions"),
+        ([np.full((2, 3, 3), 0.5)], "got float64"),
+        ([np.zeros((3, 2, 3), np.uint8)], r"got an array of shape \(3, 2, 3\)"),
+        ([np.zeros((1, 2, 3, 3), np.uint8)], r"got an array of shape \(1, 2, 3, 3\)"),
+        ([(0, 0, 0)], "got tuple"),
+        (None, "mine raised TypeError"),
+    ],
+)
+def test_a_fill_that_paints_no_patch_for_each_region_is_an_error(white, patches, message):
+    with pytest.raises(FillError, match=message):
+        removals([(0, 2, 0, 3)]).apply(white, painter(Painting(patches), white))
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 1, 3), (2, 1, 1), (2, 3, 3), ()])
+def test_a_patch_may_be_anything_that_broadcasts_to_the_region(white, shape):
+    patch = np.full(shape, 7, np.uint8)
+    (made,) = removals([(0, 2, 0, 3)]).apply(white, painter(Painting([patch]), white))
+    assert (made == 7).sum() == 2 * 3 * 3

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from occlumap.errors import ArgumentError, BudgetError, ClassifierError, ScoreError
+from occlumap.errors import ArgumentError, BudgetError, ClassifierError, FileFormatError, ScoreError
 from occlumap.fills import Constant, Custom
 from occlumap.measurements import Measurements
 from occlumap.measuring import Measurer
@@ -250,3 +250,37 @@ def test_saved_measurements_are_equal(tmp_path, evidence, white):
 def test_batch_size_must_be_a_number_of_images(evidence, white, batch_size):
     with pytest.raises(ArgumentError, match="expected batch_size"):
         Measurer(evidence, white, BLACK, batch_size=batch_size)
+
+
+def test_measurements_cover_those_whose_every_score_they_have(evidence, white):
+    regions = removals([Region(r, r + 1, 0, 16) for r in range(4)])
+    some, more = aimed(evidence, white).measure(regions[:2]), aimed(evidence, white).measure(regions)
+    assert more.cover(some)
+    assert more.cover(more)
+    assert not some.cover(more)
+    assert not more.cover(aimed(lambda batch: evidence(batch) / 2, white).measure(regions[:2]))
+    assert not more.cover(aimed(evidence, white, fill=Constant((9, 9, 9))).measure(regions[:2]))
+    both = Measurer(evidence, white, BLACK)
+    both.measure_original()
+    both.aim([1, 0])
+    two_targets = both.measure(regions)
+    assert two_targets.cover(more)
+    assert not more.cover(two_targets)
+
+
+def test_a_total_is_never_passed(evidence, white):
+    told = []
+    measurer = aimed(evidence, white, batch_size=6, progress=lambda done, total: told.append((done, total)))
+    measurer.total = 5
+    measurer.measure(removals([Region(r, r + 1, 0, 16) for r in range(4)]))
+    measurer.measure(removals([Region(r, r + 2, 0, 16) for r in range(4)]))
+    assert told == [(5, 5), (9, 9)]
+
+
+def test_bounds_or_targets_that_come_twice_are_a_damaged_file(evidence, white):
+    once = aimed(evidence, white).measure(removals([Region(0, 1, 0, 1), Region(0, 1, 1, 2)]))
+    arrays = once.arrays()
+    twice = {**arrays, "perturbation_bounds": arrays["perturbation_bounds"][[0, 0]]}
+    with pytest.raises(FileFormatError, match="damaged"):
+        Measurements.from_parts(once.document(), twice)
+    Measurements.from_parts(once.document(), arrays)

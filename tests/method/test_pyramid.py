@@ -5,8 +5,17 @@ from hypothesis import strategies as st
 
 from occlumap.errors import ArgumentError
 from occlumap.grid import Grid
-from occlumap.offsets import best, information_density, mean_heatmap, parse_best_k, vote
-from occlumap.pyramid import Pruning, assemble, leaf_bounds, paint_leaves, prune_greedy, prune_optimal, tree
+from occlumap.offsets import best, mean_heatmap, parse_best_k, vote
+from occlumap.pyramid import (
+    Pruning,
+    assemble,
+    information_density,
+    leaf_bounds,
+    paint_leaves,
+    prune_greedy,
+    prune_optimal,
+    tree,
+)
 from tests.method.conftest import inside
 
 

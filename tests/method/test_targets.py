@@ -35,3 +35,19 @@ def test_too_few_names_are_an_error():
 
 def test_a_name_that_says_the_same_twice_is_one_class():
     assert resolve_target("crane", np.zeros(2), ["crane, Crane", "x"]) == 0
+
+
+def test_a_missing_name_is_an_error_that_says_which():
+    with pytest.raises(TargetError, match="got None at place 1"):
+        class_names(with_classes(["a", None]), 2)
+
+
+def test_names_by_index_are_told_how_to_become_a_list():
+    with pytest.raises(TargetError, match=r"got dict; hand in list\(classes.values\(\)\)"):
+        class_names(with_classes({0: "a", 1: "b"}))
+
+
+def test_classes_that_have_the_word_are_offered_before_those_that_have_its_letters():
+    names = ["bullfrog, Rana catesbeiana", "cattle", "bobcat", "tabby, tabby cat", "Egyptian cat"]
+    with pytest.raises(TargetError, match="did you mean 'tabby, tabby cat', 'Egyptian cat', 'bullfrog"):
+        resolve_target("cat", np.zeros(5), names)

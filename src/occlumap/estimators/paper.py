@@ -9,9 +9,17 @@ from occlumap.errors import ArgumentError
 from occlumap.estimators import Estimate
 from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements
-from occlumap.offsets import best, information_density, mean_heatmap, vote
+from occlumap.offsets import best, mean_heatmap, vote
 from occlumap.perturbations import joint_removals
-from occlumap.pyramid import Masks, Pruning, Pyramid, complete_pyramids, leaf_bounds, paint_leaves
+from occlumap.pyramid import (
+    Masks,
+    Pruning,
+    Pyramid,
+    complete_pyramids,
+    information_density,
+    leaf_bounds,
+    paint_leaves,
+)
 
 
 def paper(

