@@ -60,6 +60,10 @@ short = Toy()
 short.classes = ("lit",)
 steering = Small()
 steering.classes = ("lit\\x1b[2J", "dark")
+
+
+def hostile(batch):
+    raise ValueError("clear\\x1b[2J this\\nand that")
 '''
 
 
@@ -482,3 +486,75 @@ def test_without_click_the_command_says_what_to_install(folder):
     assert found.stderr == (
         "error: the command line needs click, which is not installed; run: pip install 'occlumap[cli]'\n"
     )
+
+
+def test_a_failing_classifier_is_shown_with_the_line_that_raised(folder):
+    stderr = explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1).stderr.splitlines()
+    assert stderr[0].startswith("error: the classifier 'occlumap_toy:Toy' raised OSError: the accelerator")
+    line = 1 + TOY.splitlines().index('            raise OSError("the accelerator fell off")')
+    assert stderr[1] == f"  raised in {folder / 'occlumap_toy.py'}, line {line}, in __call__"
+    assert stderr[2].strip() == 'raise OSError("the accelerator fell off")'
+    assert "above" not in "".join(stderr)
+
+
+def test_a_module_that_fails_is_shown_with_the_line_that_raised(folder):
+    (folder / "occlumap_broken.py").write_text("import math\n\nmath.sqrt(-1)\n")
+    stderr = explain(classifier="occlumap_broken:f", code=1).stderr
+    assert "raised ValueError" in stderr
+    assert f"raised in {folder / 'occlumap_broken.py'}, line 3, in <module>\n    math.sqrt(-1)\n" in stderr
+
+
+def test_a_classifiers_message_does_not_steer_the_terminal(folder):
+    stderr = explain(classifier="occlumap_toy:hostile", code=1).stderr
+    assert "clear?[2J this" in stderr
+    assert "\x1b" not in stderr
+
+
+def test_measurements_of_another_run_are_never_replaced(folder):
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    more = (folder / "out" / "measurements.npz").read_bytes()
+    sys.modules.pop("occlumap_toy")  # its classifiers count their calls
+    stderr = explain("--batch-size", 7, "--fill", "mean", classifier="occlumap_toy:failing", code=1).stderr
+    assert "--resume out/measurements-2.npz" in stderr
+    assert (folder / "out" / "measurements.npz").read_bytes() == more
+    assert occlumap.Measurements.load("out/measurements-2.npz").fill == "mean"
+
+
+def test_measurements_that_are_all_in_the_new_ones_are_replaced(folder):
+    (folder / "occlumap_toy.py").write_text(TOY.replace("fail_after=100", "fail_after=50"))
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    kept = len(occlumap.Measurements.load("out/measurements.npz"))
+    sys.modules.pop("occlumap_toy")
+    resume = ("--resume", "out/measurements.npz")
+    stderr = explain("--batch-size", 7, *resume, classifier="occlumap_toy:failing", code=1).stderr
+    assert "--resume out/measurements.npz" in stderr
+    assert files(folder / "out") == ["measurements.npz"]
+    assert len(occlumap.Measurements.load("out/measurements.npz")) > kept
+
+
+def test_what_a_finished_run_had_resumed_from_is_removed_if_the_result_holds_it(folder):
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    (folder / "mine.npz").write_bytes((folder / "out" / "measurements.npz").read_bytes())
+    explain("--resume", "mine.npz", "--out", ".")
+    assert (folder / "mine.npz").exists()
+    explain("--resume", "out/measurements.npz", "--budget", 30)
+    assert (folder / "out" / "measurements.npz").exists()  # a result of 30 calls does not hold it
+    said = explain("--resume", "out/measurements.npz").stdout
+    assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+    assert re.search(r"\d+ regions known before", said)
+    assert re.search(r"\d+ regions known before", run("show", "out").stdout)
+
+
+def test_ctrl_c_while_drawing_keeps_what_was_measured(folder, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("occlumap.cli.explain.plotting.overlay", interrupted)
+    assert "--resume out/measurements.npz" in explain(code=130).stderr
+    assert len(occlumap.Measurements.load("out/measurements.npz")) == 186
+
+
+def test_a_target_named_twice_is_written_once(folder):
+    said = explain("--target", "0", "--target", "bright").stdout
+    assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+    assert said.count("lit, bright (0)") == 1

@@ -3,6 +3,7 @@
 import re
 import sys
 import warnings
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ def explain(
       occlumap explain photo.jpg --method single-scale --window 32 --stride 16
 
     If Ctrl-C, SIGTERM or a failing classifier stops it, what was measured goes to measurements.npz in
-    --out; the same command with --resume and that file goes on from there.
+    --out (measurements-2.npz and so on where that name holds others); the same command with
+    --resume and that file goes on from there, and removes it when it is done.
 
     \b
     Exit codes:
@@ -184,11 +186,19 @@ def explain(
         except BaseException as error:
             _keep_measurements(error, out)
             raise
-        explanations = found if isinstance(found, list) else [found]
+        several = found if isinstance(found, list) else [found]
+        explanations = list({explanation.target: explanation for explanation in several}.values())
         written = []
-        for explanation in explanations:
-            folder = out if len(explanations) == 1 else out / _folder_name(explanation)
-            written.append(_write(explanation, photograph, folder))
+        try:
+            for explanation in explanations:
+                folder = out if len(explanations) == 1 else out / _folder_name(explanation)
+                written.append(_write(explanation, photograph, folder))
+        except BaseException as error:
+            error.measurements = explanations[0].measurements  # type: ignore[attr-defined]
+            _keep_measurements(error, out)
+            raise
+        if resumed is not None:
+            _remove_if_held(resumed, explanations[0].measurements, out)
     # said when all is written: a reader of a pipe that goes away early must not cost a file
     for explanation, files in zip(explanations, written, strict=True):
         _report(explanation, files)
@@ -229,8 +239,9 @@ def _keep_measurements(error: BaseException, out: Path) -> None:
     measurements = getattr(error, "measurements", None)
     if not isinstance(measurements, occlumap.Measurements) or not len(measurements):
         return
-    error.__notes__.remove(GO_ON)  # it speaks Python
-    path = out / "measurements.npz"
+    if GO_ON in getattr(error, "__notes__", ()):
+        error.__notes__.remove(GO_ON)  # it speaks Python
+    path = _place(measurements, out)
     try:
         measurements.save(path)
     except OSError as problem:
@@ -240,6 +251,31 @@ def _keep_measurements(error: BaseException, out: Path) -> None:
             f"{len(measurements)} regions had been measured and are kept; to go on, run the same command "
             f"with\n  --resume {path}"
         )
+
+
+def _place(measurements: occlumap.Measurements, out: Path) -> Path:
+    """The first of measurements.npz, measurements-2.npz, ... that is not there yet, or that they hold all of."""
+    for number in count(1):
+        path = out / ("measurements.npz" if number == 1 else f"measurements-{number}.npz")
+        if not path.exists() or _hold_all(measurements, path):
+            return path
+    raise AssertionError  # pragma: no cover - there is always another number
+
+
+def _hold_all(measurements: occlumap.Measurements, path: Path) -> bool:
+    try:
+        return measurements.cover(occlumap.Measurements.load(path))
+    except FileFormatError:
+        return False
+
+
+def _remove_if_held(resumed: Path, measurements: occlumap.Measurements, out: Path) -> None:
+    """Remove what a stopped run had left in `out` when the results hold all of it."""
+    ours = (
+        re.fullmatch(r"measurements(-\d+)?\.npz", resumed.name) and resumed.resolve().parent == out.resolve()
+    )
+    if ours and _hold_all(measurements, resumed):
+        resumed.unlink()
 
 
 def _folder_name(explanation: occlumap.Explanation) -> str:
@@ -264,10 +300,11 @@ def _write(explanation: occlumap.Explanation, photograph: images.Photograph, fol
 def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
     name = explanation.target_name or "class"
     provenance = explanation.provenance
+    known = f", {provenance['resumed']} regions known before" if provenance["resumed"] else ""
     click.echo(
         printable(
             f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
-            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s"
+            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}"
         )
     )
     for file in files:

@@ -2,9 +2,11 @@
 
 import errno
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -15,7 +17,8 @@ from occlumap.cli.benchmark import benchmark
 from occlumap.cli.classify import classify
 from occlumap.cli.explain import explain
 from occlumap.cli.show import show
-from occlumap.errors import OcclumapError, OcclumapWarning
+from occlumap.cli.text import printable
+from occlumap.errors import ClassifierNotFoundError, MeasuringError, OcclumapError, OcclumapWarning
 
 
 class _Commands(click.Group):
@@ -42,9 +45,24 @@ class _Commands(click.Group):
 
 
 def _complain(message: str, error: BaseException) -> None:
-    """The message on stderr, and below it what has been noted on the error (PEP 678)."""
-    for line in (message, *getattr(error, "__notes__", ())):
-        click.echo(line, err=True)
+    """The message on stderr, and below it where its cause lies and what has been noted on it (PEP 678)."""
+    for text in (message, *_where(error), *getattr(error, "__notes__", ())):
+        for line in text.splitlines():
+            click.echo(printable(line), err=True)
+
+
+def _where(error: BaseException) -> Iterator[str]:
+    """The line that raised, when it is in code of the user's that was called or imported."""
+    cause = error.__cause__
+    if not isinstance(error, MeasuringError | ClassifierNotFoundError) or cause is None:
+        return
+    ours = str(Path(package.__file__).parent)
+    frames = [one for one in traceback.extract_tb(cause.__traceback__) if not one.filename.startswith("<")]
+    if frames and not frames[-1].filename.startswith(ours):
+        last = frames[-1]
+        yield f"  raised in {last.filename}, line {last.lineno}, in {last.name}"
+        if last.line:
+            yield f"    {last.line}"
 
 
 @contextmanager
@@ -63,7 +81,7 @@ def _plain_warnings() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, OcclumapWarning):
-                tqdm.write(f"warning: {message}", file=sys.stderr)  # leaves a progress bar whole
+                tqdm.write(printable(f"warning: {message}"), file=sys.stderr)  # leaves a progress bar whole
             else:
                 others(message, category, filename, lineno, file, line)
 

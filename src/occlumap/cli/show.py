@@ -83,7 +83,8 @@ def _description(explanation: Explanation) -> Iterator[str]:
     told = [f"{name} {value}" for name, value in settings.items() if value is not None]
     yield f"settings     {', '.join(told)}"
     seconds = provenance.get("seconds")
-    yield f"calls        {provenance['calls']}" + (f" in {seconds} s" if seconds is not None else "")
+    known = f", {provenance['resumed']} regions known before" if provenance.get("resumed") else ""
+    yield f"calls        {provenance['calls']}" + (f" in {seconds} s" if seconds is not None else "") + known
     yield f"regions      {len(explanation.measurements)} measured"
     if explanation.offsets:
         yield f"offsets      {len(explanation.offsets)} make the heatmap"
