@@ -73,6 +73,7 @@ def test_equal_methods_are_not_told_apart(tmp_path):
     assert "No difference between any two methods is shown" in text
     assert "**+" not in text
     assert "better than whom" not in text
+    assert "Every method against the others" not in text
 
 
 def test_controls_stand_beside_their_methods_and_in_a_family_of_their_own(tmp_path):

@@ -130,7 +130,7 @@ def _in_short(run: Run) -> list[Block]:
 
 
 def _standings(run: Run) -> list[Block]:
-    """Every method against the others, at every budget: as many losses to see as wins."""
+    """Every method against the others, at every budget that shows differences: losses as plain as wins."""
     blocks: list[Block] = []
     for classifier, all_crops in run.classifiers.items():
         header: list[Inline] = [["method"]]
@@ -138,7 +138,8 @@ def _standings(run: Run) -> list[Block]:
         wins = dict.fromkeys(cells, 0)
         for crops in all_crops:
             for budget in run.budgets[classifier]:
-                if all(pair.paired.n < 2 for pair in run.family("methods", classifier, crops, budget)):
+                family = run.family("methods", classifier, crops, budget)
+                if all(pair.verdict == UNDECIDED for pair in family):
                     continue
                 header.append([f"{crops}, {_allowed(budget)}"])
                 for method, row in cells.items():
