@@ -94,6 +94,12 @@ def test_what_the_classifier_gets_wrong_is_left_out_and_counted(photos, tmp_path
     assert document["left_out"] == {"brightest": {"wrong": 1, "of": 6, "files": ["5.png"]}}
 
 
+def test_what_each_method_hides_with_is_written_down(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    document = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert document["fills"] == {"single_scale": "neighbours", "rise": "black", "random": ""}
+
+
 def test_the_headline_leaves_out_what_a_method_hides_with():
     assert headline_references([METHODS["rise"]]) == list(REFERENCES)
     assert headline_references([METHODS["rise"], METHODS["rise_blurred"]]) == [
