@@ -461,3 +461,12 @@ def test_a_classifier_of_oblong_images_asks_for_a_size(photos, tmp_path, size):
 def test_a_table_may_start_with_a_byte_order_mark(tmp_path):
     (tmp_path / "photos.csv").write_bytes(b"\xef\xbb\xbffile,class_index\n0.png,1\n")
     assert read_table(tmp_path / "photos.csv")[0].class_index == 1
+
+
+def test_what_two_runs_at_once_wrote_twice_is_kept_once(tmp_path):
+    path = tmp_path / "rows.csv"
+    append(path, [ROW, ROW._replace(metric="insertion")])
+    whole = path.read_bytes()
+    append(path, [ROW._replace(seconds=9.0), ROW._replace(metric="insertion", seconds=9.0)])
+    assert recover(path, lambda method: 2) == {("a,b.png", "c", "rise", 10)}
+    assert path.read_bytes() == whole

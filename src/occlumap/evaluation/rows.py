@@ -47,7 +47,8 @@ def append(path: Path, rows: Iterable[Row]) -> None:
 
 
 def recover(path: Path, size: Callable[[str], int]) -> set[Group]:
-    """The groups that have all `size(method)` rows; what a stopped run left of another is cut off.
+    """The groups that have all `size(method)` rows; what a stopped run left of another is cut off, and
+    what stands there twice is kept once.
 
     Raises FileFormatError for a file that is not ours.
     """
@@ -64,12 +65,15 @@ def recover(path: Path, size: Callable[[str], int]) -> set[Group]:
         )
     whole = content[: content.rfind("\n") + 1]
     lines = list(csv.reader(io.StringIO(whole)))[1:]
+    found = len(lines)
     if any(len(line) != len(Row._fields) for line in lines):
         raise FileFormatError(f"expected {len(Row._fields)} columns in each line of {path}, got others")
+    # two runs in one folder at once leave numbers twice: the first counts
+    lines = list({(_group(line), line[6], line[7]): line for line in reversed(lines)}.values())[::-1]
     counts = Counter(_group(line) for line in lines)
     complete = {group for group, count in counts.items() if count == size(group[2])}
     kept = [line for line in lines if _group(line) in complete]
-    if len(kept) < len(lines) or whole != content:
+    if len(kept) < found or whole != content:
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows(kept)
         write_bytes(path, (header + buffer.getvalue()).encode())
