@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
                 raise FileFormatError(
                     f"{path}: expected an {kind} file, which holds {kind}.json; got {inside}"
                 )
-            document = json.loads(archive.read(f"{kind}.json"))
+            document = json.loads(archive.read(f"{kind}.json"), parse_constant=_refuse_constant)
             if not isinstance(document, dict) or document.get("format") != kind:
                 raise FileFormatError(f"{path}: expected a JSON object with format {kind!r} in {kind}.json")
             version = document.get("format_version")
@@ -108,6 +108,10 @@ def _checked(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     if isinstance(path, str | os.PathLike):
         return path
     raise ArgumentError(f"expected the path of a file, got {type(path).__name__}; give its name")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from occlumap.errors import ClassifierError, MeasuringError, ScoreError
 
 MAX_SCORE = 1e38
-"""In size; the difference of two such scores is a float32."""
+"""In size; a heatmap is float32, and can hold the difference of two such scores."""
 
 
 class Classifier(Protocol):
@@ -47,8 +47,8 @@ def score(
     serve the messages.
 
     Raises ClassifierError when the classifier raises, with its exception as cause; ScoreError for
-    anything but n rows of finite numbers. A ScoreError for a value that is not finite has the scores of
-    the rows before it in `good_rows`.
+    anything but n rows of finite numbers of MAX_SCORE or less. A ScoreError for a value that is not has the
+    scores of the rows before it in `good_rows`.
     """
     name = name_of(classifier)
     rows = len(batch)
@@ -96,20 +96,15 @@ def _checked(
             "classes must not change"
         )
     scores = array.astype(np.float64)
-    finite = np.isfinite(scores).all(axis=1)
-    if not finite.all():
-        bad = int(np.flatnonzero(~finite)[0])
-        column = int(np.flatnonzero(~np.isfinite(scores[bad]))[0])
+    usable = np.abs(scores) <= MAX_SCORE  # NaN is not
+    if not usable.all():
+        bad = int(np.flatnonzero(~usable.all(axis=1))[0])
+        column = int(np.flatnonzero(~usable[bad])[0])
         unusable = ScoreError(
-            f"expected finite scores, got {scores[bad, column]} for class {column} from classifier {name!r} in "
-            f"call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be wrong. Mend the "
-            "classifier"
+            f"expected finite scores, {MAX_SCORE:g} in size at most, got {scores[bad, column]} for class {column} from "
+            f"classifier {name!r} in call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be "
+            "wrong. Mend the classifier"
         )
         unusable.good_rows = scores[:bad]
         raise unusable
-    if len(scores) and (largest := float(np.abs(scores).max())) > MAX_SCORE:
-        raise ScoreError(
-            f"expected scores from {-MAX_SCORE:g} to {MAX_SCORE:g}, got {largest:g} in size from classifier {name!r}; "
-            "a heatmap is float32, and could not hold what hiding costs. Scale the scores"
-        )
     return scores

@@ -259,7 +259,7 @@ def _read(image: object, input_size: tuple[int, int] | None) -> tuple[Image, Fra
     """The image as the classifier gets it, where it lies in what was given, and notes on reading it."""
     from occlumap import images
 
-    photograph = images.read(image)
+    photograph = images.read(image, stacklevel=4)  # of whoever called explain
     if input_size is None:
         return photograph.pixels, None, photograph.notes
     pixels, frame = images.fit(photograph.pixels, input_size)

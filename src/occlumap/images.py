@@ -36,8 +36,8 @@ class Photograph(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read(source: Any) -> Photograph:
-    """An image from a path, a binary file, a PIL image or an array.
+def read(source: Any, *, stacklevel: int = 2) -> Photograph:
+    """An image from a path, a binary file, a PIL image or an array; `stacklevel` is that of its warnings.
 
     Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
     to 8 (with a warning where all values lie below 256), only the first frame taken. Arrays: (H, W), (H, W, 1),
@@ -59,9 +59,9 @@ def read(source: Any) -> Photograph:
     else:
         photograph = _from_array(source)
     if _TRANSPARENT in photograph.notes:
-        warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=2)
+        warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=stacklevel)
     if _DARK in photograph.notes:
-        warnings.warn(_DARK, OcclumapWarning, stacklevel=2)
+        warnings.warn(_DARK, OcclumapWarning, stacklevel=stacklevel)
     return photograph
 
 

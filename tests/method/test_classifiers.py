@@ -79,6 +79,9 @@ def test_the_name_of_a_classifier_is_its_own_or_its_functions(evidence):
 
 
 def test_scores_whose_difference_no_float32_holds_are_an_error():
-    with pytest.raises(ScoreError, match=r"expected scores from -1e\+38 to 1e\+38, got 1e\+300 in size"):
-        score(always(np.full((3, 2), -1e300)), BATCH)
+    with pytest.raises(
+        ScoreError, match=r"1e\+38 in size at most, got -1e\+300 for class 1 .* call 2"
+    ) as caught:
+        score(always(np.array([[1, 1e38], [0, -1e300], [1, 1]])), BATCH)
+    assert caught.value.good_rows.tolist() == [[1, 1e38]]
     assert score(always(np.full((3, 2), 1e38)), BATCH).max() == 1e38

@@ -473,13 +473,13 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
         return replaced("occlumap-explanation.json", text.replace(old, new, 1).encode())
 
     for old, new, message in [
-        ("\n   16,", "\n   Infinity,", "cannot be interpreted as an integer"),
-        ('"target": 0', '"target": Infinity', "cannot be interpreted as an integer"),
+        ("\n   16,", "\n   Infinity,", "Infinity is no number of JSON"),
+        ('"target": 0', '"target": 1e999', "cannot be interpreted as an integer"),
         ('"target": 0', '"target": 0.5', "cannot be interpreted as an integer"),
         ('"original_score": 1.0', '"original_score": 1e999', "original score that was measured, 1.0"),
         ('"original_score": 1.0', '"original_score": 0.5', "original score that was measured, 1.0, got 0.5"),
         ('"densities": [', '"densities": [1.5,', "one density for each of"),
-        ('"densities": [', '"densities": [NaN, 1, 1, 1], "d": [', "densities of its offsets' trees"),
+        ('"densities": [', '"densities": [1e999, 1, 1, 1], "d": [', "densities of its offsets' trees"),
         ('"densities": [', '"densities": [1, 1, 1, 1], "d": [', "densities of its offsets' trees"),
         ('"offsets": [', '"offsets": [[9, 9], [9, 9], [9, 9], [9, 9]], "o": [', "offsets of depth 1"),
         (
@@ -490,8 +490,9 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
         ('"frame": null', '"frame": [16, 16, 0, 17, 0, 16]', "a part of 16 x 16 pixels"),
         ('"frame": null', '"frame": [16, 16]', "parts are missing or wrong"),
         ('"image_notes": []', '"image_notes": 5', "list of notes on the image, got 5"),
-        ('"calls": ', '"calls": Infinity, "c": ', "parts are missing or wrong"),
-        ('"original_score": 1.0', '"original_score": NaN', "original score that was measured, 1.0"),
+        ('"calls": ', '"calls": 1e999, "c": ', "parts are missing or wrong"),
+        ('"seed": 0', '"seed": NaN', "NaN is no number of JSON"),
+        ('"original_score": 1.0', '"original_score": NaN', "NaN is no number of JSON"),
         ('"original_score": 1.0', f'"original_score": {10**400}', "parts are missing or wrong"),
         ('"depth": 1', '"depth": 2', "measurements of all cells of its offsets"),
     ]:
@@ -737,3 +738,11 @@ def test_the_progress_of_an_adversarial_choice_has_a_total(evidence, white):
 def test_an_image_too_small_for_any_depth_is_told_so(evidence):
     with pytest.raises(ImageError, match="got 1 x 1; enlarge the image"):
         explain(evidence, np.zeros((1, 1, 3), np.uint8), 0, depth=1)
+
+
+def test_the_warning_of_transparency_points_at_the_caller(evidence):
+    rgba = np.full((16, 16, 4), 255, np.uint8)
+    rgba[..., 3] = 254
+    with pytest.warns(OcclumapWarning, match="transparency") as caught:
+        explain(evidence, rgba, 0, depth=2, fill="constant:0")
+    assert caught[0].filename == __file__
