@@ -102,8 +102,8 @@ def _checked(
         column = int(np.flatnonzero(~usable[bad])[0])
         unusable = ScoreError(
             f"expected finite scores, {MAX_SCORE:g} in size at most, got {scores[bad, column]} for class {column} from "
-            f"classifier {name!r} in call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would be "
-            "wrong. Mend the classifier"
+            f"classifier {name!r} in call {calls_before + bad + 1} ({describe(bad)}); a heatmap of such scores would "
+            "be wrong. Mend the classifier"
         )
         unusable.good_rows = scores[:bad]
         raise unusable
