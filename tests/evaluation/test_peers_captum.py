@@ -121,7 +121,7 @@ def test_too_small_a_budget_says_how_much_is_needed_and_spends_nothing(peer, lea
 @pytest.mark.parametrize("peer", PEERS)
 def test_without_captum_the_error_says_what_to_install(peer, monkeypatch, photograph):
     monkeypatch.setitem(__import__("sys").modules, "captum.attr", None)
-    with pytest.raises(MissingDependencyError, match="pip install 'occlumap"):
+    with pytest.raises(MissingDependencyError, match=r"pip install '\.\[peers\]'"):
         peer(photograph, brightness(np.full((48, 48), 1.0)), 0, 100, 0)
 
 

@@ -14,7 +14,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         sys.stderr.write(
             f"error: the command line needs {error.name}, which is not installed; "
-            "run: pip install 'occlumap[cli]'\n"
+            "run, in a clone of occlumap: pip install '.[cli]'\n"
         )
         sys.exit(1)
     except KeyboardInterrupt:

@@ -111,8 +111,8 @@ class Protocol:
         for method in self.chosen:
             if missing := method.missing():
                 raise MissingDependencyError(
-                    f"the method {method.name} needs {', '.join(missing)}, not installed; run: "
-                    "pip install 'occlumap[benchmark,peers]', or leave it out of --methods"
+                    f"the method {method.name} needs {', '.join(missing)}, not installed; run, in a clone of occlumap: "
+                    "pip install '.[benchmark,peers]', or leave it out of --methods"
                 )
 
     @property

@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise MissingDependencyError(
         f"a report needs pandas, SciPy, statsmodels and Matplotlib, got {type(error).__name__}: {error}; "
-        "install them with: pip install 'occlumap[benchmark]'"
+        "run, in a clone of occlumap: pip install '.[benchmark]'"
     ) from error
 from occlumap.evaluation.document import (
     Block,

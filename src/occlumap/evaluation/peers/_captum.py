@@ -23,7 +23,7 @@ def load_captum() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingDependencyError(
             f"expected the packages torch and captum for the captum peers, got {type(error).__name__}: {error}; "
-            "install them with: pip install 'occlumap[peers]'"
+            "run, in a clone of occlumap: pip install '.[peers]'"
         ) from error
     return torch, captum.attr
 

@@ -63,8 +63,8 @@ def _superpixels(image: Image, most: int) -> NDArray[np.int64]:
         from skimage.segmentation import slic
     except ImportError as error:
         raise MissingDependencyError(
-            "captum_feature_ablation needs scikit-image, which is not installed; run: pip install "
-            "'occlumap[benchmark]'"
+            "captum_feature_ablation needs scikit-image, which is not installed; run, in a clone of occlumap: "
+            "pip install '.[benchmark]'"
         ) from error
     best: NDArray[np.int64] = np.zeros(image.shape[:2], np.int64)
     for compactness in (10, 100, 1000):

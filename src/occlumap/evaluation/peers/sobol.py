@@ -71,7 +71,7 @@ def _designs(count: int, cells: int, seed: int) -> tuple[NDArray[np.float64], ND
         from scipy.stats import qmc
     except ImportError as error:
         raise MissingDependencyError(
-            "sobol needs SciPy, which is not installed; run: pip install 'occlumap[benchmark]'"
+            "sobol needs SciPy, which is not installed; run, in a clone of occlumap: pip install '.[benchmark]'"
         ) from error
     sequence = qmc.Sobol(2 * cells, scramble=True, seed=np.random.default_rng(seed))
     points = sequence.random_base2((count - 1).bit_length())[:count]
