@@ -484,7 +484,8 @@ def test_without_click_the_command_says_what_to_install(folder):
     )
     assert found.returncode == 1
     assert found.stderr == (
-        "error: the command line needs click, which is not installed; run, in a clone of occlumap: pip install '.[cli]'\n"
+        "error: the command line needs click, which is not installed; run, in a clone of occlumap: "
+        "pip install '.[cli]'\n"
     )
 
 

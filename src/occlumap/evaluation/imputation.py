@@ -132,6 +132,7 @@ def _opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MissingDependencyError(
-            "the reference 'linear' needs OpenCV, which is not installed; run, in a clone of occlumap: pip install '.[opencv]'"
+            "the reference 'linear' needs OpenCV, which is not installed; run, in a clone of occlumap: "
+            "pip install '.[opencv]'"
         ) from error
     return cv2

@@ -30,8 +30,8 @@ def xaitk_rise(image: Image, classifier: Classifier, target: int, calls: int, se
         from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
     except ImportError as error:
         raise MissingDependencyError(
-            f"expected the package xaitk-saliency for xaitk_rise, got {type(error).__name__}: {error}; run, in a clone of occlumap: "
-            "pip install '.[peers]'"
+            f"expected the package xaitk-saliency for xaitk_rise, got {type(error).__name__}: {error}; run, "
+            "in a clone of occlumap: pip install '.[peers]'"
         ) from error
 
     class OneClass(ClassifyImage):  # type: ignore[misc]
