@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from occlumap.errors import (
     TargetError,
 )
 from occlumap.evaluation import benchmark, gallery, methods
-from occlumap.evaluation.benchmark import METRICS, REFERENCES, Protocol, headline_references, run
+from occlumap.evaluation.benchmark import METRICS, REFERENCES, Protocol, headline_references, run, slug
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.maps import Maps
 from occlumap.evaluation.methods import METHODS, Method
@@ -195,7 +196,7 @@ def test_both_crops_are_judged(photos, tmp_path):
 
 def test_all_metrics_and_controls(photos, tmp_path):
     protocol = Protocol(
-        methods=("rise", "random"), budgets=(20,), metrics=tuple(METRICS), controls=True, steps=3
+        methods=("rise", "random"), budgets=(100,), metrics=tuple(METRICS), controls=True, steps=3
     )
     go(photos, tmp_path / "out", protocol)
     rows = rows_of(tmp_path / "out")
@@ -237,14 +238,30 @@ def test_a_method_that_fails_costs_no_other_its_numbers(photos, tmp_path, monkey
     }
 
 
-def test_a_method_that_spends_more_than_its_budget_is_refused(photos, tmp_path, monkeypatch):
+def test_a_method_that_spends_more_than_its_budget_has_failed(photos, tmp_path, monkeypatch):
     def greedy(image, classifier, target, calls, seed):
         classifier(np.repeat(image[None], calls + 1, axis=0))
         return np.zeros(image.shape[:2])
 
     monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "greedy": Method("greedy", greedy, "black")})
-    with pytest.raises(ArgumentError, match="greedy to spend at most 30 calls, got 31"):
-        go(photos, tmp_path / "out", Protocol(methods=("greedy",), budgets=(30,)))
+    with pytest.warns(match="greedy made no heatmap.*at most 30 calls to be spent, got 31"):
+        go(photos, tmp_path / "out", Protocol(methods=("greedy", "random"), budgets=(30,)))
+    assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
+
+
+def test_a_failure_is_tried_again(photos, tmp_path, monkeypatch):
+    working = METHODS["random"].run
+
+    def broken(*arguments):
+        raise MemoryError
+
+    for run_, expected in ((broken, {"centre"}), (working, {"centre", "flaky"})):
+        monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "flaky": Method("flaky", run_, "black")})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            go(photos, tmp_path / "out", Protocol(methods=("flaky", "centre"), budgets=(30,), steps=4))
+        assert {row["method"] for row in rows_of(tmp_path / "out")} == expected
+    assert json.loads((tmp_path / "out" / "benchmark.json").read_text())["failures"] == []
 
 
 def test_a_classifier_that_fails_stops_the_run_and_keeps_what_was_done(photos, tmp_path):
@@ -328,8 +345,10 @@ def test_a_class_that_the_classifier_lacks_is_told(photos):
 
 
 def test_too_few_classes_for_another_photograph_are_told(photos, tmp_path):
+    (photos / "photos.csv").write_text("file,class_index\n0.png,0\n")
     with pytest.raises(ArgumentError, match="at least 2 classes"):
-        go(photos, tmp_path / "out", limit=1)
+        go(photos, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_centre_square_is_pillows(photos):
@@ -385,7 +404,7 @@ def test_kept_maps_of_another_class_are_refused(tmp_path):
     maps = Maps(Brightest(), image, 1, 0, tmp_path / "maps.npz")
     maps.make(METHODS["random"], 0)
     maps.save()
-    with pytest.raises(FileFormatError, match="class 2"):
+    with pytest.raises(FileFormatError, match="class 2.*delete it"):
         Maps(Brightest(), image, 2, 0, tmp_path / "maps.npz")
 
 
@@ -427,7 +446,7 @@ def test_a_torn_header_is_no_loss(tmp_path):
 
 def test_the_first_photographs_are_drawn_for_every_method(photos, tmp_path):
     go(photos, tmp_path / "out")
-    folder = tmp_path / "out" / "gallery" / "brightest" / "0.png"
+    folder = tmp_path / "out" / "gallery" / slug("brightest") / slug("0.png")
     assert {path.name for path in folder.iterdir()} == {
         "photo.png",
         "random@0.png",
@@ -470,3 +489,96 @@ def test_what_two_runs_at_once_wrote_twice_is_kept_once(tmp_path):
     append(path, [ROW._replace(seconds=9.0), ROW._replace(metric="insertion", seconds=9.0)])
     assert recover(path, lambda method: 2) == {("a,b.png", "c", "rise", 10)}
     assert path.read_bytes() == whole
+
+
+def test_a_changed_method_is_judged_again_from_kept_scores(photos, tmp_path, monkeypatch):
+    go(photos, tmp_path / "out")
+
+    def negative(*arguments):
+        return -METHODS["rise"].run(*arguments)
+
+    def gain():
+        rows = rows_of(tmp_path / "out")
+        return {
+            row["photo"]: float(row["value"])
+            for row in rows
+            if (row["method"], row["metric"]) == ("rise", "srg")
+        }
+
+    before = gain()
+    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "rise": Method("rise", negative, "black")})
+    go(photos, tmp_path / "out")
+    assert gain() == before
+    go(photos, tmp_path / "out", again=["rise"])
+    assert all(gain()[photo] == pytest.approx(-before[photo], abs=0.2) for photo in before)
+    assert np.mean(list(gain().values())) < 0 < np.mean(list(before.values()))
+    assert {row["seconds"] for row in rows_of(tmp_path / "out") if row["method"] == "rise"} == {""}
+
+
+def test_other_pixels_or_another_class_under_the_same_name_are_refused(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    with Image.open(photos / "1.png") as picture:
+        Image.fromarray(np.asarray(picture) // 2).save(photos / "1.png")
+    with pytest.raises(ArgumentError, match="photograph 1.png as in the run"):
+        go(photos, tmp_path / "out")
+
+
+def test_what_is_compared_does_not_depend_on_what_else_is_run(photos, tmp_path):
+    def numbers(out, photo):
+        names = ("method", "budget", "metric", "reference", "value")
+        return {tuple(row[name] for name in names) for row in rows_of(out) if row["photo"] == photo}
+
+    both = Protocol(methods=FAST, budgets=(30,), steps=4, crops=("off-centre", "centre"))
+    go(photos, tmp_path / "short", limit=2)
+    go(photos, tmp_path / "long")
+    go(photos, tmp_path / "both", both)
+    for photo in ("0.png", "1.png"):
+        assert (
+            numbers(tmp_path / "short", photo)
+            == numbers(tmp_path / "long", photo)
+            == numbers(tmp_path / "both", photo)
+        )
+    go(photos, tmp_path / "short")
+    for number in range(5):
+        assert numbers(tmp_path / "short", f"{number}.png") == numbers(tmp_path / "long", f"{number}.png")
+
+
+def test_chance_is_not_the_same_on_all_photographs(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    maps = [
+        Maps(Brightest(), photograph.pixels, photograph.entry.class_index, seed, tmp_path / f"{seed}.npz")
+        for seed, photograph in enumerate(
+            read(photos, entry, 20) for entry in read_table(photos / "photos.csv")[:2]
+        )
+    ]
+    first, second = (one.make(METHODS["random"], 0).heatmap for one in maps)
+    assert not np.array_equal(first, second)
+
+
+def test_no_photograph_right_is_told_before_anything_is_made(photos, tmp_path):
+    (photos / "photos.csv").write_text("file,class_index\n0.png,1\n1.png,2\n")
+    with pytest.raises(ArgumentError, match="gets right, got 2, all of them wrong"):
+        go(photos, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refused_run_leaves_nothing_behind(photos, tmp_path):
+    with pytest.raises(ArgumentError, match="steps for 20 x 20 pixels"):
+        go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(30,), steps=401))
+    assert not (tmp_path / "out").exists()
+
+
+def test_commands_and_photographs_of_several_runs_add_up(photos, tmp_path):
+    go(photos, tmp_path / "out", limit=2, command="one")
+    go(photos, tmp_path / "out", command="two")
+    go(photos, tmp_path / "out", limit=1, command="two")
+    document = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert document["command"] == "one && two"
+    assert document["left_out"]["brightest"] == {"wrong": 1, "of": 6, "files": ["5.png"]}
+
+
+def test_rows_of_another_encoding_are_no_traceback(tmp_path):
+    append(tmp_path / "rows.csv", [ROW])
+    with (tmp_path / "rows.csv").open("ab") as file:
+        file.write(b"\xff\xfe")
+    assert recover(tmp_path / "rows.csv", lambda method: 1) == {("a,b.png", "c", "rise", 10)}

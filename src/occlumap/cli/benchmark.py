@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 
 QUICK_PHOTOS = 8
+QUICK_METHODS = ("paper", "single_scale", "rise", "lime", "shap_partition", "shap_kernel", "random", "centre")
 
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:
@@ -26,6 +29,17 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(
             f"expected whole numbers with commas between, 100,300, got {value!r}"
         ) from None
+
+
+@contextmanager
+def _going_on(out: Path) -> Iterator[None]:
+    """Whatever stops a run is told how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        if (out / "rows.csv").exists():
+            error.add_note(f"what was done is kept in {out}; the same command goes on from there")
+        raise
 
 
 @click.command(short_help="Compare explanation methods on photographs.")
@@ -88,9 +102,19 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 )
 @click.option("--limit", type=click.IntRange(min=1), help="Lines of the table at most.  [default: all]")
 @click.option(
+    "--again",
+    metavar="NAMES",
+    callback=_names,
+    help="Methods that have changed: judged anew, from kept scores where they ask the same.",
+)
+@click.option(
     "--seed", type=int, default=0, show_default=True, help="Of everything that draws random numbers."
 )
-@click.option("--quick", is_flag=True, help="A first look at 8 photographs, unless --limit says how many.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help=f"A first look: {QUICK_PHOTOS} photographs, {len(QUICK_METHODS)} methods, unless --limit or --methods say others.",
+)
 @click.option(
     "--out",
     metavar="FOLDER",
@@ -105,6 +129,7 @@ def benchmark(
     classifier_names: tuple[str, ...],
     methods: tuple[str, ...] | None,
     limit: int | None,
+    again: tuple[str, ...] | None,
     quick: bool,
     out: Path,
     **settings: Any,
@@ -133,12 +158,12 @@ def benchmark(
     from occlumap.evaluation import benchmark as runner
     from occlumap.evaluation import report  # first: what it lacks must not be found out after hours
 
-    if methods is not None:
-        settings["methods"] = methods
+    if methods is not None or quick:
+        settings["methods"] = methods or QUICK_METHODS
     protocol = runner.Protocol(**settings)
     classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
     command = shlex.join(["occlumap", *sys.argv[1:]])
-    with output_folder(out), sigterm_like_ctrl_c(), ProgressBar("map") as progress:
+    with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
         runner.run(
             classifiers,
             photos,
@@ -146,6 +171,7 @@ def benchmark(
             out,
             protocol,
             limit=QUICK_PHOTOS if quick and limit is None else limit,
+            again=again or (),
             command=command,
             progress=progress,
         )

@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap import __version__ as occlumap_version
 from occlumap import _archive
 from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
@@ -23,9 +24,10 @@ from occlumap.evaluation import controls, curves, fidelity, gallery, localisatio
 from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.maps import Made, Maps
 from occlumap.evaluation.methods import METHODS, Method, installed
-from occlumap.evaluation.photographs import CROPS, Photograph, read_table, right_ones
+from occlumap.evaluation.photographs import CROPS, Entry, Photograph, others, read, read_table, right_ones
 from occlumap.evaluation.rows import Group, Row, append, recover
 from occlumap.fills import Image
+from occlumap.measuring import image_sha256
 
 REFERENCES = ("blur", "mean", "linear", "photograph", "noise")
 """What metrics hide with; "photograph" is another photograph of the table."""
@@ -151,6 +153,7 @@ def run(
     protocol: Protocol = Protocol(),
     *,
     limit: int | None = None,
+    again: Collection[str] = (),
     command: str = "",
     progress: Progress | None = None,
 ) -> Path:
@@ -158,24 +161,37 @@ def run(
 
     `classifiers`: by the name that rows have. `photos`: the folder of the photographs that `table` (CSV with
     columns file, class_index) names; those that a classifier gets wrong are left out and counted. `limit`:
-    the first lines of the table. `progress(done, total)` counts (photograph, method, budget).
+    the first lines of the table. `again`: methods that have changed, whose heatmaps and rows are made anew from the
+    scores that are kept. `progress(done, total)` counts (photograph, method, budget).
 
-    What is in `out` already is not done again; a run with another protocol there is refused
-    (ArgumentError). A method that fails on a photograph leaves a warning and a line in benchmark.json; a
-    classifier that fails stops the run, and what was done is kept. Gives the path of rows.csv.
+    What is in `out` already is not done again; a run with other metrics, steps, size, seed, photographs or
+    classes there is refused (ArgumentError). A method that fails on a photograph leaves a warning and a line in
+    benchmark.json; a classifier that fails stops the run, and what was done is kept. Gives the path of rows.csv.
     """
-    entries = read_table(table, protocol.crops, limit)
-    panels, left_out = [], {}
+    for name in again:
+        one_of("a method to make again", name, METHODS)
+    entries = read_table(table, protocol.crops)
+    wanted_entries = entries[: None if limit is None else limit * len(protocol.crops)]
+    panels = []
     for name, classifier in classifiers.items():
         side = protocol.size or _side(name, classifier)
-        right, left_out[name] = right_ones(classifier, photos, entries, side, protocol.seed)
-        panels.append(_Panel(name, classifier, right, out, protocol))
+        whole_number(f"steps for {side} x {side} pixels", protocol.steps, minimum=1, maximum=side**2)
+        right, wrong = right_ones(classifier, photos, wanted_entries, side, protocol.seed)
+        if not right:
+            raise ArgumentError(
+                f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "
+                "indices of the table those of the classifier's columns?"
+            )
+        others(entries, right[0].entry, 1)
+        panels.append(
+            _Panel(name, classifier, right, wrong, entries, photos, side, out, protocol, tuple(again))
+        )
     out.mkdir(parents=True, exist_ok=True)
     record = _Record(out, protocol, command)
-    for name, wrong in left_out.items():
-        record.left_out(name, wrong, len(entries))
+    for panel in panels:
+        record.photographs(panel)
     rows_file = out / "rows.csv"
-    done = recover(rows_file, protocol.group_size)
+    done = recover(rows_file, protocol.group_size, again)
     groups = protocol.groups()
     total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
     for panel in panels:
@@ -214,19 +230,40 @@ class _Record:
         methods = list(dict.fromkeys([*before.get("settings", {}).get("methods", ()), *protocol.methods]))
         budgets = sorted({*before.get("settings", {}).get("budgets", ()), *protocol.budgets})
         self._document: dict[str, Any] = {
-            "command": command,
+            "command": " && ".join(
+                dict.fromkeys(filter(None, [*before.get("command", "").split(" && "), command]))
+            ),
             "settings": {**settings, "methods": methods, "budgets": budgets},
             "versions": _versions(),
             "headline_references": headline_references(METHODS[name] for name in methods if name in METHODS),
             "fills": {name: METHODS[name].fill for name in methods if name in METHODS},
             "directions": {name: DIRECTIONS[name] for metric in protocol.metrics for name in METRICS[metric]},
-            "left_out": before.get("left_out", {}),
-            "failures": before.get("failures", []),
+            "photographs": before.get("photographs", {}),
+            "gallery": before.get("gallery", {}),
+            "left_out": {},
+            "failures": [],
         }
-        self._write()
 
-    def left_out(self, classifier: str, wrong: Sequence[str], count: int) -> None:
-        self._document["left_out"][classifier] = {"wrong": len(wrong), "of": count, "files": list(wrong)}
+    def photographs(self, panel: "_Panel") -> None:
+        """Write down who was right and who was wrong, and that they are the ones of an earlier run."""
+        known = self._document["photographs"].setdefault(panel.name, {})
+        fresh = {
+            photograph.entry.name: f"{photograph.entry.class_index}:{image_sha256(photograph.pixels)}"
+            for photograph in panel.photographs
+        } | dict.fromkeys(panel.wrong, "wrong")
+        for name, what in fresh.items():
+            if known.setdefault(name, what) != what:
+                raise ArgumentError(
+                    f"expected the photograph {name} as in the run that is in {self._file.parent} already, got another "
+                    "image, class or answer of the classifier; choose another folder"
+                )
+        drawn = [panel.name, *(photograph.entry.name for photograph in panel.photographs[:GALLERY])]
+        self._document["gallery"] |= {slug(name): name for name in drawn}
+        wrong = [name for name, what in known.items() if what == "wrong"]
+        self._document["left_out"] = {
+            **self._document["left_out"],
+            panel.name: {"wrong": len(wrong), "of": len(known), "files": wrong},
+        }
         self._write()
 
     def failure(self, group: Group, problem: str) -> None:
@@ -261,8 +298,13 @@ class _Panel:
     name: str
     classifier: Classifier
     photographs: list[Photograph]
+    wrong: list[str]
+    entries: list[Entry]
+    photos: Path
+    side: int
     out: Path
     protocol: Protocol
+    again: tuple[str, ...]
 
     @contextmanager
     def judging(self, number: int) -> "Iterator[_Judge]":
@@ -273,35 +315,38 @@ class _Panel:
         finally:
             judge.save()
 
-    def others(self, number: int, count: int) -> list[Photograph]:
-        """The `count` photographs after this one, round the end, of classes that differ from it and each other."""
-        found: list[Photograph] = []
-        classes = {self.photographs[number].entry.class_index}
-        for candidate in self.photographs[number + 1 :] + self.photographs[:number]:
-            if len(found) < count and candidate.entry.class_index not in classes:
-                found.append(candidate)
-                classes.add(candidate.entry.class_index)
-        if len(found) < count:
-            raise ArgumentError(
-                f"expected photographs of at least {count + 1} classes that {self.name} gets right, got "
-                f"{len(classes)}; add photographs"
-            )
-        return found
+    def others(self, photograph: Photograph, count: int) -> list[Photograph]:
+        """The photographs that follow in the table, cut alike and of other classes."""
+        following = others(self.entries, photograph.entry, count)
+        return [read(self.photos, entry, self.side, self.protocol.seed) for entry in following]
+
+    def seed(self, photograph: Photograph) -> int:
+        """A seed of its own for each photograph, so that chance is not the same on all of them."""
+        digest = sha256(f"{self.protocol.seed}:{photograph.entry.name}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
 
     def maps(
-        self, number: int, variant: str, classifier: Classifier, image: Image, target: int, seed: int
+        self,
+        photograph: Photograph,
+        variant: str,
+        classifier: Classifier,
+        image: Image,
+        target: int,
+        seed: int,
     ) -> Maps:
-        """The heatmaps of photograph `number`, or of a `variant` of the task."""
-        stem = "-".join(filter(None, (slug(self.photographs[number].entry.name), variant)))
-        return Maps(classifier, image, target, seed, self.out / "maps" / slug(self.name) / f"{stem}.npz")
+        """The heatmaps of a photograph, or of a `variant` of the task."""
+        stem = "-".join(filter(None, (slug(photograph.entry.name), variant)))
+        maps = Maps(classifier, image, target, seed, self.out / "maps" / slug(self.name) / f"{stem}.npz")
+        maps.forget(self.again)
+        return maps
 
 
 class _Judge:
     """All metrics of all methods on one photograph."""
 
     def __init__(self, panel: _Panel, number: int) -> None:
-        self._panel, self._number = panel, number
-        self._photograph = panel.photographs[number]
+        self._panel, self._photograph = panel, panel.photographs[number]
+        self._seed = panel.seed(self._photograph)
         self._image, self._target = self._photograph.pixels, self._photograph.entry.class_index
         scores: dict[bytes, Scores] = {}  # the ends of all curves of one reference are the same images
         self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
@@ -339,10 +384,7 @@ class _Judge:
 
     @property
     def _gallery(self) -> Path:
-        names = (
-            re.sub("[^A-Za-z0-9.]+", "-", name) for name in (self._panel.name, self._photograph.entry.name)
-        )
-        return self._panel.out.joinpath("gallery", *names)
+        return self._panel.out / "gallery" / slug(self._panel.name) / slug(self._photograph.entry.name)
 
     def save(self) -> None:
         """Write the heatmaps that were made."""
@@ -355,15 +397,20 @@ class _Judge:
         for name, reference in self._references.items():
             ends = (self._classifier, image, heatmap, 0, reference)
             if "curves" in metrics:
-                inserted, deleted = curves.insertion(*ends, steps).auc, curves.deletion(*ends, steps).auc
+                inserted = curves.insertion(*ends, steps, seed=self._seed).auc
+                deleted = curves.deletion(*ends, steps, seed=self._seed).auc
                 yield from (
                     ("insertion", name, inserted),
                     ("deletion", name, deleted),
                     ("srg", name, inserted - deleted),
                 )
             if "areas" in metrics:
-                yield "comprehensiveness", name, float(curves.comprehensiveness(*ends).mean())
-                yield "sufficiency", name, float(curves.sufficiency(*ends).mean())
+                yield (
+                    "comprehensiveness",
+                    name,
+                    float(curves.comprehensiveness(*ends, seed=self._seed).mean()),
+                )
+                yield "sufficiency", name, float(curves.sufficiency(*ends, seed=self._seed).mean())
         for number, name in enumerate(self._references):
             if "regions" in metrics:
                 predicted = fidelity.region_prediction(heatmap, self._regions, self._region_drops[number])
@@ -401,24 +448,24 @@ class _Judge:
         return self._maps[variant]
 
     def _opened(self, variant: str) -> Maps:
-        panel, number, seed = self._panel, self._number, self._panel.protocol.seed
+        panel, photograph, seed = self._panel, self._photograph, self._seed
         classifier, image, target = panel.classifier, self._image, self._target
         if variant == "other":
-            (other,) = panel.others(number, 1)
-            number, variant = panel.photographs.index(other), ""
-            image, target = other.pixels, other.entry.class_index
+            (photograph,) = panel.others(photograph, 1)
+            image, target, seed = photograph.pixels, photograph.entry.class_index, panel.seed(photograph)
+            variant = ""
         elif variant == "mosaic":
-            four = [self._photograph, *panel.others(number, 3)]
+            four = [photograph, *panel.others(photograph, 3)]
             four[0], four[self._quadrant] = four[self._quadrant], four[0]
-            classes = [photograph.entry.class_index for photograph in four]
-            image = localisation.mosaic([photograph.pixels for photograph in four], classes, image.shape[:2])
+            classes = [one.entry.class_index for one in four]
+            image = localisation.mosaic([one.pixels for one in four], classes, image.shape[:2])
         elif variant == "randomised_outputs":
-            classifier = sanity.randomised_outputs(classifier, seed)
+            classifier = sanity.randomised_outputs(classifier, panel.protocol.seed)
         elif variant == "other_class":
             target = sanity.other_class(classifier, image, target)
         elif variant == "other_seed":
             seed += 1
-        return panel.maps(number, variant, classifier, image, target, seed)
+        return panel.maps(photograph, variant, classifier, image, target, seed)
 
     @cached_property
     def _quadrant(self) -> int:
@@ -426,26 +473,26 @@ class _Judge:
 
     @cached_property
     def _references(self) -> dict[str, references.Reference]:
-        (other,) = self._panel.others(self._number, 1)
+        (other,) = self._panel.others(self._photograph, 1)
         found: dict[str, references.Reference] = {}
         for name in REFERENCES:
             reference = other.pixels if name == "photograph" else name
-            found[name] = _prepared(references.hider(reference, self._image, self._panel.protocol.seed))
+            found[name] = _prepared(references.hider(reference, self._image, self._seed))
         return found
 
     @cached_property
     def _regions(self) -> NDArray[np.int64]:
-        return fidelity.random_regions(self._image.shape[:2], seed=self._panel.protocol.seed)
+        return fidelity.random_regions(self._image.shape[:2], seed=self._seed)
 
     @cached_property
     def _squares(self) -> NDArray[np.int64]:
-        return fidelity.random_squares(self._image.shape[:2], seed=self._panel.protocol.seed)
+        return fidelity.random_squares(self._image.shape[:2], seed=self._seed)
 
     @cached_property
     def _sets(self) -> NDArray[np.bool_]:
         height, width = self._image.shape[:2]
         share = max(1, round(SENSITIVITY_SHARE * height * width))
-        return fidelity.random_pixels((height, width), share, seed=self._panel.protocol.seed)
+        return fidelity.random_pixels((height, width), share, seed=self._seed)
 
     @cached_property
     def _region_drops(self) -> NDArray[np.float64]:
@@ -504,9 +551,8 @@ def _or_nan(made: Made, value: Callable[[NDArray[np.float32]], float]) -> float:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "occlumap": occlumap_version}
     for package in (
-        "occlumap",
         "numpy",
         "pillow",
         "scipy",
@@ -514,6 +560,8 @@ def _versions() -> dict[str, str]:
         "lime",
         "shap",
         "captum",
+        "torch",
+        "opencv-python-headless",
         "onnxruntime",
     ):
         with suppress(PackageNotFoundError):

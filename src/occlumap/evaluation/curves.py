@@ -237,7 +237,11 @@ def _counts(image: Image, steps: int) -> list[int]:
 
 def _area_counts(image: Image, areas: Sequence[float]) -> list[int]:
     check_image(image)
-    if not len(areas) or not all(0 < area <= 1 for area in areas):
+    if (
+        not isinstance(areas, Sequence | np.ndarray)
+        or not len(areas)
+        or not all(0 < area <= 1 for area in areas)
+    ):
         raise ArgumentError(f"expected areas as shares of the pixels above 0 and up to 1, got {areas!r}")
     return [0, *(max(1, round(area * image.shape[0] * image.shape[1])) for area in areas)]
 
@@ -254,6 +258,7 @@ def _curve(
     hidden: Callable[[NDArray[np.int64], int], NDArray[np.bool_]],
 ) -> Curve:
     """Scores with the pixels that `hidden(ranks, count)` gives hidden, mean over the rankings."""
+    whole_number("seed", seed, minimum=0)
     ranked = rankings(checked_heatmap(heatmap, image.shape[:2]), seed)
     hide = hider(reference, image, seed)
     images = (hide(hidden(ranks, count)) for ranks in ranked for count in counts)

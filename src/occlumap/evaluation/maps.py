@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from numpy.typing import NDArray
 
 from occlumap import _archive
 from occlumap.classifiers import Classifier
-from occlumap.errors import ArgumentError, FileFormatError, MeasuringError, OcclumapWarning
+from occlumap.errors import BudgetError, FileFormatError, MeasuringError, OcclumapWarning
 from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.localisation import checked_heatmap
 from occlumap.evaluation.methods import Method
 from occlumap.evaluation.peers import Heatmap
 from occlumap.fills import Image
+from occlumap.measuring import image_sha256
 
 KIND = "occlumap-benchmark-maps"
 
@@ -59,11 +61,18 @@ class Maps:
             self._changed = True
         return self._made[key]
 
+    def forget(self, methods: Collection[str]) -> None:
+        """Make the heatmaps of `methods` anew when they are asked for; scores are kept."""
+        self._made = {key: made for key, made in self._made.items() if key.rpartition("@")[0] not in methods}
+
     def _run(self, method: Method, budget: int) -> Made:
         counted = CountedClass(self._classifier, self._target, self._kept, self._scores)
         started = time.perf_counter()
         try:
             found = method.run(self._image, counted, 0, budget, self._seed)
+            seconds = time.perf_counter() - started
+            if counted.calls > budget:
+                raise BudgetError(f"expected at most {budget} calls to be spent, got {counted.calls}")
             heatmap = checked_heatmap(found, self._image.shape[:2]).astype(np.float32)
         except MeasuringError:
             raise
@@ -73,53 +82,44 @@ class Maps:
                 f"{method.name} made no heatmap with {budget} calls: {problem}", OcclumapWarning, stacklevel=2
             )
             return Made(None, counted.calls, None, problem)
-        seconds = time.perf_counter() - started
-        if counted.calls > budget:
-            raise ArgumentError(
-                f"expected {method.name} to spend at most {budget} calls, got {counted.calls}"
-            )
         return Made(heatmap, counted.calls, seconds if counted.fresh == counted.calls else None)
 
     def save(self) -> None:
-        """Write what is not written yet."""
+        """Write what is not written yet; a failure is not kept, but tried again by the next run."""
         if not self._changed:
             return
-        made = {
-            key: {"calls": made.calls, "seconds": made.seconds, "problem": made.problem}
-            for key, made in self._made.items()
-        }
+        good = {key: made for key, made in self._made.items() if made.heatmap is not None}
+        costs = {key: {"calls": made.calls, "seconds": made.seconds} for key, made in good.items()}
         arrays: dict[str, NDArray[Any]] = {
-            f"map-{number}": made.heatmap
-            for number, made in enumerate(self._made.values())
-            if made.heatmap is not None
+            f"map-{number}": np.asarray(made.heatmap) for number, made in enumerate(good.values())
         }
         scores = {**self._kept, **self._scores}
         arrays["score-keys"] = np.frombuffer(b"".join(scores), np.uint8).reshape(-1, 32)
         arrays["score-values"] = np.array(list(scores.values()), np.float64)
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        _archive.write(self._file, KIND, {"made": made, **self._identity()}, arrays)
+        _archive.write(self._file, KIND, {"made": costs, **self._identity()}, arrays)
         self._changed = False
 
     def _identity(self) -> dict[str, Any]:
-        return {"target": self._target, "seed": self._seed}
+        return {"target": self._target, "seed": self._seed, "image_sha256": image_sha256(self._image)}
 
     def _load(self) -> None:
-        document, arrays = _archive.read(self._file, KIND)
+        advice = "delete it, and its heatmaps are made again"
+        try:
+            document, arrays = _archive.read(self._file, KIND)
+        except FileFormatError as error:
+            raise FileFormatError(f"{error}; {advice}") from error
         if any(document.get(key) != value for key, value in self._identity().items()):
             raise FileFormatError(
-                f"expected heatmaps of class {self._target} and seed {self._seed} in {self._file}, got others; "
-                "choose another folder"
+                f"expected heatmaps of the same image, class {self._target} and seed in {self._file}, got "
+                f"others; {advice}"
             )
         try:
-            for number, (key, made) in enumerate(document["made"].items()):
-                self._made[key] = Made(
-                    arrays.get(f"map-{number}"), made["calls"], made["seconds"], made["problem"]
-                )
-            keys = arrays["score-keys"]
-            self._kept = dict(
-                zip((row.tobytes() for row in keys), map(tuple, arrays["score-values"].tolist()), strict=True)
-            )
+            for number, (key, costs) in enumerate(document["made"].items()):
+                self._made[key] = Made(arrays[f"map-{number}"], costs["calls"], costs["seconds"])
+            keys, values = arrays["score-keys"], map(tuple, arrays["score-values"].tolist())
+            self._kept = dict(zip((row.tobytes() for row in keys), values, strict=True))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise FileFormatError(
-                f"expected saved heatmaps in {self._file}, got a damaged file ({error!r})"
+                f"expected saved heatmaps in {self._file}, got a damaged file ({error!r}); {advice}"
             ) from error

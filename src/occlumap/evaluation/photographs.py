@@ -41,8 +41,8 @@ class Photograph:
     pixels: Image
 
 
-def read_table(table: Path, crops: Sequence[str] = CROPS[:1], limit: int | None = None) -> list[Entry]:
-    """The entries of a CSV file with columns `file` and `class_index`; the first `limit` lines.
+def read_table(table: Path, crops: Sequence[str] = CROPS[:1]) -> list[Entry]:
+    """The entries of a CSV file with columns `file` and `class_index`, each line in every one of `crops`.
 
     Raises ArgumentError for a table without these columns, without lines, with a file named twice, or with a
     class that is no whole number of 0 or more.
@@ -58,7 +58,7 @@ def read_table(table: Path, crops: Sequence[str] = CROPS[:1], limit: int | None 
         got = ", ".join(str(name) for name in lines[0]) if lines else "no lines"
         raise ArgumentError(f"expected columns file and class_index in {table}, got {got}")
     entries = []
-    for number, line in enumerate(lines[:limit], start=2):
+    for number, line in enumerate(lines, start=2):
         text = line["class_index"] or ""
         if not line["file"] or not text.strip().isdecimal():
             raise ArgumentError(
@@ -91,6 +91,27 @@ def read(folder: Path, entry: Entry, size: int, seed: int = 0) -> Photograph:
         pixels = pixels[row : row + side, col : col + side]
     fitted, _ = images.fit(pixels, (size, size))
     return Photograph(entry, fitted)
+
+
+def others(entries: Sequence[Entry], entry: Entry, count: int) -> list[Entry]:
+    """The next `count` entries after `entry`, round the end, cut alike, of classes all different.
+
+    They depend on the table only, not on what is measured of it: another run has the same.
+    Raises ArgumentError when there are not so many classes.
+    """
+    place = entries.index(entry)
+    found: list[Entry] = []
+    classes = {entry.class_index}
+    for candidate in (*entries[place + 1 :], *entries[:place]):
+        if len(found) < count and candidate.crop == entry.crop and candidate.class_index not in classes:
+            found.append(candidate)
+            classes.add(candidate.class_index)
+    if len(found) < count:
+        raise ArgumentError(
+            f"expected a table with photographs of at least {count + 1} classes, got {len(classes)}; metrics hide with "
+            "a photograph of another class, and a mosaic takes four: add photographs"
+        )
+    return found
 
 
 def right_ones(

@@ -541,6 +541,7 @@ def _gallery(run: Run) -> list[Block]:
     """The same photographs for every method: one table per classifier and budget, a column per photograph."""
     blocks: list[Block] = []
     root = run.folder / "gallery"
+    names = run.about["gallery"]  # of its folders
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         photographs = sorted(path.parent for path in folder.glob("*/photo.png"))
         shown = photographs[:GALLERY_PHOTOGRAPHS]
@@ -553,7 +554,7 @@ def _gallery(run: Run) -> list[Block]:
         order = [
             method
             for (classifier, _), methods in run.ranking.items()
-            if _slug(classifier) == _slug(folder.name)
+            if classifier == names.get(folder.name, folder.name)
             for method in methods
         ]
         budgets = sorted({budget for _, _, budget in overlays} - {0}) or [0]
@@ -575,10 +576,10 @@ def _gallery(run: Run) -> list[Block]:
                     cells.append([_thumbnail(run, path)] if path else ["–"])
                 rows.append([[Name(method)], *cells])
             caption: Inline = [
-                Name(folder.name),
+                Name(names.get(folder.name, folder.name)),
                 f", {_allowed(budget)}, {len(shown)} of {len(photographs)} photographs",
             ]
-            header: list[Inline] = [["method"], *([Name(path.name)] for path in shown)]
+            header: list[Inline] = [["method"], *([Name(names.get(path.name, path.name))] for path in shown)]
             blocks.append(Table(caption, header, rows, folded=budget != budgets[-1]))
     note = "The same photographs for every method, best headline first; – where there is no picture."
     return [Heading(2, ["Gallery"]), Paragraph([note]), *blocks] if blocks else []
@@ -657,7 +658,3 @@ def _count(value: object) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _slug(name: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")

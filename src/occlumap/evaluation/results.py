@@ -255,6 +255,7 @@ def _read_about(path: Path) -> dict[str, Any]:
         "left_out": dict,
         "directions": dict,
         "fills": dict,
+        "gallery": dict,
         "failures": list,
         "command": str,
     }
@@ -270,7 +271,7 @@ def _read_about(path: Path) -> dict[str, Any]:
             raise ValueError("something other than descriptions under 'failures'")
         if not all(isinstance(name, str) for name in about["headline_references"]):
             raise ValueError("something other than names under 'headline_references'")
-        for name, kind in (("left_out", dict), ("fills", str)):
+        for name, kind in (("left_out", dict), ("fills", str), ("gallery", str)):
             if not all(isinstance(one, kind) for one in about[name].values()):
                 raise ValueError(f"something other than a {kind.__name__} for each name under {name!r}")
     except (OSError, ValueError) as error:

@@ -27,6 +27,8 @@ def target_scores(
     array([0., 0., 0.])
     """
     whole_number("batch_size", batch_size, minimum=1)
+    if isinstance(target, bool) or not isinstance(target, int | np.integer):
+        raise TargetError(f"expected target to be a class index, got {target!r}")
     found: list[NDArray[np.float64]] = [np.empty(0)]
     calls = 0
     for batch in _batches(images, batch_size):

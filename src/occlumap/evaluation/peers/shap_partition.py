@@ -15,7 +15,8 @@ def shap_partition(image: Image, classifier: Classifier, target: int, calls: int
     """Owen value of each pixel, signed, summed over the channels; sums to score - score of the blurred image.
 
     Hidden pixels show the image blurred by a box of 128 / 224 of its side, shap's own choice in its image
-    examples. Deterministic: `seed` changes nothing.
+    examples. Deterministic: `seed` changes nothing. shap asks
+    for two images at a time, so an odd `calls` leaves one over.
 
     Raises BudgetError below 4 calls.
     """
@@ -29,5 +30,7 @@ def shap_partition(image: Image, classifier: Classifier, target: int, calls: int
         explainer = shap.PartitionExplainer(
             lambda batch: score(classifier, np.asarray(batch, np.uint8)), masker
         )
-        found = explainer(image[None], max_evals=calls, batch_size=32, outputs=[target], silent=True)
+        found = explainer(
+            image[None], max_evals=calls - calls % 2, batch_size=32, outputs=[target], silent=True
+        )
     return np.asarray(found.values[0, ..., 0].sum(axis=-1), np.float32)
