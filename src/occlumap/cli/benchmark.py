@@ -113,7 +113,7 @@ def _going_on(out: Path) -> Iterator[None]:
 @click.option(
     "--quick",
     is_flag=True,
-    help=f"A first look: {QUICK_PHOTOS} photographs, {len(QUICK_METHODS)} methods, unless told others by --limit, --methods.",
+    help=f"A first look: {QUICK_PHOTOS} photographs, {len(QUICK_METHODS)} methods, unless --limit, --methods differ.",
 )
 @click.option(
     "--out",

@@ -114,7 +114,7 @@ class Protocol:
             if missing := method.missing():
                 raise MissingDependencyError(
                     f"the method {method.name} needs {', '.join(missing)}, not installed; run, in a clone of occlumap: "
-                    "pip install '.[benchmark,peers]', or leave it out of --methods"
+                    "pip install '.[benchmark,peers]' (rex-xai: docs/benchmark.md), or leave it out of --methods"
                 )
 
     @property

@@ -75,12 +75,15 @@ def deletion(
 ) -> Curve:
     """The score as the pixels of highest attribution are hidden first (Petsiuk et al. 2018, RISE).
 
+    scores[k] = score(image with the k / steps of its pixels that rank highest from the reference).
+
     `classifier`: from uint8 (n, H, W, 3) to scores (n, classes). `image`: uint8 (H, W, 3), as the classifier
     gets it. `heatmap`: (H, W). `target`: a class index. `reference`: what is shown instead, the name of one, an
     image, or f(image, mask) -> image. `steps`: equal shares of the pixels, which give steps + 1 scores. `seed`:
     of the ranking of equal values and of the noise in references.
 
-    `.auc`: lower is better. Costs steps + 1 calls, three times that where values are equal.
+    `.auc`: in the range of the scores (0..1 for probabilities), lower is better. Costs steps + 1 calls, three times
+    that where values are equal.
 
     Raises ArgumentError for a heatmap of another shape or with values that are not finite; ImageError,
     TargetError, ClassifierError, ScoreError as `explain` does.
@@ -102,8 +105,9 @@ def insertion(
 ) -> Curve:
     """The score as the pixels of highest attribution are shown first (Petsiuk et al. 2018, RISE).
 
-    Starts from the reference and ends with the image. Arguments, calls and errors as `deletion` has them.
-    `.auc`: higher is better.
+    scores[k] = score(reference with the k / steps of the image's pixels that rank highest), so the curve starts from
+    the reference and ends with the image. Arguments, calls and errors as `deletion` has them. `.auc`: in the
+    range of the scores (0..1 for probabilities), higher is better.
     """
     counts = _counts(image, steps)
     return _curve(classifier, image, heatmap, target, reference, counts, seed, batch_size, _all_but_first)
@@ -148,7 +152,8 @@ def lerf(
 ) -> Curve:
     """Pixel flipping, least relevant first (Samek et al. 2017): `insertion` read from its end; higher is better.
 
-    What is left when the least relevant share f is hidden is the most relevant share 1 - f.
+    What is left when the least relevant share f is hidden is the most relevant share 1 - f. `.auc` in the range of
+    the scores, as `insertion` has it.
     """
     ends = (classifier, image, heatmap, target, reference, steps)
     inserted = insertion(*ends, seed=seed, batch_size=batch_size)
@@ -168,7 +173,8 @@ def comprehensiveness(
 ) -> NDArray[np.float64]:
     """What hiding the highest `areas` (shares of the pixels) costs, (areas,): score - score without them.
 
-    Higher is better; the usual summary is the mean (DeYoung et al. 2020, ERASER, from rationales in text).
+    Between -1 and 1 for probabilities, higher is better; the usual summary is the mean (DeYoung et al. 2020, ERASER,
+    from rationales in text). Raises ArgumentError for areas that are no shares, and what `deletion` raises.
     """
     counts = _area_counts(image, areas)
     curve = _curve(classifier, image, heatmap, target, reference, counts, seed, batch_size, _first)
@@ -189,7 +195,8 @@ def sufficiency(
 ) -> NDArray[np.float64]:
     """What showing nothing but the highest `areas` costs, (areas,): score - score of them alone.
 
-    Lower is better; the usual summary is the mean (DeYoung et al. 2020, ERASER).
+    Between -1 and 1 for probabilities, lower is better; the usual summary is the mean (DeYoung et al. 2020, ERASER).
+    Errors as `comprehensiveness` has them.
     """
     counts = [image.shape[0] * image.shape[1], *_area_counts(image, areas)[1:]]
     curve = _curve(classifier, image, heatmap, target, reference, counts, seed, batch_size, _all_but_first)
