@@ -20,14 +20,16 @@ SHARED = Path(os.environ.get("OCCLUMAP_SHARED", ROOT.parent / "shared"))
 RESULTS = Path(os.environ.get("OCCLUMAP_RESULTS", ROOT / "benchmarks/results"))
 PAGE = ROOT / "docs/figures/faithfulness.md"
 MAIN = "paper,single_scale,rise,rise_blurred,lime,shap_partition,shap_kernel,hipe,hsic,random,centre"
+SMALL = "--classifier benchmarks.models:mobilenet_v1_025_128"
+MEDIUM = "--classifier benchmarks.models:mobilenet_v1_050_160"
 RUNS = {
-    "mobilenet_v1_025_128": "--classifier benchmarks.models:mobilenet_v1_025_128 --budgets 100,300,1000 "
-    "--crops centre,off-centre",
-    "mobilenet_v1_050_160": "--classifier benchmarks.models:mobilenet_v1_050_160 --budgets 100,300,1000 "
-    f"--methods {MAIN}",
+    "mobilenet_v1_025_128": f"{SMALL} --budgets 100,300,1000 --methods {MAIN}",
+    "mobilenet_v1_050_160": f"{MEDIUM} --budgets 100,300,1000 --methods {MAIN}",
     "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300 --limit 30 --methods {MAIN}",
-    "more-metrics": "--classifier benchmarks.models:mobilenet_v1_025_128 --budgets 300 --limit 24 --controls "
-    f"--metrics curves,regions,areas,sensitivity,infidelity,grid-pointing,sanity --methods {MAIN},constant",
+    "off-centre": f"{SMALL} --budgets 300 --crops centre,off-centre --methods {MAIN}",
+    "more-peers": f"{SMALL} --budgets 100,300,1000 --limit 30",
+    "more-metrics": f"{SMALL} --budgets 300 --limit 24 --controls --methods {MAIN},constant "
+    "--metrics curves,regions,areas,sensitivity,infidelity,grid-pointing,sanity",
 }
 """Options of `occlumap benchmark` by the name of the run."""
 
