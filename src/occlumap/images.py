@@ -36,8 +36,10 @@ class Photograph(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read(source: Any, *, stacklevel: int = 2) -> Photograph:
-    """An image from a path, a binary file, a PIL image or an array; `stacklevel` is that of its warnings.
+def read(source: Any, *, stacklevel: int = 2, quiet: bool = False) -> Photograph:
+    """An image from a path, a binary file, a PIL image or an array.
+
+    `stacklevel` is that of its warnings; `quiet`: without them. No filter of warnings is touched, so threads may read.
 
     Files: EXIF orientation is applied, transparency composited over white (with a warning), 16 bit reduced
     to 8 (with a warning where all values lie below 256), only the first frame taken. Arrays: (H, W), (H, W, 1),
@@ -58,9 +60,9 @@ def read(source: Any, *, stacklevel: int = 2) -> Photograph:
         photograph = _read_file(source, str(getattr(source, "name", "the file")))
     else:
         photograph = _from_array(source)
-    if _TRANSPARENT in photograph.notes:
+    if _TRANSPARENT in photograph.notes and not quiet:
         warnings.warn(f"the image has transparency: {_TRANSPARENT}", OcclumapWarning, stacklevel=stacklevel)
-    if _DARK in photograph.notes:
+    if _DARK in photograph.notes and not quiet:
         warnings.warn(_DARK, OcclumapWarning, stacklevel=stacklevel)
     return photograph
 
@@ -102,6 +104,9 @@ def _read_file(file: Path | IO[bytes], name: str) -> Photograph:
     from PIL import Image
 
     with _helpful_errors(name), Image.open(file) as picture:
+        pixels, most = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
+        if most is not None and pixels > most:  # Pillow itself only warns, up to twice as many
+            raise Image.DecompressionBombError(f"it has {pixels} pixels, the limit is {most}")
         return _from_pil(picture, name)
 
 
@@ -111,9 +116,7 @@ def _helpful_errors(name: str) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
+        yield
     except ImageError:
         raise
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -168,6 +169,33 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch, pixels):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 35 * 30 // pixels - 1 if pixels == 40 else 10)
     with pytest.raises(ImageError, match="sane size"):
         images.read(path)
+
+
+def test_a_decompression_bomb_is_refused_whatever_the_filters_of_warnings(tmp_path, monkeypatch):
+    path = saved(tmp_path, Image.fromarray(PICTURE))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 34)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(ImageError, match="35 pixels, the limit is 34"):
+            images.read(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # Pillow's way to have no limit
+    assert images.read(path).pixels.shape == (7, 5, 3)
+
+
+def test_reading_touches_no_filter_of_warnings(tmp_path):
+    """The filters belong to all threads: what one sets and sets back, another may set for good."""
+    data = io.BytesIO(saved(tmp_path, Image.fromarray(PICTURE)).read_bytes())
+    seen = []
+
+    class Watched(io.BytesIO):
+        def read(self, *arguments):
+            seen.append(list(warnings.filters))
+            return super().read(*arguments)
+
+    before = list(warnings.filters)
+    images.read(Watched(data.getvalue()))
+    assert seen
+    assert all(filters == before for filters in seen)
 
 
 def test_fit_takes_the_centre_and_says_where_it_was():

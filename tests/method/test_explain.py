@@ -1,4 +1,5 @@
 import contextlib
+import os
 import subprocess
 import sys
 
@@ -682,6 +683,20 @@ def test_a_full_disk_names_the_file(tmp_path, evidence, white, monkeypatch):
         explain(evidence, white, 0, depth=1, fill="constant:0").save(tmp_path / "one.npz")
     assert caught.value.filename == str(tmp_path / "one.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_leaves_the_umask_alone_and_keeps_to_it(tmp_path, evidence, white, monkeypatch):
+    """The umask belongs to all threads: to read it, it has to be changed."""
+    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    umask = os.umask(0o027)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
+            found.save(tmp_path / "one.npz")
+    finally:
+        os.umask(umask)
+    if os.name == "posix":
+        assert (tmp_path / "one.npz").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("classes", [{0: "lit", 1: "dark"}, ["lit", None], 2])

@@ -2,7 +2,6 @@
 
 import re
 import sys
-import warnings
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from occlumap.cli.options import classifier_option, photo_argument
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
-from occlumap.errors import FileFormatError, OcclumapWarning
+from occlumap.errors import FileFormatError
 from occlumap.explain import GO_ON
 from occlumap.grid import OFFSETS
 from occlumap.methods import METHODS
@@ -172,7 +171,7 @@ def explain(
     """  # noqa: D301 - click wants a real \b
     if settings["method"] != "paper":
         _refuse_options_of_paper(context, settings["method"])
-    photograph = _read_quietly(photo)
+    photograph = images.read(photo, quiet=True)  # it is warned about when it is explained
     resume = None if resumed is None else _read_measurements(resumed)
     with output_folder(out), sigterm_like_ctrl_c():
         classifier = occlumap.load(classifier_name)
@@ -209,13 +208,6 @@ def _refuse_options_of_paper(context: click.Context, method: str) -> None:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = name.replace("_", "-")
             raise click.UsageError(f"--{option} belongs to --method paper; {method} does not have it")
-
-
-def _read_quietly(photo: Path) -> images.Photograph:
-    """The photograph to draw on; what there is to say about it is said when it is explained."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OcclumapWarning)
-        return images.read(photo)
 
 
 def _read_measurements(path: Path) -> occlumap.Measurements:

@@ -70,6 +70,7 @@ def _plain_warnings() -> Iterator[None]:
     """Our own warnings as one line on stderr, `warning: ...`; those of others as Python has them."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", OcclumapWarning)
+        warnings.filterwarnings("error", "Image size", RuntimeWarning)  # of Pillow; our error says the same
         others = warnings.showwarning
 
         def show_warning(
