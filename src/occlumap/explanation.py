@@ -63,7 +63,7 @@ class Explanation:
                 f"expected an explanation made of trees (method='paper'), got method={self.settings['method']!r}"
             )
         grid = Grid(*self.measurements.shape, int(self.settings["depth"]))
-        return grid, complete_pyramids(self.measurements, grid, self.offsets, self.target)
+        return grid, list(complete_pyramids(self.measurements, grid, self.offsets, self.target))
 
     def trees(self) -> tuple[Tree, ...]:
         """The trees of the chosen offsets, best first; ArgumentError for a method without trees."""
@@ -226,7 +226,7 @@ def _densities(
     pruning = Pruning(settings["pruning"], settings["threshold"])
     if not offsets or not set(offsets) <= set(grid.offsets()):
         raise ValueError(f"expected offsets of depth {grid.depth}, got {offsets}")
-    pyramids = complete_pyramids(measurements, grid, offsets, target)
+    pyramids = list(complete_pyramids(measurements, grid, offsets, target))
     if len(pyramids) < len(offsets):
         raise ValueError("expected measurements of all cells of its offsets, some lack")
     original = float(measurements.original[measurements.column(target)])

@@ -71,12 +71,12 @@ def paper_plan(shape: tuple[int, int], choices: PaperChoices, budget: int | None
     wanted = grid.offsets(choices.offsets)
     regions = grid.regions(wanted)
     if budget is not None and budget < 1 + len(regions):
-        if budget < (least := least_calls(grid, wanted)):
-            raise BudgetError(
-                f"expected a budget of at least {least} calls, which one offset at depth={grid.depth} takes, got "
-                f"{budget}; raise the budget, or use a smaller depth"
-            )
         regions = cheapest_first(grid, wanted, budget - 1)
+        if not len(regions):
+            raise BudgetError(
+                f"expected a budget of at least {least_calls(grid, wanted)} calls, which one offset at "
+                f"depth={grid.depth} takes, got {budget}; raise the budget, or use a smaller depth"
+            )
 
     def sampler(targets: list[int]) -> Sampler:
         all_regions = sweep(removals(regions))

@@ -1,6 +1,6 @@
 """Choosing among the trees of all offsets (paper sections 4.10 to 4.12 and 8.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,18 +34,18 @@ def best(values: Sequence[float], best_k: int | None) -> list[int]:
     return [int(index) for index in order[:best_k]]
 
 
-def mean_heatmap(heatmaps: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Mean of image-sized arrays, added in the order given; float64 (H, W)."""
-    total = np.zeros_like(heatmaps[0])
-    for heatmap in heatmaps:
-        total += heatmap
-    return total / len(heatmaps)
+def mean_heatmap(heatmaps: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Mean of image-sized arrays, one or more, added in the order given; float64 (H, W)."""
+    total: NDArray[np.float64] = np.zeros(())
+    for count, heatmap in enumerate(heatmaps, start=1):  # noqa: B007 - used below
+        total = total + heatmap
+    return total / count
 
 
-def vote(
-    grid: Grid, pyramids: Sequence[Pyramid], leaves: Sequence[Masks]
-) -> tuple[NDArray[np.float64], list[int]]:
+def vote(grid: Grid, trees: Iterable[tuple[Pyramid, Masks]]) -> tuple[NDArray[np.float64], list[int]]:
     """One tree for all offsets (section 8.1): the heatmap (H, W) and each offset's number of votes.
+
+    `trees`: each offset's pyramid and its leaves.
 
     Definition (ours). The smallest regions are the cells that all offsets' edges together cut the image
     into, half the smallest cell on a side. In the pruned tree of each offset such a region lies in one
@@ -56,7 +56,7 @@ def vote(
     rows, cols = grid.finest_edges(0), grid.finest_edges(1)
     shape = len(rows) - 1, len(cols) - 1
     best_density, importance, winner = np.zeros(shape), np.zeros(shape), np.full(shape, -1)
-    for index, (pyramid, masks) in enumerate(zip(pyramids, leaves, strict=True)):
+    for index, (pyramid, masks) in enumerate(trees):
         for level, mask in enumerate(masks):
             at = np.ix_(
                 np.searchsorted(pyramid.row_edges[level], rows[:-1], side="right") - 1,
@@ -66,5 +66,5 @@ def vote(
             density = (values / pyramid.areas(level))[at]
             wins = mask[at] & (density > best_density)
             best_density[wins], importance[wins], winner[wins] = density[wins], values[at][wins], index
-    votes = [int((winner == index).sum()) for index in range(len(pyramids))]
+    votes = np.bincount(winner[winner >= 0], minlength=index + 1).tolist()
     return np.repeat(np.repeat(importance, np.diff(rows), axis=0), np.diff(cols), axis=1), votes

@@ -1,6 +1,6 @@
 """Pyramid: the tree of one offset as arrays, its pruning, and its nodes to look at (sections 4.3 to 4.6)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -83,10 +83,15 @@ def build(measurements: Measurements, grid: Grid, offset: Offset, target: int) -
 
 def complete_pyramids(
     measurements: Measurements, grid: Grid, offsets: Sequence[Offset], target: int
-) -> list[Pyramid]:
-    """The pyramids of the offsets all of whose cells are measured, in the order of `offsets`."""
-    built = (build(measurements, grid, offset, target) for offset in offsets)
-    return [pyramid for pyramid in built if pyramid is not None]
+) -> Iterator[Pyramid]:
+    """The pyramids of the offsets all of whose cells are measured, in the order of `offsets`, one by one.
+
+    All at once would be 3 GB at depth 7.
+    """
+    for offset in offsets:
+        pyramid = build(measurements, grid, offset, target)
+        if pyramid is not None:
+            yield pyramid
 
 
 def assemble(grid: Grid, offset: Offset, importance: NDArray[np.float64]) -> Pyramid:

@@ -5,6 +5,7 @@ wishes. It never calls a classifier and never reads a clock.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,41 +78,81 @@ def joint_leaves(
 
 def least_calls(grid: Grid, offsets: Sequence[Offset]) -> int:
     """Calls that the cheapest of `offsets` takes, the original image included."""
-    return 1 + min(len(grid.regions([offset])) for offset in offsets)
+    return 1 + int(_Blocks.of(grid, offsets).missing().min())
 
 
 def cheapest_first(grid: Grid, offsets: Sequence[Offset], most: int) -> NDArray[np.int32]:
     """The regions (n, 4), at most `most`, of as many of `offsets` as they pay for (sections 4.12, 8.1; ours).
 
     Always next is the offset that has the fewest regions which those before it lack, equals in the order of
-    `offsets`; its regions come coarse scales first. No score is needed to tell.
+    `offsets`; its regions come coarse scales first. No score is needed to tell. Takes memory for the different
+    regions, not for the regions of every offset: at depth 7 those would be 360 million.
 
     >>> grid = Grid(16, 16, depth=2)
     >>> [len(cheapest_first(grid, grid.offsets(), most)) for most in (20, 48, 1000)]
     [20, 37, 186]
     """
-    own = [grid.regions([offset]) for offset in offsets]
-    bounds = np.concatenate(own)
-    keys = rectangle_keys(bounds, grid.height, grid.width)
-    _, places = np.unique(keys, return_inverse=True)
-    sizes = [len(of_one) for of_one in own]
-    # for each different region the offsets that have it
-    by_place = np.argsort(places, kind="stable")
-    owners = np.split(np.repeat(np.arange(len(own)), sizes)[by_place], np.cumsum(np.bincount(places))[:-1])
-    own_places = np.split(places, np.cumsum(sizes)[:-1])
-    starts = np.cumsum([0, *sizes])
-    missing = np.array(sizes)
-    taken = np.zeros(len(owners), np.bool_)
-    chosen: list[NDArray[np.int64]] = []
+    blocks = _Blocks.of(grid, offsets)
+    # for each different region the blocks that have it
+    keys, region_of = np.unique(blocks.keys, return_inverse=True)
+    owners = blocks.owners[np.argsort(region_of, kind="stable")]
+    starts = np.cumsum([0, *np.bincount(region_of).tolist()]).tolist()
+    taken = np.zeros(len(keys), np.bool_)
+    chosen: list[NDArray[np.int32]] = []
     left = most
-    while len(unfinished := np.flatnonzero(missing)):
+    while len(unfinished := np.flatnonzero(missing := blocks.missing())):
         cheapest = unfinished[missing[unfinished].argmin()]
         if missing[cheapest] > left:
             break
-        fresh = np.flatnonzero(~taken[own_places[cheapest]])
-        chosen.append(starts[cheapest] + fresh)
-        left -= len(fresh)
-        for place in own_places[cheapest][fresh].tolist():
+        bounds = grid.regions([offsets[cheapest]])
+        places = np.searchsorted(keys, rectangle_keys(bounds, grid.height, grid.width))
+        fresh = ~taken[places]
+        chosen.append(bounds[fresh])
+        left -= len(chosen[-1])
+        for place in places[fresh].tolist():
             taken[place] = True
-            missing[owners[place]] -= 1
-    return bounds[np.concatenate(chosen)] if chosen else bounds[:0]
+            blocks.lacking[owners[starts[place] : starts[place + 1]]] -= 1
+    return np.concatenate(chosen) if chosen else np.empty((0, 4), np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Blocks:
+    """The cells of several offsets without repetition, to count what each offset lacks.
+
+    A block is the cells of one scale that all offsets share which differ by whole cells of that scale, less those
+    that are cells of the next scale too: so each region of an offset is in one block of the offset's. `keys` and
+    `owners`: each cell of each block, and the block. `lacking`: how many of each block are not taken; counted down
+    from outside. `of_offsets`: (scales, offsets), the blocks of each offset.
+    """
+
+    keys: NDArray[np.int64]
+    owners: NDArray[np.int64]
+    lacking: NDArray[np.int64]
+    of_offsets: NDArray[np.int64]
+
+    def missing(self) -> NDArray[np.int64]:
+        """How many regions each offset lacks."""
+        missing: NDArray[np.int64] = self.lacking[self.of_offsets].sum(axis=0)
+        return missing
+
+    @classmethod
+    def of(cls, grid: Grid, offsets: Sequence[Offset]) -> "_Blocks":
+        """The blocks of `offsets`, none of them taken yet."""
+        own: list[NDArray[np.int64]] = []
+        of_offsets = []
+        finer: dict[Offset, NDArray[np.int64]] = {}
+        for scale in range(grid.depth, 0, -1):
+            stride = 2 * grid.steps >> scale
+            residues = [(row % stride, col % stride) for row, col in offsets]
+            numbers: dict[Offset, int] = {}
+            cells: dict[Offset, NDArray[np.int64]] = {}
+            for residue in dict.fromkeys(residues):
+                keys = rectangle_keys(grid.cells(scale, residue), grid.height, grid.width)
+                half = stride // 2
+                below = finer.get((residue[0] % half, residue[1] % half))
+                numbers[residue], cells[residue] = len(own), keys
+                own.append(keys if below is None else keys[~np.isin(keys, below)])
+            of_offsets.append([numbers[residue] for residue in residues])
+            finer = cells
+        sizes = np.array([len(keys) for keys in own])
+        return cls(np.concatenate(own), np.repeat(np.arange(len(own)), sizes), sizes, np.array(of_offsets))

@@ -5,10 +5,13 @@ from hypothesis import strategies as st
 
 from occlumap.errors import ArgumentError
 from occlumap.grid import Grid
+from occlumap.measurements import Measurements
 from occlumap.offsets import best, mean_heatmap, parse_best_k, vote
+from occlumap.perturbations import removals
 from occlumap.pyramid import (
     Pruning,
     assemble,
+    complete_pyramids,
     information_density,
     leaf_bounds,
     paint_leaves,
@@ -176,6 +179,17 @@ def test_no_leaf_means_density_0():
     assert information_density(pyramid, Pruning().leaves(pyramid, 1.0)) == 0.0
 
 
+def test_pyramids_come_one_by_one():
+    """At depth 7 all of them would be 3 GB."""
+    grid = Grid(16, 16, 2)
+    bounds = removals(grid.regions())
+    scores = np.zeros((len(bounds), 1))
+    measurements = Measurements((16, 16), bounds, scores, np.array([0]), np.array([1.0]), "", "")
+    pyramids = complete_pyramids(measurements, grid, grid.offsets(), 0)
+    assert next(pyramids).offset == (0, 0)
+    assert [pyramid.offset for pyramid in pyramids] == grid.offsets()[1:]
+
+
 def test_mean_heatmap_of_one_is_itself():
     heatmap = np.random.default_rng(0).normal(size=(3, 4))
     np.testing.assert_array_equal(mean_heatmap([heatmap]), heatmap)
@@ -186,7 +200,7 @@ def test_a_smallest_region_votes_for_the_leaf_with_most_importance_per_pixel():
     plain = assemble(grid, (0, 0), np.array([0.4, 0, 0, 0.4]))
     shifted = assemble(grid, (1, 1), np.array([0, 0, 0, 0, 0.6, 0, 0, 0, 0.2]))
     # leaves: plain 2 x 2 with 0.1 a pixel; shifted the middle 2 x 2 with 0.15, the last corner pixel with 0.2
-    heatmap, votes = vote(grid, [plain, shifted], [Pruning().leaves(p, 1.0) for p in (plain, shifted)])
+    heatmap, votes = vote(grid, [(p, Pruning().leaves(p, 1.0)) for p in (plain, shifted)])
     assert heatmap.tolist() == [
         [0.4, 0.4, 0.0, 0.0],
         [0.4, 0.6, 0.6, 0.0],
@@ -199,5 +213,5 @@ def test_a_smallest_region_votes_for_the_leaf_with_most_importance_per_pixel():
 def test_votes_on_equal_leaves_go_to_the_first_offset():
     grid = Grid(4, 4, 1)
     same = assemble(grid, (0, 0), np.full(4, 0.4))
-    _, votes = vote(grid, [same, same], [Pruning().leaves(same, 1.0)] * 2)
+    _, votes = vote(grid, [(same, Pruning().leaves(same, 1.0))] * 2)
     assert votes == [16, 0]
