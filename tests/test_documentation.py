@@ -7,8 +7,8 @@ import pytest
 
 import occlumap
 from occlumap import errors, evaluation
-from occlumap.evaluation.benchmark import DIRECTIONS, METRICS
 from occlumap.evaluation.methods import METHODS
+from occlumap.evaluation.protocol import DIRECTIONS, METRICS
 
 ROOT = Path(__file__).parents[1]
 TEXT = "\n".join(page.read_text() for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])

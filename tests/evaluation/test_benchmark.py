@@ -16,12 +16,14 @@ from occlumap.errors import (
     MissingDependencyError,
     TargetError,
 )
-from occlumap.evaluation import benchmark, gallery, methods
-from occlumap.evaluation.benchmark import METRICS, REFERENCES, Protocol, headline_references, run, slug
+from occlumap.evaluation import gallery, methods
+from occlumap.evaluation.benchmark import run
 from occlumap.evaluation.counting import CountedClass
+from occlumap.evaluation.judging import slug
 from occlumap.evaluation.maps import Maps
 from occlumap.evaluation.methods import METHODS, Method
 from occlumap.evaluation.photographs import read, read_table, right_ones
+from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol, headline_references
 from occlumap.evaluation.rows import Row, append, recover
 
 FAST = ("single_scale", "rise", "random")
@@ -223,7 +225,7 @@ def test_a_method_that_fails_costs_no_other_its_numbers(photos, tmp_path, monkey
     def broken(image, classifier, target, calls, seed):
         raise ZeroDivisionError("no luck")
 
-    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "broken": Method("broken", broken, "black")})
+    monkeypatch.setitem(METHODS, "broken", Method("broken", broken, "black"))
     with pytest.warns(match="broken made no heatmap with 30 calls: ZeroDivisionError: no luck"):
         go(photos, tmp_path / "out", Protocol(methods=("broken", "random"), budgets=(30,), steps=4))
     assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
@@ -243,7 +245,7 @@ def test_a_method_that_spends_more_than_its_budget_has_failed(photos, tmp_path, 
         classifier(np.repeat(image[None], calls + 1, axis=0))
         return np.zeros(image.shape[:2])
 
-    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "greedy": Method("greedy", greedy, "black")})
+    monkeypatch.setitem(METHODS, "greedy", Method("greedy", greedy, "black"))
     with pytest.warns(match="greedy made no heatmap.*at most 30 calls to be spent, got 31"):
         go(photos, tmp_path / "out", Protocol(methods=("greedy", "random"), budgets=(30,)))
     assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
@@ -256,7 +258,7 @@ def test_a_failure_is_tried_again(photos, tmp_path, monkeypatch):
         raise MemoryError
 
     for run_, expected in ((broken, {"centre"}), (working, {"centre", "flaky"})):
-        monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "flaky": Method("flaky", run_, "black")})
+        monkeypatch.setitem(METHODS, "flaky", Method("flaky", run_, "black"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             go(photos, tmp_path / "out", Protocol(methods=("flaky", "centre"), budgets=(30,), steps=4))
@@ -494,8 +496,10 @@ def test_what_two_runs_at_once_wrote_twice_is_kept_once(tmp_path):
 def test_a_changed_method_is_judged_again_from_kept_scores(photos, tmp_path, monkeypatch):
     go(photos, tmp_path / "out")
 
+    positive = METHODS["rise"].run
+
     def negative(*arguments):
-        return -METHODS["rise"].run(*arguments)
+        return -positive(*arguments)
 
     def gain():
         rows = rows_of(tmp_path / "out")
@@ -506,7 +510,7 @@ def test_a_changed_method_is_judged_again_from_kept_scores(photos, tmp_path, mon
         }
 
     before = gain()
-    monkeypatch.setattr(benchmark, "METHODS", {**METHODS, "rise": Method("rise", negative, "black")})
+    monkeypatch.setitem(METHODS, "rise", Method("rise", negative, "black"))
     go(photos, tmp_path / "out")
     assert gain() == before
     go(photos, tmp_path / "out", again=["rise"])

@@ -157,10 +157,11 @@ def benchmark(
     """  # noqa: D301 - click wants a real \b
     from occlumap.evaluation import benchmark as runner
     from occlumap.evaluation import report  # first: what it lacks must not be found out after hours
+    from occlumap.evaluation.protocol import Protocol
 
     if methods is not None or quick:
         settings["methods"] = methods or QUICK_METHODS
-    protocol = runner.Protocol(**settings)
+    protocol = Protocol(**settings)
     classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
     command = shlex.join(["occlumap", *sys.argv[1:]])
     with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:

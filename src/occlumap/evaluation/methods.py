@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from types import MappingProxyType
 
 from occlumap.evaluation import controls
 from occlumap.evaluation.peers import (
@@ -41,42 +40,40 @@ class Method:
         return [package for package in self.needs if find_spec(package) is None]
 
 
-METHODS = MappingProxyType(
-    {
-        method.name: method
-        for method in (
-            Method("paper", paper.paper, paper.FILL),
-            Method("single_scale", single_scale.single_scale, single_scale.FILL),
-            Method("rise", rise.rise, rise.FILL),
-            Method("rise_blurred", rise.rise_blurred, rise.FILL_BLURRED),
-            Method("lime", lime.lime, lime.FILL, ("lime",)),
-            Method("shap_partition", shap_partition.shap_partition, shap_partition.FILL, ("shap", "cv2")),
-            Method("shap_kernel", shap_kernel.shap_kernel, shap_kernel.FILL, ("shap", "skimage")),
-            Method("hipe", hipe.hipe, hipe.FILL),
-            Method("sobol", sobol.sobol, sobol.FILL, ("scipy",)),
-            Method("hsic", hsic.hsic, hsic.FILL),
-            Method(
-                "captum_occlusion",
-                captum_occlusion.captum_occlusion,
-                captum_occlusion.FILL,
-                ("torch", "captum"),
-            ),
-            Method(
-                "captum_feature_ablation",
-                captum_feature_ablation.captum_feature_ablation,
-                captum_feature_ablation.FILL,
-                ("torch", "captum", "skimage"),
-            ),
-            Method("xaitk_rise", xaitk_rise.xaitk_rise, xaitk_rise.FILL, ("xaitk_saliency",)),
-            Method("rex", rex.rex, rex.FILL, ("rex_xai",)),
-            Method("random", controls.random, "", spends_calls=False),
-            Method("centre", controls.centre, "", spends_calls=False),
-            Method("constant", controls.constant, "", spends_calls=False),
-            Method("edges", controls.edges, "", spends_calls=False),
-        )
-    }
-)
-"""Every method by its name."""
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("paper", paper.paper, paper.FILL),
+        Method("single_scale", single_scale.single_scale, single_scale.FILL),
+        Method("rise", rise.rise, rise.FILL),
+        Method("rise_blurred", rise.rise_blurred, rise.FILL_BLURRED),
+        Method("lime", lime.lime, lime.FILL, ("lime",)),
+        Method("shap_partition", shap_partition.shap_partition, shap_partition.FILL, ("shap", "cv2")),
+        Method("shap_kernel", shap_kernel.shap_kernel, shap_kernel.FILL, ("shap", "skimage")),
+        Method("hipe", hipe.hipe, hipe.FILL),
+        Method("sobol", sobol.sobol, sobol.FILL, ("scipy",)),
+        Method("hsic", hsic.hsic, hsic.FILL),
+        Method(
+            "captum_occlusion",
+            captum_occlusion.captum_occlusion,
+            captum_occlusion.FILL,
+            ("torch", "captum"),
+        ),
+        Method(
+            "captum_feature_ablation",
+            captum_feature_ablation.captum_feature_ablation,
+            captum_feature_ablation.FILL,
+            ("torch", "captum", "skimage"),
+        ),
+        Method("xaitk_rise", xaitk_rise.xaitk_rise, xaitk_rise.FILL, ("xaitk_saliency",)),
+        Method("rex", rex.rex, rex.FILL, ("rex_xai",)),
+        Method("random", controls.random, "", spends_calls=False),
+        Method("centre", controls.centre, "", spends_calls=False),
+        Method("constant", controls.constant, "", spends_calls=False),
+        Method("edges", controls.edges, "", spends_calls=False),
+    )
+}
+"""Every method by its name; put a method of yours in to judge it beside the others."""
 
 
 def installed() -> tuple[str, ...]:
