@@ -19,6 +19,7 @@ from occlumap.errors import ArgumentError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
 from occlumap.explanation import Explanation
 from occlumap.fills import Image, parse
+from occlumap.fills import name_of as fill_name_of
 from occlumap.measurements import Measurements
 from occlumap.measuring import Measurer, Progress
 from occlumap.methods import METHODS, PaperChoices, Plan, paper_plan, single_scale_plan
@@ -155,7 +156,7 @@ def explain(
         while len(wanted := sampler(measurements)):
             measurements = measurer.measure(wanted)
         estimates = [plan.estimate(measurements, index) for index in targets]
-        settings = {**plan.settings, "fill": str(filling), "budget": measurer.budget}
+        settings = {**plan.settings, "fill": fill_name_of(filling), "budget": measurer.budget}
         provenance = {
             "image_sha256": measurements.image_sha256,
             "image_notes": list(notes),

@@ -47,8 +47,9 @@ def painter(fill: Fill, image: Image) -> Painter:
         for a, b, c, d in bounds.tolist():
             with _as_fill_error(fill):
                 patch = next(patches, None)
+            pixels = (b - a, d - c, 3)
             expected = (
-                f"expected {fill} to paint a uint8 patch for each region, here {(b - a, d - c, 3)} pixels"
+                f"expected {name_of(fill)} to paint a uint8 patch for each region, here {pixels} pixels"
             )
             if patch is None:
                 raise FillError(f"{expected}, got fewer patches than the {len(bounds)} regions")
@@ -56,7 +57,7 @@ def painter(fill: Fill, image: Image) -> Painter:
                 raise FillError(f"{expected}, got {getattr(patch, 'dtype', type(patch).__name__)}")
             sides = (1,) * (3 - patch.ndim) + patch.shape
             if len(sides) != 3 or any(
-                side not in (1, most) for side, most in zip(sides, (b - a, d - c, 3), strict=True)
+                side not in (1, most) for side, most in zip(sides, pixels, strict=True)
             ):
                 raise FillError(f"{expected}, got an array of shape {patch.shape}")
             yield patch
@@ -71,7 +72,7 @@ def _as_fill_error(fill: Fill) -> Iterator[None]:
     except OcclumapError:
         raise
     except Exception as error:
-        raise FillError(f"the fill {fill} raised {type(error).__name__}: {error}") from error
+        raise FillError(f"the fill {name_of(fill)} raised {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,13 @@ class Custom:
         function = self.function
         name = getattr(function, "__qualname__", type(function).__qualname__)
         return f"custom:{getattr(function, '__module__', '?')}.{name}"
+
+
+def name_of(fill: Fill) -> str:
+    """The fill's `str`; its type's name where that would be an address, which no resumed run has again."""
+    if type(fill).__str__ is object.__str__ and type(fill).__repr__ is object.__repr__:
+        return f"custom:{type(fill).__module__}.{type(fill).__qualname__}"
+    return str(fill)
 
 
 NAMES = ("neighbours", "constant", "mean", "blur", "inpaint")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from occlumap._checks import whole_number
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ScoreError
-from occlumap.fills import Fill, Image, Painter, painter
+from occlumap.fills import Fill, Image, Painter, name_of, painter
 from occlumap.measurements import Measurements
 from occlumap.perturbations import Perturbations
 
@@ -94,7 +94,7 @@ class Measurer:
             for what, theirs, ours in (
                 ("image size", known.shape, self._image.shape[:2]),
                 ("image (SHA-256)", known.image_sha256, self._sha256),
-                ("fill", known.fill, str(self._fill)),
+                ("fill", known.fill, name_of(self._fill)),
             )
             if theirs != ours
         ]
@@ -201,10 +201,10 @@ class Measurer:
             self._targets,
             self._original_row[self._targets],
             self._sha256,
-            str(self._fill),
+            name_of(self._fill),
         )
 
 
 def _same_scores(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> bool:
-    """Equal but for what another batch size or thread count may change."""
-    return np.allclose(theirs, ours, rtol=1e-4, atol=1e-6)
+    """Equal but for what another batch size, thread count, or a noise of the classifier's own may change."""
+    return np.allclose(theirs, ours, rtol=1e-2, atol=1e-6)

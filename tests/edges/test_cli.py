@@ -464,6 +464,42 @@ def test_a_reader_that_goes_away_is_no_error(folder):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes a pipe as POSIX does")
+def test_a_reader_that_goes_away_costs_no_picture(folder):
+    explain()
+    process = start("show", "out", "--out", "picture.png")
+    process.stdout.close()
+    process.stdout = None
+    _, stderr = process.communicate(timeout=60)
+    assert stderr == ""
+    assert is_png(folder / "picture.png")
+
+
+def test_results_of_an_earlier_run_for_other_targets_do_not_stay(folder):
+    ours = ["explanation.npz", "overlay.png", "tree.json"]
+    explain("--target", "0")
+    explain("--target", "0", "--target", "1")
+    assert files(folder / "out") == [f"{target}/{name}" for target in ("0-lit", "1-dark") for name in ours]
+    (folder / "out" / "1-dark" / "mine.txt").write_text("kept")
+    (folder / "out" / "2-else").mkdir()
+    (folder / "out" / "2-else" / "explanation.npz").write_bytes(b"no result")
+    explain("--target", "1")
+    kept = [*(f"1-dark/{name}" for name in sorted(["mine.txt", *ours])), "2-else/explanation.npz", *ours]
+    assert files(folder / "out") == kept
+
+
+def test_what_a_run_resumed_from_stays(folder):
+    explain("--target", "0", "--target", "1")
+    explain("--target", "0", "--resume", "out/1-dark/explanation.npz", "--budget", "50")
+    assert len(occlumap.Explanation.load("out/1-dark/explanation.npz").measurements) == 186
+    assert not (folder / "out" / "0-lit").exists()
+
+
+def test_show_names_the_folders_of_several_targets(folder):
+    explain("--target", "0", "--target", "1")
+    assert f"results in {Path('out/0-lit')}, {Path('out/1-dark')}" in run("show", "out", code=1).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes a pipe as POSIX does")
 def test_a_reader_that_goes_away_costs_no_file(folder):
     process = start("explain", "photo.png", "--depth", "2", "--classifier", "occlumap_toy:good")
     process.stdout.close()

@@ -707,6 +707,39 @@ def test_malformed_names_of_classes_are_an_error_before_any_call(evidence, white
     assert evidence.calls == 0
 
 
+def test_a_fill_object_without_a_name_can_be_resumed(evidence, white):
+    class Black:
+        def prepare(self, image):
+            return lambda bounds: [np.zeros((1, 3), np.uint8)] * len(bounds)
+
+    found = explain(evidence, white, 0, depth=1, fill=Black())
+    assert found.settings["fill"].endswith("Black")
+    again = explain(evidence, white, 0, depth=1, fill=Black(), resume=found.measurements)
+    np.testing.assert_array_equal(again.heatmap, found.heatmap)
+
+
+def test_a_classifier_with_a_little_noise_can_be_resumed(evidence, white):
+    found = explain(evidence, white, 0, depth=2, fill="constant:0")
+    noise = iter([1.001, 0.999, 1.001, 0.999])
+
+    def noisy(batch):
+        return evidence(batch) * next(noise)
+
+    assert (
+        explain(noisy, white, 0, depth=2, fill="constant:0", resume=found.measurements).provenance["calls"]
+        == 2
+    )
+    with pytest.raises(ArgumentError, match="Start without resume"):
+        explain(
+            lambda batch: evidence(batch) * 1.02,
+            white,
+            0,
+            depth=2,
+            fill="constant:0",
+            resume=found.measurements,
+        )
+
+
 def test_a_fill_that_raises_keeps_what_was_measured(evidence, white):
     calls = 0
 

@@ -24,6 +24,7 @@ from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
 
 _OF_PAPER = ("depth", "offsets", "best_k", "pruning", "selection", "threshold")
+_FILES = ("explanation.npz", "overlay.png", "tree.json")
 
 
 def _index_or_text(value: int | str) -> int | str:
@@ -187,10 +188,11 @@ def explain(
             raise
         several = found if isinstance(found, list) else [found]
         explanations = list({explanation.target: explanation for explanation in several}.values())
+        single = len(explanations) == 1
+        folders = [out if single else out / _folder_name(explanation) for explanation in explanations]
         written = []
         try:
-            for explanation in explanations:
-                folder = out if len(explanations) == 1 else out / _folder_name(explanation)
+            for explanation, folder in zip(explanations, folders, strict=True):
                 written.append(_write(explanation, photograph, folder))
         except BaseException as error:
             error.measurements = explanations[0].measurements  # type: ignore[attr-defined]
@@ -198,6 +200,7 @@ def explain(
             raise
         if resumed is not None:
             _remove_if_held(resumed, explanations[0].measurements, out)
+        _remove_earlier_results(out, [*folders, *([] if resumed is None else [resumed.parent])])
     # said when all is written: a reader of a pipe that goes away early must not cost a file
     for explanation, files in zip(explanations, written, strict=True):
         _report(explanation, files)
@@ -270,6 +273,30 @@ def _remove_if_held(resumed: Path, measurements: occlumap.Measurements, out: Pat
         resumed.unlink()
 
 
+def _remove_earlier_results(out: Path, kept: list[Path]) -> None:
+    """Remove what an earlier run wrote in `out` for another number of targets, or for other targets.
+
+    A folder counts as such a target's when it bears the name of the result in it and holds nothing but its files.
+    """
+    keep = {folder.resolve() for folder in kept}
+    for folder in [out, *(one for one in out.iterdir() if one.is_dir())]:
+        if folder.resolve() in keep or not (folder / "explanation.npz").is_file():
+            continue
+        try:
+            earlier = occlumap.Explanation.load(folder / "explanation.npz")
+        except FileFormatError:
+            continue  # not ours, or damaged: not ours to remove
+        of_a_target = folder.name == _folder_name(earlier) and {one.name for one in folder.iterdir()} <= set(
+            _FILES
+        )
+        if folder != out and not of_a_target:
+            continue
+        for name in _FILES:
+            (folder / name).unlink(missing_ok=True)
+        if folder != out:
+            folder.rmdir()
+
+
 def _folder_name(explanation: occlumap.Explanation) -> str:
     """The class's index and first name, in letters that every file system takes: 281-tabby."""
     first = (explanation.target_name or "").split(",")[0].lower()
@@ -279,7 +306,7 @@ def _folder_name(explanation: occlumap.Explanation) -> str:
 def _write(explanation: occlumap.Explanation, photograph: images.Photograph, folder: Path) -> list[Path]:
     """Write the files of one explanation, the dearest first; gives their paths."""
     folder.mkdir(exist_ok=True)
-    result, overlay, tree = (folder / name for name in ("explanation.npz", "overlay.png", "tree.json"))
+    result, overlay, tree = (folder / name for name in _FILES)
     explanation.save(result)
     plotting.save(plotting.overlay(explanation, photograph.pixels), overlay)
     if "depth" in explanation.settings:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from occlumap import images, plotting
 from occlumap.cli.folders import output_folder
 from occlumap.cli.text import printable
-from occlumap.errors import ImageError
+from occlumap.errors import FileFormatError, ImageError
 from occlumap.explanation import Explanation
 from occlumap.plotting import PLOTS
 from occlumap.regions import Region
@@ -47,14 +47,28 @@ def show(result: Path, plot: str | None, photo: Path | None, out: Path | None) -
         raise click.UsageError(f"say where the picture goes: --out {plot or 'overlay'}.png")
     if out is not None and out.suffix.lower() != ".png":
         raise click.BadParameter(f"expected a name that ends in .png, got {str(out)!r}", param_hint="--out")
-    explanation = Explanation.load(result / "explanation.npz" if result.is_dir() else result)
-    for line in _description(explanation):
-        click.echo(printable(line))
+    explanation = Explanation.load(_in_folder(result) if result.is_dir() else result)
     if out is not None:
         with output_folder(out.parent):
             photograph = None if photo is None else _photograph(photo, explanation)
             plotting.save(PLOTS[plot or "overlay"](explanation, photograph), out)
+    # said when all is written: a reader of a pipe that goes away early must not cost a file
+    for line in _description(explanation):
+        click.echo(printable(line))
+    if out is not None:
         click.echo(f"\n{plot or 'overlay'} drawn: {out}")
+
+
+def _in_folder(folder: Path) -> Path:
+    """The result in a folder; FileFormatError that names the folders of several targets where they are."""
+    result = folder / "explanation.npz"
+    several = sorted(str(one.parent) for one in folder.glob("*/explanation.npz"))
+    if several and not result.exists():
+        raise FileFormatError(
+            f"{result}: no such file; there are results in {', '.join(several[:8])}"
+            f"{', ...' if len(several) > 8 else ''}: name one of these"
+        )
+    return result
 
 
 def _photograph(photo: Path, explanation: Explanation) -> NDArray[np.uint8]:
