@@ -6,7 +6,8 @@ import platform
 import reprlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -142,13 +143,15 @@ def explain(
     choices = PaperChoices(depth, offsets, best_k, Pruning(pruning, threshold), selection)
     plan = _plan(method, (pixels.shape[0], pixels.shape[1]), choices, window, stride, measurer.budget)
 
-    row = measurer.measure_original()
+    with _keeping(resume):
+        row = measurer.measure_original()
     names = class_names(classifier, len(row))
     several = isinstance(target, list | tuple)
     wanted_targets: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
     targets = resolve_targets(wanted_targets, row, names)
     plan.check(row[targets])
-    measurer.aim(list(dict.fromkeys(targets)), resume)
+    with _keeping(resume):
+        measurer.aim(list(dict.fromkeys(targets)), resume)
     measurer.total = plan.total
     try:
         sampler = plan.sampler(targets)
@@ -190,6 +193,20 @@ def explain(
             error.add_note(GO_ON)
         raise
     return explanations if several else explanations[0]
+
+
+@contextmanager
+def _keeping(resume: Measurements | None) -> Iterator[None]:
+    """What ends a run before it goes on (a failing classifier, Ctrl-C) keeps what it was to go on from."""
+    try:
+        yield
+    except ArgumentError:  # it cannot go on from these
+        raise
+    except BaseException as error:
+        if resume is not None and len(resume):
+            error.measurements = resume  # type: ignore[attr-defined]
+            error.add_note(GO_ON)
+        raise
 
 
 def _check_resume(resume: object) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import inspect
 import json
 import operator
 import os
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import _archive
-from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
+from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError, UnknownArgumentError
 from occlumap.grid import Grid, Offset
-from occlumap.measurements import Measurements
+from occlumap.measurements import Measurements, image_sha256
 from occlumap.pyramid import Pruning, Pyramid, Tree, complete_pyramids, information_density, tree
 from occlumap.regions import Frame, Region
 
@@ -89,9 +90,16 @@ class Explanation:
     def plot(self, kind: str = "overlay", **options: Any) -> "Figure":
         """A Matplotlib figure: overlay, side-by-side, contour, signed, tree or scales (extra `plot`)."""
         from occlumap import plotting
-        from occlumap._checks import one_of
+        from occlumap._checks import nearest, one_of
 
-        figure: Figure = plotting.PLOTS[one_of("kind", kind, plotting.PLOTS)](self, **options)
+        draw = plotting.PLOTS[one_of("kind", kind, plotting.PLOTS)]
+        known = list(inspect.signature(draw).parameters)[1:]
+        for option in options:
+            if option not in known:
+                raise UnknownArgumentError(
+                    f"plot({kind!r}) has no option {option!r}; it has {', '.join(known)}{nearest(option, known)}"
+                )
+        figure: Figure = draw(self, **options)
         return figure
 
     def _repr_html_(self) -> str:
@@ -142,6 +150,10 @@ class Explanation:
                 )
             if image.shape != (*shape, 3) or image.dtype != np.uint8:
                 raise FileFormatError(f"{path}: expected a uint8 image of {(*shape, 3)}, got {image.shape}")
+            if image_sha256(image) != measurements.image_sha256:
+                raise FileFormatError(
+                    f"{path}: expected the image that was measured, got another (by its SHA-256)"
+                )
             settings, provenance = dict(document["settings"]), dict(document["provenance"])
             target, original_score = operator.index(document["target"]), float(document["original_score"])
             offsets = tuple((operator.index(row), operator.index(col)) for row, col in document["offsets"])

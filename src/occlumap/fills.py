@@ -44,15 +44,18 @@ def painter(fill: Fill, image: Image) -> Painter:
     def checked(bounds: NDArray[np.int32]) -> Iterator[Image]:
         with _as_fill_error(fill):
             patches = iter(paint(bounds))
-        for a, b, c, d in bounds.tolist():
+        for number, (a, b, c, d) in enumerate(bounds.tolist(), start=1):
             with _as_fill_error(fill):
                 patch = next(patches, None)
+                more = number == len(bounds) and next(patches, None) is not None
             pixels = (b - a, d - c, 3)
             expected = (
                 f"expected {name_of(fill)} to paint a uint8 patch for each region, here {pixels} pixels"
             )
             if patch is None:
                 raise FillError(f"{expected}, got fewer patches than the {len(bounds)} regions")
+            if more:
+                raise FillError(f"{expected}, got more patches than the {len(bounds)} regions")
             if not isinstance(patch, np.ndarray) or patch.dtype != np.uint8:
                 raise FillError(f"{expected}, got {getattr(patch, 'dtype', type(patch).__name__)}")
             sides = (1,) * (3 - patch.ndim) + patch.shape

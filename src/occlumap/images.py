@@ -26,6 +26,7 @@ _GREY = "greyscale was repeated on three channels"
 _FLOAT = "float values 0..1 were scaled to 0..255"
 _FIRST = "only the first frame of several was taken"
 _CURRENT = "only the current frame of several was taken"
+_LARGEST_SIDE = 2**14  # of what a classifier takes; larger ones only fill the memory
 _BOOLEAN = "false and true became black and white"
 
 
@@ -71,7 +72,7 @@ def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
     """The centre of an image in the proportions of `size` (height, width), brought to it (bicubic).
 
     Returns uint8 (height, width, 3), and the Frame that says which part of the image it shows. Raises
-    ArgumentError for a size that is not two whole numbers of 1 or more.
+    ArgumentError for a size that is not two whole numbers from 1 to 16384.
     """
     from PIL import Image
 
@@ -91,11 +92,11 @@ def fit(pixels: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.ui
 
 def _checked_size(size: object) -> tuple[int, int]:
     try:
-        height, width = (whole_number("a side", side, minimum=1) for side in size)  # type: ignore[attr-defined]
+        height, width = (whole_number("a side", side, minimum=1, maximum=_LARGEST_SIDE) for side in size)  # type: ignore[attr-defined]
     except (TypeError, ValueError):  # one number, three, fractions, 0
         raise ArgumentError(
-            "expected the size of a classifier's images (its input_size) to be (height, width), whole numbers of 1 "
-            f"or more, got {size!r}"
+            "expected the size of a classifier's images (its input_size) to be (height, width), whole numbers from "
+            f"1 to {_LARGEST_SIDE}, got {size!r}"
         ) from None
     return height, width
 
@@ -154,8 +155,9 @@ def _from_pil(picture: Any, name: str) -> Photograph:
         notes.append(_CURRENT if picture.tell() else _FIRST)  # a file just opened stands at its first
     # Pillow itself brings 16-bit colour to 8 bits; what it starts from is only seen before it loads.
     reduced = any(_raw_mode(tile).endswith((";16B", ";16L", ";16N")) for tile in getattr(picture, "tile", ()))
+    turned = picture.getexif().get(0x0112) in range(2, 9)  # before it loads: Pillow turns a TIFF by itself
     picture.load()
-    if picture.getexif().get(0x0112) in range(2, 9):
+    if turned:
         notes.append(_UPRIGHT)
         picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
@@ -241,10 +243,14 @@ def _to_uint8(array: NDArray[Any]) -> tuple[NDArray[np.uint8], list[str]]:
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise ImageError("expected float values from 0 to 1, got some that are not finite; replace them")
-        if array.min() < 0 or array.max() > 1:
+        least, most = float(array.min()), float(array.max())
+        slack = max(
+            1e-6, float(np.finfo(array.dtype).eps)
+        )  # what rounding, resizing for one, may overshoot by
+        if least < -slack or most > 1 + slack:
             raise ImageError(
-                f"expected float values from 0 to 1, got {array.min():g} to {array.max():g}; divide by 255, or hand "
+                f"expected float values from 0 to 1, got {least:.9g} to {most:.9g}; divide by 255, or hand "
                 "in uint8, and undo any normalisation: that is the classifier's business"
             )
-        return np.rint(array.astype(np.float64) * 255).astype(np.uint8), [_FLOAT]
+        return np.rint(np.clip(array.astype(np.float64), 0, 1) * 255).astype(np.uint8), [_FLOAT]
     raise ImageError(f"{_EXPECTED} of uint8, uint16 or floats 0..1, got values of type {array.dtype}")

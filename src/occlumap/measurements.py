@@ -1,5 +1,6 @@
 """Measurements: perturbations and the scores they got; the hinge between measuring and estimating."""
 
+import hashlib
 import operator
 import os
 from collections.abc import Mapping
@@ -16,6 +17,13 @@ from occlumap.grid import rectangle_keys
 from occlumap.perturbations import Perturbations
 
 KIND = "occlumap-measurements"
+
+
+def image_sha256(image: NDArray[np.uint8]) -> str:
+    """SHA-256 of an image's shape and pixels, hexadecimal."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,5 @@
 """Measurer: spends classifier calls, in batches, once for each perturbation, within a budget."""
 
-import hashlib
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
@@ -12,6 +11,7 @@ from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ScoreError
 from occlumap.fills import Fill, Image, Painter, name_of, painter
 from occlumap.measurements import Measurements
+from occlumap.measurements import image_sha256 as image_sha256  # imported from here, too
 from occlumap.perturbations import Perturbations
 
 MAX_BATCH_BYTES = 64 * 2**20  # of perturbed images; a smaller batch never changes a result
@@ -20,13 +20,6 @@ BATCHES_PAINTED = 8
 """Batches whose fill colours are worked out in one go, to spread NumPy's cost per call. For speed alone."""
 
 Progress = Callable[[int, int | None], None]
-
-
-def image_sha256(image: Image) -> str:
-    """SHA-256 of an image's shape and pixels, hexadecimal."""
-    digest = hashlib.sha256(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
-    return digest.hexdigest()
 
 
 class Measurer:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap import _archive
+from occlumap import _archive, images
 from occlumap.errors import ImageError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ CONTOURS = ("#ffe100", "#ff8c00", "#e00000")  # a fourth, a half, three fourths
 
 def overlay(
     explanation: "Explanation",
-    photograph: NDArray[np.uint8] | None = None,
+    photograph: Any = None,
     *,
     cmap: str = "Reds",
     alpha: float = 0.6,
 ) -> "Figure":
     """The heatmap over the image, darker is more important (paper, figure 16).
 
-    `photograph`: the whole photograph (H, W, 3) uint8 when the explained image is its resized centre; the
-    heatmap is then drawn back over the part of it that was explained. Every plot takes it; ImageError when it
-    cannot be the one that was explained.
+    `photograph`: the whole photograph, a path or whatever `explain` takes as an image, when the explained image is its
+    resized centre; the heatmap is then drawn back over the part of it that was explained. Every plot takes it;
+    ImageError when it cannot be the one that was explained.
     """
     picture, extent = _placed(explanation, photograph)
     figure, (axes,) = _figure(1, _title(explanation), picture)
@@ -53,7 +53,7 @@ def overlay(
     return figure
 
 
-def side_by_side(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+def side_by_side(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """The image, the heatmap alone, and the heatmap over the image, all three of one size."""
     picture, extent = _placed(explanation, photograph)
     figure, axes = _figure(3, _title(explanation), picture)
@@ -73,7 +73,7 @@ def side_by_side(explanation: "Explanation", photograph: NDArray[np.uint8] | Non
     return figure
 
 
-def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+def contour(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """Lines round what has at least a fourth, a half, three fourths of the greatest importance."""
     picture, extent = _placed(explanation, photograph)
     figure, (axes,) = _figure(1, _title(explanation), picture)
@@ -104,7 +104,7 @@ def contour(explanation: "Explanation", photograph: NDArray[np.uint8] | None = N
     return figure
 
 
-def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+def signed(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """Red speaks for the target, blue against it; white is nothing."""
     picture, extent = _placed(explanation, photograph)
     figure, (axes,) = _figure(1, _title(explanation), picture)
@@ -125,7 +125,7 @@ def signed(explanation: "Explanation", photograph: NDArray[np.uint8] | None = No
     return figure
 
 
-def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+def tree(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """The leaves of the best offset's tree, drawn over the image; the thinner the line, the finer the scale."""
     found = explanation.trees()[0]
     leaves = sorted(found.leaves(), key=lambda node: node.importance)
@@ -157,7 +157,7 @@ def tree(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None
     return figure
 
 
-def scales(explanation: "Explanation", photograph: NDArray[np.uint8] | None = None) -> "Figure":
+def scales(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """One panel for each scale, as measured, before pruning; red supports the target, blue speaks against it."""
     maps = explanation.scale_maps()
     picture, extent = _placed(explanation, photograph)
@@ -240,20 +240,23 @@ def _range(explanation: "Explanation") -> dict[str, float]:
 
 
 def _placed(
-    explanation: "Explanation", photograph: NDArray[np.uint8] | None
+    explanation: "Explanation", photograph: Any
 ) -> tuple[NDArray[np.uint8], tuple[float, float, float, float]]:
     """What to draw under the heatmap, and where the heatmap lies on it (left, right, bottom, top)."""
     frame, (height, width) = explanation.frame, explanation.heatmap.shape
     expected = (height, width) if frame is None else (frame.height, frame.width)
-    if photograph is not None and photograph.shape[:2] != expected:
+    if photograph is None:
+        return explanation.image, (0, width, height, 0)
+    pixels = images.read(photograph, quiet=True).pixels
+    if pixels.shape[:2] != expected:
         raise ImageError(
-            f"expected the photograph that was explained, {expected[0]} x {expected[1]} pixels, got an array of shape "
-            f"{photograph.shape}; leave photograph out to draw over what the classifier saw"
+            f"expected the photograph that was explained, {expected[0]} x {expected[1]} pixels, got "
+            f"{pixels.shape[0]} x {pixels.shape[1]}; leave photograph out to draw over what the classifier saw"
         )
-    if photograph is None or frame is None:
+    if frame is None:
         return explanation.image, (0, width, height, 0)
     region = frame.region
-    return photograph, (region.col_start, region.col_stop, region.row_stop, region.row_start)
+    return pixels, (region.col_start, region.col_stop, region.row_stop, region.row_start)
 
 
 def _show(axes: Any, picture: NDArray[np.uint8]) -> None:

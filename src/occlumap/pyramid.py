@@ -1,5 +1,6 @@
 """Pyramid: the tree of one offset as arrays, its pruning, and its nodes to look at (sections 4.3 to 4.6)."""
 
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -169,12 +170,12 @@ class Pruning:
         relative = text.endswith("%")
         try:
             number = float(text.removesuffix("%") if text else self.threshold)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = float("nan")
         if isinstance(self.threshold, bool) or not np.isfinite(number) or (relative and number < 0):
             raise ArgumentError(
                 'expected threshold to be a share of the original score such as "1%", or a number, an '
-                f"importance such as 0.005; got {self.threshold!r}"
+                f"importance such as 0.005; got {reprlib.repr(self.threshold)}"
             )
         return (number / 100 if relative else number), relative
 

@@ -1,7 +1,7 @@
 """Targets: which class an index, a name, or nothing at all means."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,12 @@ def class_names(classifier: Classifier, count: int | None = None) -> list[str] |
     names = getattr(classifier, "classes", None)
     if names is None:
         return None
-    if isinstance(names, str | Mapping) or not hasattr(names, "__len__"):
+    if isinstance(names, str | bytes | Mapping | Set) or not hasattr(names, "__len__"):
         advice = (
             "; hand in list(classes.values()), in the order of the scores"
             if isinstance(names, Mapping)
+            else "; a set has no order"
+            if isinstance(names, Set)
             else ""
         )
         raise TargetError(
@@ -34,6 +36,11 @@ def class_names(classifier: Classifier, count: int | None = None) -> list[str] |
         raise TargetError(
             f"expected .classes to have a name for each score, got None at place {list(names).index(None)}"
         )
+    for place, name in enumerate(names):
+        if isinstance(name, Sequence | Mapping | Set | np.ndarray) and not isinstance(name, str):
+            raise TargetError(
+                f"expected .classes to have one name for each score, got {type(name).__name__} at place {place}"
+            )
     if count is not None and len(names) != count:
         raise TargetError(f"expected {count} class names for {count} scores, got {len(names)} in .classes")
     return [str(name) for name in names]
@@ -62,7 +69,9 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
     if target is None:
         return int(np.argmax(row))
     if isinstance(target, bool | np.bool_) or not isinstance(target, int | np.integer | str):
-        raise TargetError(f"expected target to be a class index, a class name or None, got {target!r}")
+        raise TargetError(
+            f"expected target to be a class index, a class name or None, got {target!r}; several go in a list"
+        )
     if not isinstance(target, str):
         if not 0 <= int(target) < len(row):
             raise TargetError(f"expected a class index from 0 to {len(row) - 1}, got {int(target)}")

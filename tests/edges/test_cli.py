@@ -541,6 +541,16 @@ def test_a_module_that_fails_is_shown_with_the_line_that_raised(folder):
     assert f"raised in {folder / 'occlumap_broken.py'}, line 3, in <module>\n    math.sqrt(-1)\n" in stderr
 
 
+def test_a_module_that_is_not_there_shows_no_line_of_pythons_own(folder):
+    assert explain(classifier="occlumap_nowhere:f", code=1).stderr.count("\n") == 1
+
+
+def test_a_name_that_is_not_there_offers_no_module(folder):
+    stderr = explain(classifier="occlumap_toy:nqn", code=1).stderr
+    assert "did you mean nan?" in stderr
+    assert "did you mean" not in explain(classifier="occlumap_toy:npp", code=1).stderr
+
+
 def test_a_classifiers_message_does_not_steer_the_terminal(folder):
     stderr = explain(classifier="occlumap_toy:hostile", code=1).stderr
     assert "clear?[2J this" in stderr

@@ -76,7 +76,7 @@ def test_all_black_in_16_bit_is_just_black():
 
 @pytest.mark.parametrize("size", [(0, 5), (5,), 5, (2.5, 2), (-1, 4)])
 def test_a_size_that_is_no_height_and_width_is_an_error(size):
-    with pytest.raises(ArgumentError, match=r"\(height, width\), whole numbers of 1 or more, got"):
+    with pytest.raises(ArgumentError, match=r"\(height, width\), whole numbers from 1 to 16384, got"):
         images.fit(PICTURE, size)
 
 
@@ -264,6 +264,29 @@ def test_booleans_are_black_and_white_and_said():
     photograph = images.read(np.array([[False, True]]))
     assert photograph.pixels[0, :, 0].tolist() == [0, 255]
     assert "black and white" in photograph.notes[0]
+
+
+def test_an_orientation_of_a_tiff_is_said_too(tmp_path):
+    """Pillow turns a TIFF by itself, while it loads."""
+    path = saved(tmp_path, Image.fromarray(PICTURE), "photo.tif", tiffinfo={274: 6})
+    photograph = images.read(path)
+    np.testing.assert_array_equal(photograph.pixels, np.rot90(PICTURE, -1))
+    assert "EXIF" in photograph.notes[0]
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_floats_that_pass_0_or_1_by_rounding_are_clipped(kind):
+    array = np.array([[0, 1], [0.5, 1]], kind)
+    slack = max(5e-7, float(np.finfo(kind).eps))
+    array[0] = -slack, 1 + slack
+    assert images.read(array).pixels[..., 0].tolist() == [[0, 255], [128, 255]]
+    with pytest.raises(ImageError, match=r"got 0\.0 to 1\.00999999|got 0 to 1\.0"):
+        images.read(np.array([[0, 1.01]], kind))
+
+
+def test_a_size_that_no_memory_holds_is_an_error():
+    with pytest.raises(ArgumentError, match="whole numbers from 1 to 16384, got"):
+        images.fit(PICTURE, (10**9, 10**9))
 
 
 def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from occlumap import explain, plotting
-from occlumap.errors import ArgumentError, ImageError, MissingDependencyError
+from occlumap.errors import ArgumentError, ImageError, MissingDependencyError, UnknownArgumentError
 from occlumap.regions import Region
 
 SIDE = 32
@@ -218,6 +218,23 @@ def test_every_plot_says_how_to_install_matplotlib(explanation, kind, monkeypatc
         monkeypatch.setitem(modules, name, None)
     with pytest.raises(MissingDependencyError, match=r"pip install '\.\[plot\]'"):
         plotting.PLOTS[kind](explanation)
+
+
+@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+def test_a_photograph_is_whatever_explain_takes_as_an_image(explanation, photograph, kind, tmp_path):
+    Image.fromarray(photograph).save(tmp_path / "photo.png")
+    for source in (str(tmp_path / "photo.png"), photograph.tolist(), photograph[..., 0]):
+        first = explanation.plot(kind, photograph=source).axes[0].get_images()[0].get_array()
+        assert first.shape[2] == 3
+    with pytest.raises(ImageError, match="no file at"):
+        explanation.plot(kind, photograph=str(tmp_path / "no.png"))
+
+
+def test_an_option_that_a_plot_does_not_have_is_an_error_that_names_those_it_has(explanation):
+    with pytest.raises(
+        UnknownArgumentError, match="no option 'alfa'.*photograph, cmap, alpha; did you mean alpha"
+    ):
+        explanation.plot("overlay", alfa=0.3)
 
 
 def test_panels_side_by_side_are_of_one_size(explanation, photograph):

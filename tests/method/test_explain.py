@@ -707,6 +707,36 @@ def test_malformed_names_of_classes_are_an_error_before_any_call(evidence, white
     assert evidence.calls == 0
 
 
+@pytest.mark.parametrize("good_calls", [0, 1])
+def test_a_run_that_ends_before_it_went_on_keeps_what_it_was_to_go_on_from(evidence, white, good_calls):
+    known = explain(evidence, white, 0, depth=1, fill="constant:0").measurements
+    calls = 0
+
+    def failing(batch):
+        nonlocal calls
+        calls += 1
+        if calls > good_calls:
+            raise OSError("gone")
+        return evidence(batch)
+
+    with pytest.raises(ClassifierError) as caught:
+        explain(failing, white, 0, depth=1, fill="constant:0", resume=known)
+    assert caught.value.measurements is known
+
+
+def test_a_file_with_another_image_is_refused(tmp_path, evidence, white):
+    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    found.image[0, 0] = 7
+    found.save(tmp_path / "one.npz")
+    with pytest.raises(FileFormatError, match="expected the image that was measured"):
+        Explanation.load(tmp_path / "one.npz")
+
+
+def test_a_threshold_beyond_any_float_is_an_error(evidence, white):
+    with pytest.raises(ArgumentError, match="expected threshold"):
+        explain(evidence, white, 0, depth=1, threshold=10**400)
+
+
 def test_a_fill_object_without_a_name_can_be_resumed(evidence, white):
     class Black:
         def prepare(self, image):

@@ -186,6 +186,7 @@ class Painting:
     ("patches", "message"),
     [
         ([], "got fewer patches than the 1 regions"),
+        ([np.zeros((1, 3), np.uint8)] * 2, "got more patches than the 1 regions"),
         ([np.full((2, 3, 3), 0.5)], "got float64"),
         ([np.zeros((3, 2, 3), np.uint8)], r"got an array of shape \(3, 2, 3\)"),
         ([np.zeros((1, 2, 3, 3), np.uint8)], r"got an array of shape \(1, 2, 3, 3\)"),

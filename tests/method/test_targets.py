@@ -42,6 +42,19 @@ def test_a_missing_name_is_an_error_that_says_which():
         class_names(with_classes(["a", None]), 2)
 
 
+@pytest.mark.parametrize(
+    "names", [{"a", "b"}, frozenset("ab"), b"ab", [["a"], ["b"]], np.array([["a"], ["b"]])]
+)
+def test_names_without_an_order_or_nested_are_an_error(names):
+    with pytest.raises(TargetError, match=r"expected .classes"):
+        class_names(with_classes(names), 2)
+
+
+def test_several_targets_go_in_a_list():
+    with pytest.raises(TargetError, match="several go in a list"):
+        resolve_target(np.array([0, 1]), np.zeros(2), None)
+
+
 def test_names_by_index_are_told_how_to_become_a_list():
     with pytest.raises(TargetError, match=r"got dict; hand in list\(classes.values\(\)\)"):
         class_names(with_classes({0: "a", 1: "b"}))

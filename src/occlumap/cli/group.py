@@ -1,6 +1,7 @@
 """The group of all commands, and what their errors look like: a line on stderr and an exit code."""
 
 import errno
+import importlib
 import sys
 import traceback
 import warnings
@@ -57,7 +58,11 @@ def _where(error: BaseException) -> Iterator[str]:
     if not isinstance(error, MeasuringError | ClassifierNotFoundError) or cause is None:
         return
     ours = str(Path(package.__file__).parent)
-    frames = [one for one in traceback.extract_tb(cause.__traceback__) if not one.filename.startswith("<")]
+    frames = [
+        one
+        for one in traceback.extract_tb(cause.__traceback__)
+        if not one.filename.startswith("<") and one.filename != importlib.__file__
+    ]
     if frames and not frames[-1].filename.startswith(ours):
         last = frames[-1]
         yield f"  raised in {last.filename}, line {last.lineno}, in {last.name}"

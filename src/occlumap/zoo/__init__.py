@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Callable
+from inspect import getattr_static
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,7 +80,12 @@ def _found(module: ModuleType, name: str, path: str) -> Any:
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
-            public = [known for known in dir(found) if not known.startswith("_")]
+            public = [
+                known
+                for known in dir(found)  # looked up statically: a property may do anything
+                if not known.startswith("_")
+                and not isinstance(getattr_static(found, known, None), ModuleType)
+            ]
             advice = nearest(attribute, public)
             raise ClassifierNotFoundError(
                 f"expected {path!r} in module {name!r}, which has no {attribute!r}{advice}"
