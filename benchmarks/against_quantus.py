@@ -1,9 +1,9 @@
 """Our metrics against Quantus 0.6.0 (Hedström et al., JMLR 2023) on the same images, maps and model.
 
-    python3 -m venv /tmp/quantus
-    /tmp/quantus/bin/pip install torch==2.13.0
-    /tmp/quantus/bin/pip install 'numpy<2.4' quantus
-    PYTHONPATH=src /tmp/quantus/bin/python benchmarks/against_quantus.py
+    python3 -m venv ../quantus-env
+    ../quantus-env/bin/pip install torch==2.13.0
+    ../quantus-env/bin/pip install 'numpy<2.4' quantus
+    PYTHONPATH=src ../quantus-env/bin/python benchmarks/against_quantus.py
 
 An environment of its own, as Quantus needs numpy < 2.4 (np.trapz). Prints for each metric the means over all
 maps, and the largest difference of any single number; exits with 1 if one is above the tolerance. A few
