@@ -9,34 +9,9 @@ from occlumap.evaluation.peers import captum_feature_ablation as ablation_module
 from occlumap.evaluation.peers import captum_occlusion as occlusion_module
 from occlumap.evaluation.peers.captum_feature_ablation import captum_feature_ablation
 from occlumap.evaluation.peers.captum_occlusion import captum_occlusion
+from tests.evaluation.black_boxes import Counting, brightness, square
 
 PEERS = [captum_occlusion, captum_feature_ablation]
-
-
-class Counting:
-    def __init__(self, classifier):
-        self.classifier = classifier
-        self.images = 0
-
-    def __call__(self, batch):
-        self.images += len(batch)
-        return self.classifier(batch)
-
-
-def brightness(weights):
-    """Two classes: the brightness, 0..1, that `weights` see; and its opposite."""
-
-    def classifier(batch):
-        score = (batch.astype(np.float64).mean(axis=3) / 255 * weights).sum(axis=(1, 2))
-        return np.stack([score, -score], axis=1)
-
-    return classifier
-
-
-def square(height, width, rows, cols):
-    weights = np.zeros((height, width))
-    weights[rows, cols] = 1
-    return weights / weights.sum()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from occlumap.errors import BudgetError, TargetError
 from occlumap.evaluation.peers.hipe import hipe
 from occlumap.evaluation.peers.hsic import hsic
 from occlumap.evaluation.peers.sobol import sobol
+from tests.evaluation.black_boxes import Counting, brightness, square
 
 PEERS = [hipe, sobol, hsic]
 LEAST = {hipe: 26, sobol: 48, hsic: 16}
@@ -18,16 +19,6 @@ SPENT = {
     hsic: {60: 60, 100: 100, 300: 300, 1000: 1000},
 }
 """Calls spent of calls given, 32 x 32 pixels."""
-
-
-class Counting:
-    def __init__(self, classifier):
-        self.classifier = classifier
-        self.images = 0
-
-    def __call__(self, batch):
-        self.images += len(batch)
-        return self.classifier(batch)
 
 
 def checkered(height, width):
@@ -48,22 +39,6 @@ def contrast(weights):
         return np.stack([score, np.zeros(len(batch))], axis=1)
 
     return classifier
-
-
-def brightness(weights):
-    """Two classes: the brightness, 0..1, that `weights` see; and its opposite."""
-
-    def classifier(batch):
-        score = (batch.astype(np.float64).mean(axis=3) / 255 * weights).sum(axis=(1, 2))
-        return np.stack([score, -score], axis=1)
-
-    return classifier
-
-
-def square(height, width, rows, cols):
-    weights = np.zeros((height, width))
-    weights[rows, cols] = 1
-    return weights / weights.sum()
 
 
 def fitting(peer, weights):

@@ -61,3 +61,7 @@ def evidence():
     weights = np.zeros((16, 16))
     weights[4:8, 8:12] = 1 / 16
     return Evidence(weights)
+
+
+def picture(seed, height, width):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)

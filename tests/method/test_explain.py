@@ -1,34 +1,21 @@
-import contextlib
-import os
-import subprocess
-import sys
+"""explain: the paper's way bit for bit, targets, arguments, budgets."""
 
 import numpy as np
 import pytest
 
-import occlumap
-from occlumap import Explanation, Measurements, explain
+from occlumap import Explanation, explain
 from occlumap.errors import (
     ArgumentError,
     BudgetError,
-    ClassifierError,
-    FileFormatError,
-    FillError,
     ImageError,
-    OcclumapError,
     OcclumapWarning,
     TargetError,
     UnknownArgumentError,
 )
 from occlumap.grid import Grid
 from occlumap.measuring import Measurer
-from occlumap.pyramid import Pruning
-from tests.method.conftest import Evidence, smooth_classifier
+from tests.method.conftest import Evidence, picture, smooth_classifier
 from tests.reference import paper as twin
-
-
-def picture(seed, height, width):
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
 def single(classifier, target):
@@ -246,36 +233,6 @@ def test_an_input_size_that_is_no_height_and_width_is_an_error(evidence, white, 
     assert evidence.calls == 0
 
 
-def test_resuming_from_something_else_says_what_to_pass(evidence, white):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
-    with pytest.raises(ArgumentError, match="got Explanation; pass explanation.measurements"):
-        explain(evidence, white, 0, depth=1, fill="constant:0", resume=found)
-    with pytest.raises(ArgumentError, match=r"got str; pass occlumap.Measurements.load\(path\)"):
-        explain(evidence, white, 0, depth=1, fill="constant:0", resume="one.npz")
-
-
-def test_a_first_call_that_fails_does_not_speak_of_measurements(white):
-    def broken(batch):
-        raise OSError("no weights")
-
-    with pytest.raises(ClassifierError, match="no weights") as caught:
-        explain(broken, white)
-    assert caught.value.measurements is None
-    assert "resume" not in str(caught.value)
-    assert not hasattr(caught.value, "__notes__")
-
-
-def test_a_classifier_that_fails_later_is_told_how_to_go_on(evidence, white):
-    def broken(batch):
-        if evidence.calls > 40:
-            raise OSError("no more")
-        return evidence(batch)
-
-    with pytest.raises(ClassifierError, match="no more") as caught:
-        explain(broken, white, 0, depth=2)
-    assert "explain(..., resume=error.measurements) goes on" in caught.value.__notes__[0]
-
-
 def test_classifier_and_image_the_wrong_way_round_is_an_error(evidence, white):
     with pytest.raises(ArgumentError, match="the classifier comes first"):
         explain(white, evidence)
@@ -346,71 +303,6 @@ def test_a_budget_is_measured_in_full_batches_and_its_calls_are_known_at_once():
     assert {total for _, total in told} == {found.provenance["calls"]}
 
 
-@pytest.mark.parametrize("budget", [None, 500])
-def test_a_run_cut_off_and_resumed_equals_one_that_was_not(budget):
-    image, classifier = picture(3, 24, 24), smooth_classifier(3, (24, 24))
-    calls = 0
-
-    def breaks(batch):
-        nonlocal calls
-        calls += len(batch)
-        if calls > 300:
-            raise OSError("network")
-        return classifier(batch)
-
-    with pytest.raises(ClassifierError) as caught:
-        explain(breaks, image, 0, depth=3, budget=budget)
-    resumed = explain(classifier, image, 0, depth=3, budget=budget, resume=caught.value.measurements)
-    whole = explain(classifier, image, 0, depth=3, budget=budget)
-    np.testing.assert_array_equal(resumed.heatmap, whole.heatmap)
-    assert resumed.offsets == whole.offsets
-    # one call more: a known region is measured again to see that the classifier is the same
-    assert resumed.provenance["calls"] == whole.provenance["calls"] - len(caught.value.measurements) + 1
-
-
-@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
-@pytest.mark.parametrize(
-    "method", [{"depth": 2}, {"method": "single-scale"}, {"depth": 2, "selection": "vote"}]
-)
-def test_save_and_load_lose_nothing(tmp_path, method):
-    image, classifier = picture(4, 18, 21), smooth_classifier(4, (18, 21))
-    before = explain(classifier, image, 2, **method)
-    before.save(tmp_path / "one.npz")
-    after = Explanation.load(tmp_path / "one.npz")
-    for name in ("heatmap", "image"):
-        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
-        assert getattr(after, name).dtype == getattr(before, name).dtype
-    for name in (
-        "target",
-        "target_name",
-        "original_score",
-        "settings",
-        "offsets",
-        "densities",
-        "provenance",
-        "warnings",
-        "frame",
-    ):
-        assert getattr(after, name) == getattr(before, name), name
-    np.testing.assert_array_equal(after.measurements.scores, before.measurements.scores)
-    if method.get("method") != "single-scale":
-        assert after.trees() == before.trees()
-    after.save(tmp_path / "two.npz")
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.npz", "two.npz"]
-
-
-def test_trees_are_of_the_chosen_offsets_and_make_the_heatmap(evidence, white):
-    explanation = explain(evidence, white, 0, depth=2, fill="constant:0", best_k=3)
-    trees = explanation.trees()
-    assert [tree.density for tree in trees] == list(explanation.densities)
-    total = np.zeros((16, 16))
-    for tree in trees:
-        for leaf in tree.leaves():
-            total[leaf.region.slices] += leaf.importance
-    np.testing.assert_array_equal((total / 3).astype(np.float32), explanation.heatmap)
-
-
 def test_an_image_is_brought_to_the_classifiers_size_and_its_place_kept():
     def classifier(batch):
         assert batch.shape[1:] == (16, 16, 3)
@@ -420,182 +312,6 @@ def test_an_image_is_brought_to_the_classifiers_size_and_its_place_kept():
     explanation = explain(classifier, picture(6, 40, 60), depth=2)
     assert explanation.heatmap.shape == (16, 16)
     assert explanation.frame == (40, 60, (0, 40, 10, 50))
-
-
-def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
-    import io
-    import pickle
-    import zipfile
-
-    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
-    path = tmp_path / "one.npz"
-    explanation.save(path)
-    whole = path.read_bytes()
-    for cut in (0, 1, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:cut])
-        with pytest.raises(FileFormatError):
-            Explanation.load(path)
-    path.write_bytes(whole)
-
-    class Bomb:
-        def __reduce__(self):
-            return (pytest.fail, ("code in the file ran",))
-
-    def replaced(name, data):
-        target = tmp_path / "changed.npz"
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
-            for entry in old.namelist():
-                new.writestr(entry, data if entry == name else old.read(entry))
-        return target
-
-    hostile = io.BytesIO()
-    np.save(hostile, np.array([Bomb()], dtype=object), allow_pickle=True)
-    huge = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        huge, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
-    )
-    for name, data in [
-        ("heatmap.npy", hostile.getvalue()),
-        ("heatmap.npy", huge.getvalue()),
-        ("heatmap.npy", pickle.dumps(Bomb())),
-        ("perturbation_starts.npy", b""),
-        ("occlumap-explanation.json", b"{}"),
-        ("occlumap-explanation.json", b"[1"),
-    ]:
-        with pytest.raises(FileFormatError):
-            Explanation.load(replaced(name, data))
-    with pytest.raises(FileFormatError, match="no such file"):
-        Explanation.load(tmp_path / "none.npz")
-
-    def changed(old, new):
-        with zipfile.ZipFile(path) as archive:
-            text = archive.read("occlumap-explanation.json").decode()
-        assert old in text
-        return replaced("occlumap-explanation.json", text.replace(old, new, 1).encode())
-
-    for old, new, message in [
-        ("\n   16,", "\n   Infinity,", "Infinity is no number of JSON"),
-        ('"target": 0', '"target": 1e999', "cannot be interpreted as an integer"),
-        ('"target": 0', '"target": 0.5', "cannot be interpreted as an integer"),
-        ('"original_score": 1.0', '"original_score": 1e999', "original score that was measured, 1.0"),
-        ('"original_score": 1.0', '"original_score": 0.5', "original score that was measured, 1.0, got 0.5"),
-        ('"densities": [', '"densities": [1.5,', "one density for each of"),
-        ('"densities": [', '"densities": [1e999, 1, 1, 1], "d": [', "densities of its offsets' trees"),
-        ('"densities": [', '"densities": [1, 1, 1, 1], "d": [', "densities of its offsets' trees"),
-        ('"offsets": [', '"offsets": [[9, 9], [9, 9], [9, 9], [9, 9]], "o": [', "offsets of depth 1"),
-        (
-            '"offsets": [',
-            '"offsets": [], "densities": [], "o": [',
-            "one density for each of|offsets of depth 1",
-        ),
-        ('"frame": null', '"frame": [16, 16, 0, 17, 0, 16]', "a part of 16 x 16 pixels"),
-        ('"frame": null', '"frame": [16, 16]', "parts are missing or wrong"),
-        ('"image_notes": []', '"image_notes": 5', "list of notes on the image, got 5"),
-        ('"calls": ', '"calls": 1e999, "c": ', "parts are missing or wrong"),
-        ('"seed": 0', '"seed": NaN', "NaN is no number of JSON"),
-        ('"original_score": 1.0', '"original_score": NaN', "NaN is no number of JSON"),
-        ('"original_score": 1.0', f'"original_score": {10**400}', "parts are missing or wrong"),
-        ('"depth": 1', '"depth": 2', "measurements of all cells of its offsets"),
-    ]:
-        with pytest.raises(FileFormatError, match=message):
-            Explanation.load(changed(old, new))
-
-
-def test_no_damaged_byte_is_anything_but_a_file_format_error(tmp_path, evidence, white):
-    path = tmp_path / "one.npz"
-    explain(evidence, white, 0, depth=2, fill="constant:0").measurements.save(path)
-    whole, rng = path.read_bytes(), np.random.default_rng(0)
-    for _ in range(400):
-        damaged = bytearray(whole)
-        damaged[rng.integers(len(whole))] = rng.integers(256)
-        path.write_bytes(damaged)
-        with contextlib.suppress(FileFormatError):
-            Measurements.load(path)
-
-
-def test_a_folder_that_is_not_there_is_named_as_it_was_asked_for(tmp_path, evidence, white):
-    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
-    with pytest.raises(FileNotFoundError) as caught:
-        explanation.save(tmp_path / "none" / "one.npz")
-    assert caught.value.filename == str(tmp_path / "none" / "one.npz")
-
-
-def test_importing_occlumap_imports_nothing_heavy():
-    heavy = [
-        "PIL",
-        "matplotlib",
-        "onnx",
-        "onnxruntime",
-        "cv2",
-        "torch",
-        "click",
-        "tqdm",
-        "scipy",
-        "skimage",
-        "platformdirs",
-    ]
-    code = f"import sys, occlumap; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_every_public_name_is_there():
-    for name in occlumap.__all__:
-        assert hasattr(occlumap, name)
-
-
-def test_every_error_derives_from_one():
-    from occlumap import errors
-
-    for name, value in vars(errors).items():
-        if name.endswith("Error"):
-            assert issubclass(value, OcclumapError)
-
-
-def test_an_interruption_while_estimating_loses_nothing(evidence, white, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("occlumap.methods.paper", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=2)
-    assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
-
-
-def test_a_resumed_run_interrupted_while_choosing_keeps_what_it_resumed_from(evidence, white, monkeypatch):
-    known = explain(evidence, white, 0, depth=3, budget=300, fill="constant:0").measurements
-
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("occlumap.methods.sweep", lambda wanted: interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=3, budget=300, fill="constant:0", resume=known)
-    assert sorted(caught.value.measurements.perturbations.keys()) == sorted(known.perturbations.keys())
-
-
-def test_an_interruption_right_after_the_last_batch_loses_nothing(evidence, white, monkeypatch):
-    collected = Measurer.asked
-
-    def interrupted(self):
-        if self.calls > 1:
-            raise KeyboardInterrupt
-        return collected(self)
-
-    monkeypatch.setattr(Measurer, "asked", interrupted)
-    with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=2)
-    assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
-
-
-def test_a_warning_that_is_made_an_error_loses_nothing(white):
-    def indifferent(batch):
-        return np.full((len(batch), 1), 0.5)
-
-    with pytest.raises(OcclumapWarning, match="zero everywhere") as caught:  # pytest makes them errors
-        explain(indifferent, white, 0, depth=2)
-    assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
-    assert "resume=error.measurements" in caught.value.__notes__[0]
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
@@ -632,73 +348,6 @@ def test_a_depth_of_numpy_is_as_good_as_an_int(tmp_path, evidence, white, kind):
     assert Explanation.load(tmp_path / "one.npz").settings["depth"] == 2
 
 
-@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
-def test_explanations_of_several_targets_share_nothing_that_can_be_changed(evidence, white):
-    one, other = explain(evidence, white, ["lit", 1], depth=2, fill="constant:0", threshold=0.01)
-    one.image[:] = 0
-    one.settings["depth"] = 7
-    one.provenance["versions"]["numpy"] = "0"
-    assert (other.image == 255).all()
-    assert other.settings["depth"] == 2
-    assert other.provenance["versions"]["numpy"] == np.__version__
-
-
-@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
-def test_a_threshold_is_stored_as_it_is_used(evidence, white):
-    threshold = np.float32(0.1)  # prints as 0.1, and is a little more
-    settings = explain(evidence, white, 0, depth=1, threshold=threshold, fill="constant:0").settings
-    assert settings["threshold"] == float(threshold) != 0.1
-    assert type(settings["threshold"]) is float  # JSON holds it
-    assert Pruning(threshold=threshold).least_importance(1.0) == float(threshold)
-
-
-def test_settings_that_do_not_give_the_trees_are_a_damaged_file(tmp_path, evidence, white):
-    found = explain(evidence, white, 0, depth=2, fill="constant:0", offsets="none", threshold=0.3)
-    altered = {"depth": 1, "threshold": 2.0}
-    for name, value in altered.items():
-        before = found.settings[name]
-        found.settings[name] = value
-        found.save(tmp_path / "one.npz")
-        with pytest.raises(FileFormatError, match="densities of its offsets' trees"):
-            Explanation.load(tmp_path / "one.npz")
-        found.settings[name] = before
-
-
-@pytest.mark.parametrize("path", [None, 5, __import__("io").BytesIO()])
-def test_what_is_no_path_is_an_error(evidence, white, path):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
-    with pytest.raises(ArgumentError, match="expected the path of a file, got (NoneType|int|BytesIO)"):
-        found.save(path)
-    if not hasattr(path, "read"):
-        with pytest.raises(ArgumentError, match="expected the path of a file, got (NoneType|int)"):
-            Explanation.load(path)
-
-
-def test_a_full_disk_names_the_file(tmp_path, evidence, white, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("occlumap._archive.os.replace", full)
-    with pytest.raises(OSError, match="No space left") as caught:
-        explain(evidence, white, 0, depth=1, fill="constant:0").save(tmp_path / "one.npz")
-    assert caught.value.filename == str(tmp_path / "one.npz")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_saving_leaves_the_umask_alone_and_keeps_to_it(tmp_path, evidence, white, monkeypatch):
-    """The umask belongs to all threads: to read it, it has to be changed."""
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
-    umask = os.umask(0o027)
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(os, "umask", lambda mask: pytest.fail("the umask was changed"))
-            found.save(tmp_path / "one.npz")
-    finally:
-        os.umask(umask)
-    if os.name == "posix":
-        assert (tmp_path / "one.npz").stat().st_mode & 0o777 == 0o640
-
-
 @pytest.mark.parametrize("classes", [{0: "lit", 1: "dark"}, ["lit", None], 2])
 def test_malformed_names_of_classes_are_an_error_before_any_call(evidence, white, classes):
     evidence.classes = classes
@@ -707,95 +356,14 @@ def test_malformed_names_of_classes_are_an_error_before_any_call(evidence, white
     assert evidence.calls == 0
 
 
-@pytest.mark.parametrize("good_calls", [0, 1])
-def test_a_run_that_ends_before_it_went_on_keeps_what_it_was_to_go_on_from(evidence, white, good_calls):
-    known = explain(evidence, white, 0, depth=1, fill="constant:0").measurements
-    calls = 0
-
-    def failing(batch):
-        nonlocal calls
-        calls += 1
-        if calls > good_calls:
-            raise OSError("gone")
-        return evidence(batch)
-
-    with pytest.raises(ClassifierError) as caught:
-        explain(failing, white, 0, depth=1, fill="constant:0", resume=known)
-    assert caught.value.measurements is known
-
-
-def test_a_file_with_another_image_is_refused(tmp_path, evidence, white):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
-    found.image[0, 0] = 7
-    found.save(tmp_path / "one.npz")
-    with pytest.raises(FileFormatError, match="expected the image that was measured"):
-        Explanation.load(tmp_path / "one.npz")
-
-
 def test_a_threshold_beyond_any_float_is_an_error(evidence, white):
     with pytest.raises(ArgumentError, match="expected threshold"):
         explain(evidence, white, 0, depth=1, threshold=10**400)
 
 
-def test_a_fill_object_without_a_name_can_be_resumed(evidence, white):
-    class Black:
-        def prepare(self, image):
-            return lambda bounds: [np.zeros((1, 3), np.uint8)] * len(bounds)
-
-    found = explain(evidence, white, 0, depth=1, fill=Black())
-    assert found.settings["fill"].endswith("Black")
-    again = explain(evidence, white, 0, depth=1, fill=Black(), resume=found.measurements)
-    np.testing.assert_array_equal(again.heatmap, found.heatmap)
-
-
-def test_a_classifier_with_a_little_noise_can_be_resumed(evidence, white):
-    found = explain(evidence, white, 0, depth=2, fill="constant:0")
-    noise = iter([1.001, 0.999, 1.001, 0.999])
-
-    def noisy(batch):
-        return evidence(batch) * next(noise)
-
-    assert (
-        explain(noisy, white, 0, depth=2, fill="constant:0", resume=found.measurements).provenance["calls"]
-        == 2
-    )
-    with pytest.raises(ArgumentError, match="Start without resume"):
-        explain(
-            lambda batch: evidence(batch) * 1.02,
-            white,
-            0,
-            depth=2,
-            fill="constant:0",
-            resume=found.measurements,
-        )
-
-
-def test_a_fill_that_raises_keeps_what_was_measured(evidence, white):
-    calls = 0
-
-    def tired(image, mask):
-        nonlocal calls
-        calls += 1
-        if calls > 300:
-            raise ZeroDivisionError("tired")
-        return image * 0
-
-    with pytest.raises(FillError, match="tired raised ZeroDivisionError: tired") as caught:
-        explain(evidence, white, 0, depth=3, fill=tired)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert len(caught.value.measurements) == 288  # nine batches of 32
-
-
 def test_the_wrong_way_round_does_not_print_the_array(evidence, white):
     with pytest.raises(ArgumentError, match="got ndarray; the classifier comes first"):
         explain(white, evidence)
-
-
-def test_a_resumed_result_says_what_was_known(evidence, white):
-    first = explain(evidence, white, 0, depth=2, fill="constant:0")
-    again = explain(evidence, white, 0, depth=2, fill="constant:0", resume=first.measurements)
-    assert (first.provenance["resumed"], first.provenance["calls"]) == (0, 187)
-    assert (again.provenance["resumed"], again.provenance["calls"]) == (186, 2)
 
 
 def test_the_progress_of_an_adversarial_choice_has_a_total(evidence, white):

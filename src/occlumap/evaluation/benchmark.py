@@ -6,11 +6,12 @@ from pathlib import Path
 from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError
+from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel
 from occlumap.evaluation.methods import METHODS
 from occlumap.evaluation.photographs import others, read_table, right_ones
 from occlumap.evaluation.protocol import Protocol
-from occlumap.evaluation.record import GALLERY, Record
+from occlumap.evaluation.record import Record
 from occlumap.evaluation.rows import append, recover
 
 DEFAULT_SIZE = 224
@@ -55,7 +56,7 @@ def run(
                 f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "
                 "indices of the table those of the classifier's columns?"
             )
-        others(entries, right[0].entry, 1)
+        others(entries, right[0].entry, 1)  # told now, not in the middle
         panels.append(
             Panel(name, classifier, right, wrong, entries, photos, side, out, protocol, tuple(again))
         )
@@ -80,7 +81,7 @@ def run(
                     count += 1
                     if progress is not None:
                         progress(count, total)
-                if number < GALLERY and (wanted or not judge.drawn):
+                if number < PHOTOGRAPHS and (wanted or not judge.drawn):
                     judge.draw(groups)
     return rows_file
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.classifiers import Classifier, score
-from occlumap.errors import TargetError
+from occlumap.evaluation.scoring import check_target
 from occlumap.fills import Image
 
 Scores = tuple[float, ...]
@@ -48,8 +48,7 @@ class CountedClass:
     def _ask(self, images: Image) -> list[Scores]:
         rows = score(self._classifier, images)
         classes = rows.shape[1]
-        if not 0 <= self._target < classes:
-            raise TargetError(f"expected a class index from 0 to {classes - 1}, got {self._target}")
+        check_target(self._target, classes)
         columns = [rows[:, self._target]]
         if classes > 1:
             columns.append(np.delete(rows, self._target, axis=1).max(axis=1))

@@ -7,6 +7,9 @@ import numpy as np
 from occlumap.evaluation.peers import Heatmap
 from occlumap.fills import Image
 
+PHOTOGRAPHS = 6
+"""How many photographs of each classifier are drawn with the heatmaps of all methods."""
+
 _RED = np.array([215.0, 25.0, 28.0])
 _MOST = 0.8
 

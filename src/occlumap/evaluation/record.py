@@ -10,14 +10,12 @@ from typing import Any
 from occlumap import __version__ as occlumap_version
 from occlumap import _archive
 from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel, slug
 from occlumap.evaluation.methods import METHODS
 from occlumap.evaluation.protocol import DIRECTIONS, METRICS, Protocol, headline_references
 from occlumap.evaluation.rows import Group
 from occlumap.measuring import image_sha256
-
-GALLERY = 6
-"""How many photographs of each classifier are drawn with the heatmaps of all methods."""
 
 
 class Record:
@@ -65,7 +63,7 @@ class Record:
                     f"expected the photograph {name} as in the run that is in {self._file.parent} already, got another "
                     "image, class or answer of the classifier; choose another folder"
                 )
-        drawn = [panel.name, *(photograph.entry.name for photograph in panel.photographs[:GALLERY])]
+        drawn = [panel.name, *(photograph.entry.name for photograph in panel.photographs[:PHOTOGRAPHS])]
         self._document["gallery"] |= {slug(name): name for name in drawn}
         wrong = [name for name, what in known.items() if what == "wrong"]
         self._document["left_out"] = {

@@ -18,6 +18,7 @@ from occlumap.classifiers import Classifier, name_of, score
 from occlumap.errors import ScoreError, TargetError
 from occlumap.evaluation.localisation import checked_heatmap
 from occlumap.evaluation.references import check_image
+from occlumap.evaluation.scoring import check_target
 from occlumap.fills import Image
 
 
@@ -87,8 +88,7 @@ def other_class(classifier: Classifier, image: Image, target: int) -> int:
     (scores,) = score(classifier, image[None])
     if len(scores) < 2:
         raise TargetError(f"expected a classifier with another class, got {name_of(classifier)!r} with one")
-    if not 0 <= target < len(scores):
-        raise TargetError(f"expected a class index from 0 to {len(scores) - 1}, got {target}")
+    check_target(target, len(scores))
     scores[target] = -np.inf
     return int(scores.argmax())
 

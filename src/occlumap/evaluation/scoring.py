@@ -33,11 +33,16 @@ def target_scores(
     calls = 0
     for batch in _batches(images, batch_size):
         rows = score(classifier, batch, calls_before=calls)
-        if not 0 <= target < rows.shape[1]:
-            raise TargetError(f"expected a class index from 0 to {rows.shape[1] - 1}, got {target}")
+        check_target(target, rows.shape[1])
         calls += len(batch)
         found.append(rows[:, target])
     return np.concatenate(found)
+
+
+def check_target(target: int, classes: int) -> None:
+    """TargetError for a class that a classifier of `classes` does not have."""
+    if not 0 <= target < classes:
+        raise TargetError(f"expected a class index from 0 to {classes - 1}, got {target}")
 
 
 def _batches(images: Iterable[Image], batch_size: int) -> Iterator[Image]:

@@ -1,0 +1,126 @@
+"""Stopping a command, or a classifier that fails, loses nothing; --resume goes on."""
+
+import re
+import signal
+import sys
+import time
+
+import pytest
+
+import occlumap
+from tests.edges.command_line import TOY, explain, files, run, same, start
+
+
+def test_a_failing_classifier_leaves_its_measurements_and_says_how_to_go_on(folder):
+    result = explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    assert "the accelerator fell off" in result.stderr
+    assert "--resume out/measurements.npz" in result.stderr
+    assert "error.measurements" not in result.stderr  # that is Python, not a command line
+    assert files(folder / "out") == ["measurements.npz"]
+    kept = len(occlumap.Measurements.load("out/measurements.npz"))
+    assert 93 <= kept <= 107
+    went_on = explain("--resume", "out/measurements.npz")
+    resumed = occlumap.Explanation.load("out/explanation.npz")
+    assert resumed.provenance["calls"] == 2 + len(resumed.measurements) - kept
+    assert f"{resumed.provenance['calls']} classifier calls" in went_on.stdout
+    explain("--out", "whole")
+    same(resumed, occlumap.Explanation.load("whole/explanation.npz"))
+
+
+def test_resume_takes_an_explanation_too(folder):
+    explain()
+    explain("--resume", "out/explanation.npz", "--best-k", "1", "--out", "best")
+    assert occlumap.Explanation.load("best/explanation.npz").provenance["calls"] == 2
+
+
+def test_measurements_that_cannot_be_saved_do_not_hide_the_error(folder, monkeypatch):
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(occlumap.Measurements, "save", full)
+    stderr = explain(classifier="occlumap_toy:failing", code=1).stderr
+    assert "the accelerator fell off" in stderr
+    assert "could not be saved" in stderr
+
+
+def test_a_full_disk_is_code_1(folder, monkeypatch):
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(occlumap.Explanation, "save", full)
+    assert "No space left" in explain(code=1).stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_keeps_what_was_measured_and_resume_gives_the_same(folder, sent, code):
+    command = ["explain", "photo.png", "--depth", "2", "--batch-size", "2", "--classifier"]
+    process = start(*command, "occlumap_toy:slow")
+    deadline = time.monotonic() + 60
+    while not (folder / "under_way").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)  # the whole run takes about 5 s
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    assert "--resume out/measurements.npz" in stderr
+    assert files(folder / "out") == ["measurements.npz"]
+    kept = len(occlumap.Measurements.load("out/measurements.npz"))
+    assert kept >= 18
+
+    explain("--resume", "out/measurements.npz")
+    resumed = occlumap.Explanation.load("out/explanation.npz")
+    assert resumed.provenance["calls"] == 2 + len(resumed.measurements) - kept
+    explain("--out", "whole")
+    same(resumed, occlumap.Explanation.load("whole/explanation.npz"))
+
+
+def test_what_a_run_resumed_from_stays(folder):
+    explain("--target", "0", "--target", "1")
+    explain("--target", "0", "--resume", "out/1-dark/explanation.npz", "--budget", "50")
+    assert len(occlumap.Explanation.load("out/1-dark/explanation.npz").measurements) == 186
+    assert not (folder / "out" / "0-lit").exists()
+
+
+def test_measurements_of_another_run_are_never_replaced(folder):
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    more = (folder / "out" / "measurements.npz").read_bytes()
+    sys.modules.pop("occlumap_toy")  # its classifiers count their calls
+    stderr = explain("--batch-size", 7, "--fill", "mean", classifier="occlumap_toy:failing", code=1).stderr
+    assert "--resume out/measurements-2.npz" in stderr
+    assert (folder / "out" / "measurements.npz").read_bytes() == more
+    assert occlumap.Measurements.load("out/measurements-2.npz").fill == "mean"
+
+
+def test_measurements_that_are_all_in_the_new_ones_are_replaced(folder):
+    (folder / "occlumap_toy.py").write_text(TOY.replace("fail_after=100", "fail_after=50"))
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    kept = len(occlumap.Measurements.load("out/measurements.npz"))
+    sys.modules.pop("occlumap_toy")
+    resume = ("--resume", "out/measurements.npz")
+    stderr = explain("--batch-size", 7, *resume, classifier="occlumap_toy:failing", code=1).stderr
+    assert "--resume out/measurements.npz" in stderr
+    assert files(folder / "out") == ["measurements.npz"]
+    assert len(occlumap.Measurements.load("out/measurements.npz")) > kept
+
+
+def test_what_a_finished_run_had_resumed_from_is_removed_if_the_result_holds_it(folder):
+    explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
+    (folder / "mine.npz").write_bytes((folder / "out" / "measurements.npz").read_bytes())
+    explain("--resume", "mine.npz", "--out", ".")
+    assert (folder / "mine.npz").exists()
+    explain("--resume", "out/measurements.npz", "--budget", 30)
+    assert (folder / "out" / "measurements.npz").exists()  # a result of 30 calls does not hold it
+    said = explain("--resume", "out/measurements.npz").stdout
+    assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+    assert re.search(r"\d+ regions known before", said)
+    assert re.search(r"\d+ regions known before", run("show", "out").stdout)
+
+
+def test_ctrl_c_while_drawing_keeps_what_was_measured(folder, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("occlumap.cli.explain.plotting.overlay", interrupted)
+    assert "--resume out/measurements.npz" in explain(code=130).stderr
+    assert len(occlumap.Measurements.load("out/measurements.npz")) == 186
