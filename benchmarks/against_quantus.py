@@ -3,7 +3,7 @@
     python3 -m venv ../quantus-env
     ../quantus-env/bin/pip install torch==2.13.0
     ../quantus-env/bin/pip install 'numpy<2.4' quantus
-    PYTHONPATH=src ../quantus-env/bin/python benchmarks/against_quantus.py
+    PYTHONPATH=src ../quantus-env/bin/python benchmarks/against_quantus.py [write]
 
 An environment of its own, as Quantus needs numpy < 2.4 (np.trapz). Prints for each metric the means over all
 maps, and the largest difference of any single number; exits with 1 if one is above the tolerance. A few
@@ -41,6 +41,7 @@ import io
 import sys
 import warnings
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import quantus
@@ -60,6 +61,13 @@ from occlumap.evaluation.sanity import similarity
 SIDE, STEPS, PATCH, TARGET, BLACK = 32, 32, 8, 1, 0.0
 IMAGES = 3
 TOLERANCE = 1e-5  # scores are float32 probabilities
+PAGE = Path(__file__).parents[1] / "docs/figures/quantus.md"
+INTRODUCTION = """# Our metrics against Quantus
+
+Made by `benchmarks/against_quantus.py write` with Quantus 0.6.0 in an environment of its own (NumPy below 2.4): 3 images
+x 3 maps on a small network. A value is a mean; the difference is the largest of any single number. Where definitions
+differ, the script's docstring says how.
+"""
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
 
 
@@ -266,13 +274,16 @@ def main():
                 for name, ours, theirs in compare(case):
                     found.setdefault(name, []).append((np.asarray(ours), np.asarray(theirs)))
     worst = 0.0
-    print(f"{'metric':30} {'ours':>12} {'Quantus':>12} {'difference':>12}")
+    lines = [f"{'metric':30} {'ours':>12} {'Quantus':>12} {'difference':>12}"]
     for name, pairs in found.items():
         ours, theirs = (np.array(side, np.float64) for side in zip(*pairs, strict=True))
         difference = float(np.abs(ours - theirs).max())
         worst = max(worst, difference if np.isfinite(difference) else np.inf)
-        print(f"{name:30} {ours.mean():12.8f} {theirs.mean():12.8f} {difference:12.1e}")
-    print(f"largest difference {worst:.1e}, tolerance {TOLERANCE:.0e}")
+        lines.append(f"{name:30} {ours.mean():12.8f} {theirs.mean():12.8f} {difference:12.1e}")
+    lines.append(f"largest difference {worst:.1e}, tolerance {TOLERANCE:.0e}")
+    print("\n".join(lines))
+    if sys.argv[1:] == ["write"]:
+        PAGE.write_text("\n".join([INTRODUCTION, "```", *lines, "```", ""]), encoding="utf-8")
     return int(worst > TOLERANCE)
 
 

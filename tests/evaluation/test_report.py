@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib")
 from PIL import Image
 
 from occlumap.evaluation import report
+from occlumap.evaluation.wording import number
 from tests.evaluation.folders import folder, photographs, srg, table, two_methods
 
 HOSTILE = "=1+1|</code><script>alert('x')</script>\n| `a` \\| \u202e<img src=x onerror=y>"
@@ -316,4 +317,4 @@ def test_the_gallery_shows_the_same_photographs_for_every_method(tmp_path):
     ],
 )
 def test_a_figure_says_zero_only_of_zero(value, text):
-    assert report._number(value) == text
+    assert number(value) == text

@@ -1,14 +1,14 @@
 """What the report of a benchmark says, and its files: Markdown, one HTML file, curves and tables.
 
-Four rooms: `results` reads, counts and tests; here that is put into words; `charts` draws; `document` knows
-Markdown and HTML. Words such as "better" are chosen from the numbers by one rule, `results.Pair.verdict`.
+Rooms: `results` reads, counts and tests; here, in `account` and `wording` that is put into words; `charts` draws;
+`document` knows Markdown and HTML. Words such as "better" are chosen from the numbers by one rule,
+`results.Pair.verdict`.
 """
 
-import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from occlumap.errors import MissingDependencyError
@@ -24,6 +24,7 @@ except ImportError as error:
         f"a report needs pandas, SciPy, statsmodels and Matplotlib, got {type(error).__name__}: {error}; "
         "run, in a clone of occlumap: pip install '.[benchmark]'"
     ) from error
+from occlumap.evaluation.account import how_to_read, missing, what_was_run
 from occlumap.evaluation.document import (
     Block,
     Chart,
@@ -31,14 +32,13 @@ from occlumap.evaluation.document import (
     Inline,
     Name,
     Paragraph,
-    Part,
     Small,
-    Strong,
     Table,
     Thumbnail,
     to_html,
     to_markdown,
 )
+from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.results import (
     BETTER,
     CENTRE,
@@ -50,14 +50,19 @@ from occlumap.evaluation.results import (
     Key,
     Pair,
     Run,
-    Summary,
 )
-from occlumap.evaluation.statistics import Interval, Paired, holm, smallest_p
-
-DIRECTIONS = {"higher": "higher is better", "lower": "lower is better"}
-GALLERY_PHOTOGRAPHS = 6
-MANY_METHODS, MANY_ROWS = 8, 20
-"""Above these, names become counts, Markdown has no matrix, and HTML folds a table."""
+from occlumap.evaluation.statistics import holm, smallest_p
+from occlumap.evaluation.wording import (
+    MANY_METHODS,
+    MANY_ROWS,
+    calls_allowed,
+    cost,
+    crops_in_words,
+    difference,
+    direction,
+    figure,
+    named,
+)
 
 
 def write(folder: str | os.PathLike[str]) -> list[Path]:
@@ -85,7 +90,7 @@ def write(folder: str | os.PathLike[str]) -> list[Path]:
 def _compose(run: Run) -> tuple[list[Block], dict[str, str]]:
     blocks: list[Block] = [Heading(1, ["Faithfulness benchmark"])]
     charts: dict[str, str] = {}
-    blocks += [*_in_short(run), *_how_to_read(run), *_missing(run)]
+    blocks += [*_in_short(run), *how_to_read(run), *missing(run)]
     styles = sorted({method for methods in run.ranking.values() for method in methods})
     for number, (classifier, all_crops) in enumerate(run.classifiers.items(), 1):
         blocks.append(Heading(2, [Name(classifier)]))
@@ -94,16 +99,19 @@ def _compose(run: Run) -> tuple[list[Block], dict[str, str]]:
             drawing = draw_curves(run, classifier, crops, styles)
             if drawing:
                 charts[file] = drawing
-                blocks.append(Heading(3, [f"Headline against calls, {_crops(crops)}"]))
+                blocks.append(Heading(3, [f"Headline against calls, {crops_in_words(crops)}"]))
                 blocks.append(Paragraph([_CHART_NOTE]))
                 blocks.append(
-                    Chart(file, f"Headline against calls, {_crops(crops)}; the next table has the figures")
+                    Chart(
+                        file,
+                        f"Headline against calls, {crops_in_words(crops)}; the next table has the figures",
+                    )
                 )
             blocks += [_headline_table(run, classifier, crops), *_differences(run, classifier, crops)]
         blocks += _both_crops(run, classifier)
         blocks += _controls(run, classifier)
         blocks += _all_metrics(run, classifier)
-    return [*blocks, *_what_was_run(run), *_gallery(run)], charts
+    return [*blocks, *what_was_run(run), *_gallery(run)], charts
 
 
 _CHART_NOTE = (
@@ -141,7 +149,7 @@ def _standings(run: Run) -> list[Block]:
                 family = run.family("methods", classifier, crops, budget)
                 if all(pair.verdict == UNDECIDED for pair in family):
                     continue
-                header.append([f"{crops}, {_allowed(budget)}"])
+                header.append([f"{crops}, {calls_allowed(budget)}"])
                 for method, row in cells.items():
                     against = run.against(classifier, crops, budget, method)
                     better, undecided, worse = (len(against[one]) for one in (BETTER, UNDECIDED, WORSE))
@@ -171,12 +179,12 @@ def _leader(run: Run, classifier: str, crops: str, budget: int) -> list[Inline]:
     if not found:
         return [*where, ["no photograph has the headline"], ["–"], ["–"], ["–"]]
     first = max(found, key=lambda method: found[method].interval.mean)
-    leader: Inline = [Name(first), " ", *_figure(found[first])]
+    leader: Inline = [Name(first), " ", *figure(found[first])]
     if found[first].interval.n < 2:
         return [*where, leader, ["nothing tested"], ["nothing tested"], ["nothing tested"]]
     against, others = run.against(classifier, crops, budget, first), len(found) - 1
     better = f"{len(against[BETTER])} of {others}" if others else "no other method"
-    undecided, worse = (_named(against[verdict], others) for verdict in (UNDECIDED, WORSE))
+    undecided, worse = (named(against[verdict], others) for verdict in (UNDECIDED, WORSE))
     family = run.family("methods", classifier, crops, budget)
     own = [pair for pair in family if first in (pair.method, pair.other)]
     if own and not {*own} - {*_hopeless(family)}:
@@ -184,192 +192,21 @@ def _leader(run: Run, classifier: str, crops: str, budget: int) -> list[Inline]:
     return [*where, leader, [better], undecided, worse]
 
 
-def _what_was_run(run: Run) -> list[Block]:
-    about = run.about
-    command: Part = Name(about["command"]) if about["command"] else "not recorded"
-    blocks: list[Block] = [Heading(2, ["What was run"]), Paragraph(["Command: ", command])]
-    rows: list[list[Inline]] = []
-    for classifier in sorted({*run.classifiers, *about["left_out"]}):
-        centre, off_centre = (
-            str(run.photographs.get((classifier, crops), 0)) for crops in (CENTRE, OFF_CENTRE)
-        )
-        left = about["left_out"].get(classifier)
-        out = f"{_count(left.get('wrong'))} of {_count(left.get('of'))}" if left else "not recorded"
-        rows.append([[Name(classifier)], [centre], [off_centre], [out]])
-    header: list[Inline] = [
-        ["classifier"],
-        ["photographs, centre"],
-        ["photographs, off-centre"],
-        ["left out"],
-    ]
-    caption = (
-        "Photographs. Those that a classifier gets wrong are left out: there is no right answer to explain. "
-        "Under left out, the centre and the off-centre crop of one photograph count as two."
-    )
-    blocks.append(Table([caption], header, rows))
-    blocks += _references(run)
-    for title, section in (("Settings", about["settings"]), ("Versions", about["versions"])):
-        if section:
-            pairs: list[list[Inline]] = [
-                [[Name(key)], [Name(_plain(value))]] for key, value in section.items()
-            ]
-            blocks.append(Table([title], [["name"], ["value"]], pairs, folded=True))
-    files: list[list[Inline]] = [
-        [[Name(name)], _names(map(str, left["files"]))]
-        for name, left in about["left_out"].items()
-        if isinstance(left.get("files"), list)
-    ]
-    if files:
-        blocks.append(Table(["Left out, by name"], [["classifier"], ["photographs"]], files, folded=True))
-    return blocks
-
-
-def _references(run: Run) -> list[Block]:
-    """Which references there are, which make the headline, and why."""
-    fills = run.about["fills"]
-    rows: list[list[Inline]] = []
-    for name in sorted({key.reference for key in run.summaries if key.reference} | set(run.headline)):
-        users = sorted(method for method, fill in fills.items() if fill == name)
-        filled: Inline = ["fill of ", *(_names(users) or ["a method that benchmark.json does not name"])]
-        if name not in run.headline:
-            rows.append([[Name(name)], ["no: ", *filled]])
-        elif run.neutral:
-            known = " that benchmark.json names" if run.undescribed else ""
-            rows.append([[Name(name)], [f"yes: fill of no method{known}"]])
-        else:
-            rows.append([[Name(name)], ["yes, for want of better: ", *filled]])
-    blocks: list[Block] = [
-        Table(["References: what hidden pixels became."], [["reference"], ["in the headline?"]], rows)
-    ]
-    if not run.neutral:
-        text = (
-            "Every reference was the fill of some method, so the headline is the mean over all of them: it may "
-            "favour methods that share their fill with many references."
-        )
-        blocks.append(Paragraph([Strong("Mind:"), " ", text]))
-    return blocks
-
-
-def _how_to_read(run: Run) -> list[Block]:
-    blocks: list[Block] = [
-        Heading(2, ["How to read it"]),
-        Paragraph(
-            [
-                "Headline: Symmetric Relevance Gain (Blücher et al., TMLR 2024), the area under the insertion curve "
-                "minus that under the deletion curve with the same reference, mean over ",
-                *_names(run.headline),
-                "; higher is better. Every figure is a mean over photographs, followed by its 95 % interval in "
-                "brackets (bootstrap over photographs, BCa) and by n, the number of photographs.",
-            ]
-        ),
-        Paragraph(
-            [
-                "Differences are paired: only photographs that both methods have. A difference is called one, and "
-                "set bold, only where its interval excludes 0 and p after Holm's correction is below 0.05 (sign-flip "
-                "permutation test; a family is all comparisons of one kind, classifier, set of crops and budget). "
-                "No difference shown does not mean that there is none."
-            ]
-        ),
-    ]
-    ns = [summary.interval.n for key, summary in run.summaries.items() if key.metric == HEADLINE]
-    if ns and max(ns) == 1:
-        text = "There is a single photograph, so no figure has an interval and nothing is tested."
-        blocks.append(Paragraph([Strong("Mind:"), " ", text]))
-    elif ns and max(ns) < 20:
-        text = f"{max(ns)} photographs at most: bootstrap intervals of so few are rather too narrow."
-        blocks.append(Paragraph([Strong("Mind:"), " ", text]))
-    return blocks
-
-
-def _missing(run: Run) -> list[Block]:
-    """What an unfinished run lacks: against the settings, the photographs left, and the fullest method."""
-    blocks: list[Block] = []
-    asked = run.about["settings"].get("methods")
-    methods = {key.method for key in run.summaries}
-    absent = [str(name) for name in asked if name not in methods] if isinstance(asked, list) else []
-    if run.undescribed:
-        text = (
-            ", of which benchmark.json says nothing (rows of several runs in one folder?): command, settings, "
-            "versions and what was left out are those of another run, and a reference of the headline may be "
-            "the fill of one of these methods."
-        )
-        blocks.append(Paragraph([Strong("Mind:"), " there are figures of ", *_names(run.undescribed), text]))
-    if absent:
-        blocks.append(Paragraph(["Methods asked for, without a single figure: ", *_names(absent), "."]))
-    if run.undefined:
-        text = f"Figures of single photographs that are undefined (nan) and count nowhere: {run.undefined}."
-        blocks.append(Paragraph([text]))
-    for classifier, left in run.about["left_out"].items():
-        seen = sum(n for (name, _), n in run.photographs.items() if name == classifier)
-        of, wrong = left.get("of"), left.get("wrong")
-        if isinstance(of, int) and isinstance(wrong, int) and seen < of - wrong:
-            said = f" has figures of {seen} of the {of - wrong} photographs that it gets right."
-            blocks.append(Paragraph([Name(classifier), said]))
-    columns = ("photo", "classifier", "method", "budget", "problem")
-    failures: list[list[Inline]] = [
-        [[Name(_plain(one.get(name, "?")))] for name in columns] for one in run.about["failures"]
-    ]
-    if failures:
-        blocks.append(Table(["Methods that failed"], [[name] for name in columns], failures, folded=True))
-    fullest: dict[tuple[str, str, str, str], int] = {}
-    for key, summary in run.summaries.items():
-        about = (key.classifier, key.crops, key.metric, key.reference)
-        fullest[about] = max(fullest.get(about, 0), summary.interval.n)
-    lacking: dict[tuple[str, str, int, str, str], list[str]] = {}
-    for classifier, all_crops in run.classifiers.items():
-        for crops in all_crops:
-            for method in sorted({key.method for key in run.summaries if key[:2] == (classifier, crops)}):
-                for budget, headline, least in _missing_of(run, fullest, classifier, crops, method):
-                    lacking.setdefault((classifier, crops, budget, headline, least), []).append(method)
-    if lacking:
-        rows: list[list[Inline]] = [
-            [_names(names), [f"{budget:,}"], [Name(classifier)], [crops], [headline], [least]]
-            for (classifier, crops, budget, headline, least), names in sorted(lacking.items())
-        ]
-        header: list[Inline] = [[name] for name in ("method", "calls allowed", "classifier", "crops")]
-        header += [["photographs with the headline"], ["photographs of the least complete figure"]]
-        caption = "Photographs that are there and that a method lacks: its means are over fewer photographs."
-        blocks.append(Table([caption], header, rows, folded=len(rows) > MANY_ROWS))
-    return [Heading(2, ["What is missing"]), *blocks] if blocks else []
-
-
-def _missing_of(
-    run: Run, fullest: dict[tuple[str, str, str, str], int], classifier: str, crops: str, method: str
-) -> list[tuple[int, str, str]]:
-    """The budgets at which a method lacks photographs: the headline's, and those of its least complete figure."""
-    of = fullest.get((classifier, crops, HEADLINE, ""), 0)
-    own = {key: one for key, one in run.summaries.items() if key[:3] == (classifier, crops, method)}
-    made_over, budgets = "~" in method, {key.budget for key in own}
-    found = []
-    for budget in sorted(budgets if made_over or budgets == {0} else budgets | set(run.budgets[classifier])):
-        headline = own.get(Key(classifier, crops, method, budget, HEADLINE, ""))
-        n = headline.interval.n if headline else 0
-        others = [
-            (one.interval.n, fullest[key.classifier, key.crops, key.metric, key.reference])
-            for key, one in own.items()
-            if key.budget == budget and key.metric != HEADLINE
-        ]
-        least = min(others, key=lambda pair: pair[0] - pair[1], default=(0, of))
-        if n < of or least[0] < least[1]:
-            found.append((budget, f"{n} of {of}", f"{least[0]} of {least[1]}"))
-    return found
-
-
 def _headline_table(run: Run, classifier: str, crops: str) -> Table:
     budgets = run.budgets[classifier]
     header: list[Inline] = [["method"]]
     for budget in budgets:
-        header += [[f"headline, {_allowed(budget)}"], ["calls counted"], ["seconds"]]
+        header += [[f"headline, {calls_allowed(budget)}"], ["calls counted"], ["seconds"]]
     rows: list[list[Inline]] = []
     for method in run.ranking[classifier, crops]:
         row: list[Inline] = [[Name(method)]]
         for budget in budgets:
             summary = run.at(Key(classifier, crops, method, budget, HEADLINE, ""))
-            row += [_figure(summary), *_cost(summary)]
+            row += [figure(summary), *cost(summary)]
         rows.append(row)
     caption = (
-        f"Headline, {_crops(crops)}, best at the largest budget first. Calls in the mean, seconds in the median "
-        "over the same photographs; – where there is none, for seconds where scores came from the cache."
+        f"Headline, {crops_in_words(crops)}, best at the largest budget first. Calls in the mean, seconds in the "
+        "median over the same photographs; – where there is none, for seconds where scores came from the cache."
     )
     return Table([caption], header, rows)
 
@@ -380,7 +217,7 @@ def _differences(run: Run, classifier: str, crops: str) -> list[Block]:
         family = run.family("methods", classifier, crops, budget)
         if not family:
             continue
-        about = f"{_crops(crops)}, {_allowed(budget)}"
+        about = f"{crops_in_words(crops)}, {calls_allowed(budget)}"
         if max(pair.paired.n for pair in family) < 2:
             blocks.append(Paragraph([f"Differences, {about}: one photograph, so there is nothing to test."]))
             continue
@@ -425,9 +262,7 @@ def _verdicts(run: Run, family: list[Pair], caption: str) -> Table:
     names = dict.fromkeys(name for pair in family for name in (pair.method, pair.other))
     for method in names:
         against = run.against(first.classifier, first.crops, first.budget, method)
-        better, worse, undecided = (
-            _named(against[one], len(names) - 1) for one in (BETTER, WORSE, UNDECIDED)
-        )
+        better, worse, undecided = (named(against[one], len(names) - 1) for one in (BETTER, WORSE, UNDECIDED))
         if len(names) > MANY_METHODS:
             undecided = [f"{len(against[UNDECIDED])} others"]
         rows.append([[Name(method)], better, worse, undecided])
@@ -439,7 +274,7 @@ def _matrix(family: list[Pair], caption: str) -> Table:
     names = list(dict.fromkeys(name for pair in family for name in (pair.method, pair.other)))
     found = {(one.method, one.other): one for pair in family for one in (pair, pair.turned)}
     rows: list[list[Inline]] = [
-        [[Name(row)], *(_difference(found.get((row, column))) for column in names)] for row in names
+        [[Name(row)], *(difference(found.get((row, column))) for column in names)] for row in names
     ]
     header: list[Inline] = [[""], *([Name(name)] for name in names)]
     instead: Inline = [Name("pairs.csv"), f" has all {len(family)}."] if len(names) > MANY_METHODS else []
@@ -454,11 +289,11 @@ def _both_crops(run: Run, classifier: str) -> list[Block]:
         for pair in family:
             row: list[Inline] = [[Name(pair.method)]]
             for crops in (CENTRE, OFF_CENTRE):
-                row.append(_figure(run.at(Key(classifier, crops, pair.method, budget, HEADLINE, ""))))
-            rows.append([*row, _difference(pair)])
+                row.append(figure(run.at(Key(classifier, crops, pair.method, budget, HEADLINE, ""))))
+            rows.append([*row, difference(pair)])
         if rows:
             caption = (
-                f"Headline, crops from the centre and off the centre side by side, {_allowed(budget)}. The "
+                f"Headline, crops from the centre and off the centre side by side, {calls_allowed(budget)}. The "
                 "difference is paired, over photographs that have both."
             )
             header: list[Inline] = [["method"], [CENTRE], [OFF_CENTRE], ["off-centre minus centre"]]
@@ -476,16 +311,15 @@ def _controls(run: Run, classifier: str) -> list[Block]:
                 keys = [
                     Key(classifier, crops, name, budget, HEADLINE, "") for name in (pair.method, pair.other)
                 ]
-                own, control = (_figure(run.at(key)) for key in keys)
+                own, control = (figure(run.at(key)) for key in keys)
                 kind = pair.other.split("~", 1)[1]
                 rows.append(
-                    [[Name(pair.method)], [str(budget)], own, [Name(kind)], control, _difference(pair)]
+                    [[Name(pair.method)], [str(budget)], own, [Name(kind)], control, difference(pair)]
                 )
         if rows:
             caption = (
-                f"Each method beside its controls, headline, {_crops(crops)}: its map blurred, and its map from "
-                "another photograph. A "
-                "map that does as well on another photograph says little about its own."
+                f"Each method beside its controls, headline, {crops_in_words(crops)}: its map blurred, and its "
+                "map from another photograph. A map that does as well on another photograph says little about its own."
             )
             header: list[Inline] = [[name] for name in ("method", "calls allowed", "headline", "control")]
             header += [["headline of control"], ["method minus control"]]
@@ -507,12 +341,15 @@ def _all_metrics(run: Run, classifier: str) -> list[Block]:
                 [Name(name), " (headline)"] if metric == "srg" and name in run.headline else [Name(name)]
                 for _, name in columns
             ]
-            caption: Inline = [Name(metric), f" by reference, {_crops(crops)}; {_direction(run, metric)}"]
+            caption: Inline = [
+                Name(metric),
+                f" by reference, {crops_in_words(crops)}; {direction(run, metric)}",
+            ]
             blocks.append(_metric_table(run, classifier, crops, columns, caption, header))
         plain = sorted((name, reference) for name, reference in own if not reference)
         if plain:
-            header = [[Name(name), Small(_direction(run, name))] for name, _ in plain]
-            caption = [f"Other metrics, {_crops(crops)}"]
+            header = [[Name(name), Small(direction(run, name))] for name, _ in plain]
+            caption = [f"Other metrics, {crops_in_words(crops)}"]
             blocks.append(_metric_table(run, classifier, crops, plain, caption, header))
     return [Heading(3, ["All metrics"]), *blocks] if blocks else []
 
@@ -533,7 +370,7 @@ def _metric_table(
         for method in ranking:
             found = [own.get(Key(classifier, crops, method, budget, *column)) for column in columns]
             if any(found):
-                rows.append([[Name(method)], [str(budget)], *map(_figure, found)])
+                rows.append([[Name(method)], [str(budget)], *map(figure, found)])
     return Table(caption, [["method"], ["calls allowed"], *header], rows, folded=len(rows) > MANY_ROWS)
 
 
@@ -544,7 +381,7 @@ def _gallery(run: Run) -> list[Block]:
     names = run.about["gallery"]  # of its folders
     for folder in sorted(path for path in root.glob("*") if path.is_dir()):
         photographs = sorted(path.parent for path in folder.glob("*/photo.png"))
-        shown = photographs[:GALLERY_PHOTOGRAPHS]
+        shown = photographs[:PHOTOGRAPHS]
         overlays = {
             (path.parent.name, *parsed): path
             for photograph in shown
@@ -577,7 +414,7 @@ def _gallery(run: Run) -> list[Block]:
                 rows.append([[Name(method)], *cells])
             caption: Inline = [
                 Name(names.get(folder.name, folder.name)),
-                f", {_allowed(budget)}, {len(shown)} of {len(photographs)} photographs",
+                f", {calls_allowed(budget)}, {len(shown)} of {len(photographs)} photographs",
             ]
             header: list[Inline] = [["method"], *([Name(names.get(path.name, path.name))] for path in shown)]
             blocks.append(Table(caption, header, rows, folded=budget != budgets[-1]))
@@ -592,69 +429,3 @@ def _method_and_budget(stem: str) -> tuple[str, int] | None:
 
 def _thumbnail(run: Run, path: Path) -> Thumbnail:
     return Thumbnail(path.relative_to(run.folder).as_posix())
-
-
-def _number(value: float, *, sign: bool = False) -> str:
-    """Three decimals, more where they would say 0 of what is not; `sign` shows the plus."""
-    plus = "+" if sign else ""
-    if not math.isfinite(value):
-        return "–"
-    if (value != 0 and abs(value) < 0.0005) or abs(value) >= 1e6:
-        return f"{value:{plus}.1g}" if abs(value) < 1 else f"{value:{plus}.3g}"
-    return f"{value + 0.0:{plus}.3f}"
-
-
-def _bounds(of: Interval | Paired) -> str:
-    if math.isnan(of.low):
-        return f"no interval, n = {of.n}"
-    sign = isinstance(of, Paired)
-    return f"[{_number(of.low, sign=sign)}, {_number(of.high, sign=sign)}], n = {of.n}"
-
-
-def _figure(summary: Summary | None) -> Inline:
-    return [_number(summary.interval.mean), Small(_bounds(summary.interval))] if summary else ["–"]
-
-
-def _difference(pair: Pair | None) -> Inline:
-    if pair is None:
-        return [""]
-    text = _number(pair.paired.difference, sign=True)
-    return [text if pair.verdict == UNDECIDED else Strong(text), Small(_bounds(pair.paired))]
-
-
-def _cost(summary: Summary | None) -> list[Inline]:
-    if summary is None:
-        return [["–"], ["–"]]
-    seconds = f"{summary.seconds:.3g}" if summary.seconds >= 0.01 else "< 0.01"
-    if math.isnan(summary.seconds):
-        seconds = "–"
-    return [[f"{summary.calls:,.0f}"], [seconds]]
-
-
-def _names(names: Iterable[str]) -> list[Part]:
-    parts: list[Part] = [part for name in names for part in (", ", Name(name))]
-    return parts[1:]
-
-
-def _named(names: list[str], of: int) -> Inline:
-    return [f"all {of} others"] if len(names) == of > 2 else _names(names) or ["–"]
-
-
-def _crops(crops: str) -> str:
-    return {CENTRE: "centre crops", OFF_CENTRE: "off-centre crops"}[crops]
-
-
-def _allowed(budget: int) -> str:
-    return f"{budget:,} calls allowed" if budget else "no calls needed"
-
-
-def _direction(run: Run, metric: str) -> str:
-    return DIRECTIONS.get(str(run.about["directions"].get(metric)), "direction not recorded")
-
-
-def _count(value: object) -> str:
-    return str(value) if isinstance(value, int) else "?"
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
