@@ -64,9 +64,9 @@ TOLERANCE = 1e-5  # scores are float32 probabilities
 PAGE = Path(__file__).parents[1] / "docs/figures/quantus.md"
 INTRODUCTION = """# Our metrics against Quantus
 
-Made by `benchmarks/against_quantus.py write` with Quantus 0.6.0 in an environment of its own (NumPy below 2.4): 3
-images x 3 maps on a small network. A value is a mean; the difference is the largest of any single number. Where definitions
-differ, the script's docstring says how.
+Made by `benchmarks/against_quantus.py write` with Quantus 0.6.0 in an environment of its own (NumPy below 2.4):
+3 images x 3 maps on a small network. A value is a mean; the difference is the largest of any single number. Where
+definitions differ, the script's docstring says how.
 """
 PLAIN = {"abs": False, "normalise": False, "disable_warnings": True}
 
