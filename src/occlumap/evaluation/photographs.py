@@ -50,6 +50,10 @@ def read_table(table: Path, crops: Sequence[str] = CROPS[:1]) -> list[Entry]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise ArgumentError(
+            f"expected a CSV table with columns file and class_index, found no file at {table}; name it with --table"
+        ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ArgumentError(
             f"expected a CSV table with columns file and class_index at {table}, got: {error}"
