@@ -104,13 +104,26 @@ def test_what_each_method_hides_with_is_written_down(photos, tmp_path):
 
 
 def test_the_headline_leaves_out_what_a_method_hides_with():
-    assert headline_references([METHODS["rise"]]) == list(REFERENCES)
-    assert headline_references([METHODS["rise"], METHODS["rise_blurred"]]) == [
-        "mean",
-        "linear",
-        "photograph",
-        "noise",
-    ]
+    assert headline_references(["black", ""]) == list(REFERENCES)
+    assert headline_references(["black", "blur"]) == ["mean", "linear", "photograph", "noise"]
+
+
+def test_what_a_method_of_ones_own_hides_with_is_known_to_later_runs_without_it(photos, tmp_path):
+    def about():
+        return json.loads((tmp_path / "out" / "benchmark.json").read_text())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "mine", Method("mine", METHODS["random"].run, fill="mean"))
+        go(photos, tmp_path / "out", Protocol(("mine", "rise"), budgets=(30,), steps=4))
+    before = about()
+    go(photos, tmp_path / "out", Protocol(("random",), budgets=(30,), steps=4))
+    assert (
+        about()["fills"]
+        == {**before["fills"], "random": ""}
+        == {"mine": "mean", "rise": "black", "random": ""}
+    )
+    assert about()["headline_references"] == before["headline_references"]
+    assert "mean" not in about()["headline_references"]
 
 
 def test_faithful_methods_beat_chance_here(photos, tmp_path):

@@ -1,6 +1,6 @@
 """The protocol of a benchmark: metrics, references and all else that decides a number."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from occlumap._checks import one_of, whole_number
@@ -117,7 +117,6 @@ class Protocol:
         return count
 
 
-def headline_references(methods: Iterable[Method]) -> list[str]:
-    """The references that none of the methods hides with: what the headline is the mean of."""
-    fills = {method.fill for method in methods}
+def headline_references(fills: Collection[str]) -> list[str]:
+    """The references that no method hides with, given what each hides with: what the headline is the mean of."""
     return [name for name in REFERENCES if name not in fills]

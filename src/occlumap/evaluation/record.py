@@ -35,14 +35,18 @@ class Record:
                     )
         methods = list(dict.fromkeys([*before.get("settings", {}).get("methods", ()), *protocol.methods]))
         budgets = sorted({*before.get("settings", {}).get("budgets", ()), *protocol.budgets})
+        fills = {
+            **before.get("fills", {}),
+            **{name: METHODS[name].fill for name in methods if name in METHODS},
+        }
         self._document: dict[str, Any] = {
             "command": " && ".join(
                 dict.fromkeys(filter(None, [*before.get("command", "").split(" && "), command]))
             ),
             "settings": {**settings, "methods": methods, "budgets": budgets},
             "versions": _versions(),
-            "headline_references": headline_references(METHODS[name] for name in methods if name in METHODS),
-            "fills": {name: METHODS[name].fill for name in methods if name in METHODS},
+            "headline_references": headline_references(fills.values()),
+            "fills": fills,
             "directions": {name: DIRECTIONS[name] for metric in protocol.metrics for name in METRICS[metric]},
             "photographs": before.get("photographs", {}),
             "gallery": before.get("gallery", {}),
