@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from occlumap import _archive
 from occlumap.errors import (
     ArgumentError,
     ClassifierError,
@@ -412,6 +413,69 @@ def test_a_changed_estimator_is_judged_again_without_new_calls(tmp_path):
     changed = again.make(Method("rise2", double, "black"), 25)
     np.testing.assert_array_equal(changed.heatmap, made.heatmap * 2)
     assert (classifier.calls, changed.calls, changed.seconds) == (0, 25, None)
+
+
+LOOKS = 6
+"""Calls of a run that only sees which of the photographs are right."""
+
+
+def test_what_judging_asked_is_kept_for_later_runs(photos, tmp_path, monkeypatch):
+    protocol = Protocol(
+        FAST, budgets=(30,), steps=4, metrics=("curves", "areas", "regions", "sensitivity", "infidelity")
+    )
+    go(photos, tmp_path / "out", protocol)
+
+    def values():
+        return {
+            (*tuple(row.values())[:4], row["metric"], row["reference"], row["value"])
+            for row in rows_of(tmp_path / "out")
+        }
+
+    before = values()
+    unchanged = Brightest()
+    go(photos, tmp_path / "out", protocol, classifier=unchanged, again=FAST)
+    assert (unchanged.calls, values()) == (LOOKS, before)
+    changed = METHODS["rise"].run
+    monkeypatch.setitem(METHODS, "rise", Method("rise", lambda *arguments: changed(*arguments) ** 3, "black"))
+    same_order = Brightest()
+    go(photos, tmp_path / "out", protocol, classifier=same_order, again=["rise"])
+    assert same_order.calls == LOOKS
+    assert values() != before
+    new_map = Brightest()
+    go(photos, tmp_path / "out", Protocol(("centre",), steps=4, metrics=protocol.metrics), classifier=new_map)
+    assert LOOKS < new_map.calls <= LOOKS + 5 * len(REFERENCES) * 3 * (4 + 5 + 2 * 5)  # its curves, no drops
+
+
+def test_what_is_kept_of_another_image_or_damaged_is_refused(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    first, second = sorted((tmp_path / "out" / "maps").glob("*/*-judging.npz"))[:2]
+    good = first.read_bytes()
+    for content, message in (
+        (second.read_bytes(), "same image for class 0"),
+        (good[:-100], "could not read"),
+    ):
+        first.write_bytes(content)
+        with pytest.raises(FileFormatError, match=f"{message}.*delete it"):
+            go(photos, tmp_path / "out", again=["random"])
+    first.unlink()
+    go(photos, tmp_path / "out", again=["random"])
+    assert first.exists()
+
+
+def test_the_heatmap_of_every_row_is_kept_though_a_run_is_killed(photos, tmp_path, monkeypatch):
+    def killed(path, rows):
+        append(path, rows)
+        if len({row["method"] for row in rows_of(path.parent)}) == 2:
+            monkeypatch.setattr(Maps, "save", lambda maps: None)  # nothing more is written
+            raise SystemExit
+
+    monkeypatch.setattr("occlumap.evaluation.benchmark.append", killed)
+    with pytest.raises(SystemExit):
+        go(photos, tmp_path / "out")
+    monkeypatch.undo()
+    (file,) = (tmp_path / "out" / "maps").glob("*/*0.png-????????.npz")
+    made = _archive.read(file, "occlumap-benchmark-maps")[0]["made"]
+    assert set(made) == {f"{row['method']}@{row['budget']}" for row in rows_of(tmp_path / "out")}
 
 
 def test_kept_maps_of_another_class_are_refused(tmp_path):

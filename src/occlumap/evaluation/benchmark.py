@@ -75,6 +75,7 @@ def run(
             with panel.judging(number) as judge:
                 for method, budget in wanted:
                     rows, problem = judge.rows(method, budget)
+                    judge.save_maps()  # first: no row without its heatmap, whatever stops the run
                     append(rows_file, rows)
                     if problem:
                         record.failure((photograph.entry.name, panel.name, method, budget), problem)

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from occlumap.classifiers import Classifier
 from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
-from occlumap.evaluation.counting import CountedClass, Scores
+from occlumap.evaluation.counting import CountedClass
+from occlumap.evaluation.kept import KeptScores
 from occlumap.evaluation.maps import Made, Maps
 from occlumap.evaluation.methods import METHODS, Method
 from occlumap.evaluation.photographs import Entry, Photograph, others, read
 from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol
 from occlumap.evaluation.rows import Row
 from occlumap.fills import Image
+from occlumap.measuring import image_sha256
 
 SENSITIVITY_SHARE = 0.1
 """The n of sensitivity-n, as a share of the pixels."""
@@ -42,12 +44,13 @@ class Panel:
 
     @contextmanager
     def judging(self, number: int) -> "Iterator[Judge]":
-        """A judge of one photograph; the heatmaps that it made are saved, however it ends."""
+        """A judge of one photograph; what it made and asked is saved, however it ends."""
         judge = Judge(self, number)
         try:
             yield judge
         finally:
-            judge.save()
+            judge.save_maps()
+            judge.save_scores()
 
     def others(self, photograph: Photograph, count: int) -> list[Photograph]:
         """The photographs that follow in the table, cut alike and of other classes."""
@@ -69,10 +72,14 @@ class Panel:
         seed: int,
     ) -> Maps:
         """The heatmaps of a photograph, or of a `variant` of the task."""
-        stem = "-".join(filter(None, (slug(photograph.entry.name), variant)))
-        maps = Maps(classifier, image, target, seed, self.out / "maps" / slug(self.name) / f"{stem}.npz")
+        maps = Maps(classifier, image, target, seed, self.kept(photograph, variant))
         maps.forget(self.again)
         return maps
+
+    def kept(self, photograph: Photograph, what: str) -> Path:
+        """The file with what is kept of a photograph: its heatmaps, or `what` else."""
+        stem = "-".join(filter(None, (slug(photograph.entry.name), what)))
+        return self.out / "maps" / slug(self.name) / f"{stem}.npz"
 
 
 class Judge:
@@ -82,7 +89,9 @@ class Judge:
         self._panel, self._photograph = panel, panel.photographs[number]
         self._seed = panel.seed(self._photograph)
         self._image, self._target = self._photograph.pixels, self._photograph.entry.class_index
-        scores: dict[bytes, Scores] = {}  # the ends of all curves of one reference are the same images
+        identity = {"target": self._target, "image_sha256": image_sha256(self._image)}
+        self._kept = KeptScores(panel.kept(self._photograph, "judging"), identity)
+        scores = self._kept.scores  # the ends of all curves of one reference are the same images
         self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
         self._maps: dict[str, Maps] = {}
 
@@ -120,10 +129,14 @@ class Judge:
     def _gallery(self) -> Path:
         return self._panel.out / "gallery" / slug(self._panel.name) / slug(self._photograph.entry.name)
 
-    def save(self) -> None:
+    def save_maps(self) -> None:
         """Write the heatmaps that were made."""
         for maps in self._maps.values():
             maps.save()
+
+    def save_scores(self) -> None:
+        """Write the scores that judging asked for."""
+        self._kept.save()
 
     def _of_map(self, heatmap: NDArray[np.float32]) -> Iterator[tuple[str, str, float]]:
         """What can be said of a heatmap, whoever made it: (metric, reference, value)."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from occlumap import _archive
 from occlumap.classifiers import Classifier
-from occlumap.errors import BudgetError, FileFormatError, MeasuringError, OcclumapWarning
+from occlumap.errors import BudgetError, MeasuringError, OcclumapWarning
+from occlumap.evaluation import kept
 from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.localisation import checked_heatmap
 from occlumap.evaluation.methods import Method
@@ -93,9 +94,7 @@ class Maps:
         arrays: dict[str, NDArray[Any]] = {
             f"map-{number}": np.asarray(made.heatmap) for number, made in enumerate(good.values())
         }
-        scores = {**self._kept, **self._scores}
-        arrays["score-keys"] = np.frombuffer(b"".join(scores), np.uint8).reshape(-1, 32)
-        arrays["score-values"] = np.array(list(scores.values()), np.float64)
+        arrays |= kept.packed({**self._kept, **self._scores})
         self._file.parent.mkdir(parents=True, exist_ok=True)
         _archive.write(self._file, KIND, {"made": costs, **self._identity()}, arrays)
         self._changed = False
@@ -104,22 +103,9 @@ class Maps:
         return {"target": self._target, "seed": self._seed, "image_sha256": image_sha256(self._image)}
 
     def _load(self) -> None:
-        advice = "delete it, and its heatmaps are made again"
-        try:
-            document, arrays = _archive.read(self._file, KIND)
-        except FileFormatError as error:
-            raise FileFormatError(f"{error}; {advice}") from error
-        if any(document.get(key) != value for key, value in self._identity().items()):
-            raise FileFormatError(
-                f"expected heatmaps of the same image, class {self._target} and seed in {self._file}, got "
-                f"others; {advice}"
-            )
+        document, arrays, self._kept = kept.read(self._file, KIND, self._identity())
         try:
             for number, (key, costs) in enumerate(document["made"].items()):
                 self._made[key] = Made(arrays[f"map-{number}"], costs["calls"], costs["seconds"])
-            keys, values = arrays["score-keys"], map(tuple, arrays["score-values"].tolist())
-            self._kept = dict(zip((row.tobytes() for row in keys), values, strict=True))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise FileFormatError(
-                f"expected saved heatmaps in {self._file}, got a damaged file ({error!r}); {advice}"
-            ) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise kept.damaged(self._file, error) from error
