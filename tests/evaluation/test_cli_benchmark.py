@@ -72,6 +72,7 @@ def test_writes_rows_and_report(place):
     ("arguments", "code", "message"),
     [
         (["--methods", "rize"], 1, "did you mean rise"),
+        (["--methods", ","], 1, "a method or more"),
         (["--budgets", "many"], 2, "whole numbers"),
         (["--budgets", "0"], 1, "budget"),
         (["--crops", "left"], 1, "centre, off-centre"),
@@ -92,3 +93,26 @@ def test_quick_takes_eight_photographs(place):
     done = occlumap(place, "--help")
     assert done.returncode == 0
     assert "8 photographs" in done.stdout
+
+
+def test_who_is_refused_is_not_told_that_the_same_command_goes_on(place):
+    arguments = [
+        "--classifier",
+        "mine:classify",
+        "--methods",
+        "random",
+        "--size",
+        "16",
+        "--out",
+        "out",
+        "--steps",
+    ]
+    assert occlumap(place, *arguments, "4").returncode == 0
+    refused = occlumap(place, *arguments, "5")
+    assert refused.returncode == 1
+    assert "steps as in the run" in refused.stderr
+    assert "goes on" not in refused.stderr
+    (place / "mine.py").write_text(CLASSIFIER.replace("return light", "return 1 / 0"))
+    failed = occlumap(place, *arguments, "4")
+    assert failed.returncode == 1
+    assert "the same command goes on from there" in failed.stderr

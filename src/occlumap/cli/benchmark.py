@@ -13,6 +13,7 @@ import occlumap
 from occlumap.cli.folders import output_folder
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.errors import MeasuringError, OcclumapError
 
 QUICK_PHOTOS = 8
 QUICK_METHODS = ("paper", "single_scale", "rise", "lime", "shap_partition", "shap_kernel", "random", "centre")
@@ -33,11 +34,12 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 @contextmanager
 def _going_on(out: Path) -> Iterator[None]:
-    """Whatever stops a run is told how to go on."""
+    """Whoever stops a run is told how to go on; not so who is refused, as the same command would be refused again."""
     try:
         yield
     except BaseException as error:
-        if (out / "rows.csv").exists():
+        refused = isinstance(error, OcclumapError) and not isinstance(error, MeasuringError)
+        if not refused and (out / "rows.csv").exists():
             error.add_note(f"what was done is kept in {out}; the same command goes on from there")
         raise
 
@@ -160,7 +162,7 @@ def benchmark(
     from occlumap.evaluation.protocol import Protocol
 
     if methods is not None or quick:
-        settings["methods"] = methods or QUICK_METHODS
+        settings["methods"] = QUICK_METHODS if methods is None else methods
     protocol = Protocol(**settings)
     classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
     command = shlex.join(["occlumap", *sys.argv[1:]])
