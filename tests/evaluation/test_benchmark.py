@@ -28,6 +28,8 @@ from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol, headline
 from occlumap.evaluation.rows import Row, append, recover
 
 FAST = ("single_scale", "rise", "random")
+LOOKS = 6
+"""Calls of a run that only sees which of the photographs are right."""
 
 
 class Brightest:
@@ -203,6 +205,64 @@ def test_another_protocol_in_the_same_folder_is_refused(photos, tmp_path):
         go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(30,), steps=5))
 
 
+def test_the_same_protocol_said_otherwise_goes_on(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    before = (tmp_path / "out" / "rows.csv").read_bytes()
+    reordered = Protocol(FAST, budgets=(30,), steps=4, metrics=("regions", "curves"), size=20)
+    go(photos, tmp_path / "out", reordered)
+    assert (tmp_path / "out" / "rows.csv").read_bytes() == before
+    settings = json.loads((tmp_path / "out" / "benchmark.json").read_text())["settings"]
+    assert (settings["metrics"], settings["size"]) == (["curves", "regions"], None)
+    with pytest.raises(ArgumentError, match="size of 20.*brightest.*got 30"):
+        go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=30))
+
+
+def test_a_folder_of_a_run_that_wrote_no_scores_and_sides_goes_on(photos, tmp_path):
+    go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=20))
+    file = tmp_path / "out" / "benchmark.json"
+    about = json.loads(file.read_text())
+    file.write_text(json.dumps({key: about[key] for key in about if key not in ("scores", "sides")}))
+    for scores in (tmp_path / "out" / "maps").glob("*/*-judging.npz"):
+        scores.unlink()
+    with pytest.raises(ArgumentError, match="size of 20"):
+        go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=30))
+    classifier = Brightest()
+    go(photos, tmp_path / "out", classifier=classifier)
+    assert classifier.calls == LOOKS
+    assert json.loads(file.read_text()) == about
+
+
+def test_a_classifier_that_changed_under_its_name_is_refused(photos, tmp_path):
+    class Sharper(Brightest):
+        def __call__(self, batch):
+            scores = super().__call__(batch) ** self.power
+            return scores / scores.sum(axis=1, keepdims=True)
+
+    go(photos, tmp_path / "out", limit=2)
+    changed = Sharper()
+    changed.power = 1.001  # what a machine may change
+    go(photos, tmp_path / "out", limit=2, classifier=changed)
+    changed.power = 2
+    with pytest.raises(
+        ArgumentError, match=r"brightest to be the classifier.*0\.png the score 0\.\d+ .*got 0\."
+    ):
+        go(photos, tmp_path / "out", classifier=changed)
+
+
+def test_what_is_known_of_a_classifier_is_kept_when_another_is_run(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    before = json.loads((tmp_path / "out" / "benchmark.json").read_text())["left_out"]
+    run(
+        {"other": Brightest()},
+        photos,
+        photos / "photos.csv",
+        tmp_path / "out",
+        Protocol(("random",), steps=4),
+    )
+    after = json.loads((tmp_path / "out" / "benchmark.json").read_text())["left_out"]
+    assert after == {**before, "other": before["brightest"]}
+
+
 def test_both_crops_are_judged(photos, tmp_path):
     go(photos, tmp_path / "out", Protocol(methods=("random",), steps=4, crops=("centre", "off-centre")))
     names = {row["photo"] for row in rows_of(tmp_path / "out")}
@@ -278,6 +338,28 @@ def test_a_failure_is_tried_again(photos, tmp_path, monkeypatch):
             go(photos, tmp_path / "out", Protocol(methods=("flaky", "centre"), budgets=(30,), steps=4))
         assert {row["method"] for row in rows_of(tmp_path / "out")} == expected
     assert json.loads((tmp_path / "out" / "benchmark.json").read_text())["failures"] == []
+
+
+def test_a_failure_is_told_until_it_is_mended(photos, tmp_path):
+    def broken(*arguments):
+        raise MemoryError
+
+    def failures():
+        return json.loads((tmp_path / "out" / "benchmark.json").read_text())["failures"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "flaky", Method("flaky", broken, "black"))
+        protocol = Protocol(("flaky", "centre"), budgets=(30,), steps=4)
+        with pytest.warns(match="flaky made no heatmap"):
+            go(photos, tmp_path / "out", protocol)
+    before = failures()
+    assert {line["photo"] for line in before} == {f"{number}.png" for number in range(5)}
+    go(photos, tmp_path / "out", Protocol(("random",), budgets=(30,), steps=4))
+    assert failures() == before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METHODS, "flaky", Method("flaky", METHODS["random"].run, "black"))
+        go(photos, tmp_path / "out", Protocol(("flaky",), budgets=(30,), steps=4), limit=2)
+    assert failures() == before[2:]
 
 
 def test_a_classifier_that_fails_stops_the_run_and_keeps_what_was_done(photos, tmp_path):
@@ -413,10 +495,6 @@ def test_a_changed_estimator_is_judged_again_without_new_calls(tmp_path):
     changed = again.make(Method("rise2", double, "black"), 25)
     np.testing.assert_array_equal(changed.heatmap, made.heatmap * 2)
     assert (classifier.calls, changed.calls, changed.seconds) == (0, 25, None)
-
-
-LOOKS = 6
-"""Calls of a run that only sees which of the photographs are right."""
 
 
 def test_what_judging_asked_is_kept_for_later_runs(photos, tmp_path, monkeypatch):

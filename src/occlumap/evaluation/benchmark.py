@@ -38,9 +38,10 @@ def run(
     the first lines of the table. `again`: methods that have changed, whose heatmaps and rows are made anew from the
     scores that are kept. `progress(done, total)` counts (photograph, method, budget).
 
-    What is in `out` already is not done again; a run with other metrics, steps, size, seed, photographs or
-    classes there is refused (ArgumentError). A method that fails on a photograph leaves a warning and a line in
-    benchmark.json; a classifier that fails stops the run, and what was done is kept. Gives the path of rows.csv.
+    What is in `out` already is not done again; a run with other metrics, steps, sizes, seed, photographs, classes
+    or scores of them there is refused (ArgumentError). A method that fails on a photograph leaves a warning and a
+    line in benchmark.json; a classifier that fails stops the run, and what was done is kept. Gives the path of
+    rows.csv.
     """
     for name in again:
         one_of("a method to make again", name, METHODS)
@@ -50,7 +51,7 @@ def run(
     for name, classifier in classifiers.items():
         side = protocol.size or _side(name, classifier)
         whole_number(f"steps for {side} x {side} pixels", protocol.steps, minimum=1, maximum=side**2)
-        right, wrong = right_ones(classifier, photos, wanted_entries, side, protocol.seed)
+        right, wrong, scores = right_ones(classifier, photos, wanted_entries, side, protocol.seed)
         if not right:
             raise ArgumentError(
                 f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "
@@ -58,7 +59,7 @@ def run(
             )
         others(entries, right[0].entry, 1)  # told now, not in the middle
         panels.append(
-            Panel(name, classifier, right, wrong, entries, photos, side, out, protocol, tuple(again))
+            Panel(name, classifier, right, wrong, scores, entries, photos, side, out, protocol, tuple(again))
         )
     out.mkdir(parents=True, exist_ok=True)
     record = Record(out, protocol, command)
@@ -66,6 +67,7 @@ def run(
         record.photographs(panel)
     rows_file = out / "rows.csv"
     done = recover(rows_file, protocol.group_size, again)
+    record.successes(done)
     groups = protocol.groups()
     total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
     for panel in panels:
@@ -77,8 +79,11 @@ def run(
                     rows, problem = judge.rows(method, budget)
                     judge.save_maps()  # first: no row without its heatmap, whatever stops the run
                     append(rows_file, rows)
+                    group = (photograph.entry.name, panel.name, method, budget)
                     if problem:
-                        record.failure((photograph.entry.name, panel.name, method, budget), problem)
+                        record.failure(group, problem)
+                    else:
+                        record.successes([group])
                     count += 1
                     if progress is not None:
                         progress(count, total)

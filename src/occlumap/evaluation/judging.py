@@ -29,12 +29,13 @@ SENSITIVITY_SHARE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A classifier and the photographs that it gets right."""
+    """A classifier and the photographs that it gets right; `scores`: of their classes, by the photographs' names."""
 
     name: str
     classifier: Classifier
     photographs: list[Photograph]
     wrong: list[str]
+    scores: dict[str, float]
     entries: list[Entry]
     photos: Path
     side: int

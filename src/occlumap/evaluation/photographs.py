@@ -120,9 +120,9 @@ def others(entries: Sequence[Entry], entry: Entry, count: int) -> list[Entry]:
 
 def right_ones(
     classifier: Classifier, folder: Path, entries: Sequence[Entry], size: int, seed: int = 0
-) -> tuple[list[Photograph], list[str]]:
-    """The photographs whose class has the highest score, and the names of the others."""
-    right, wrong = [], []
+) -> tuple[list[Photograph], list[str], dict[str, float]]:
+    """The photographs whose class has the highest score, the names of the others, and that score by name."""
+    right, wrong, scores = [], [], {}
     for entry in entries:
         photograph = read(folder, entry, size, seed)
         (row,) = score(classifier, photograph.pixels[None])
@@ -133,6 +133,7 @@ def right_ones(
             )
         if int(np.argmax(row)) == entry.class_index:
             right.append(photograph)
+            scores[entry.name] = float(row[entry.class_index])
         else:
             wrong.append(entry.name)
-    return right, wrong
+    return right, wrong, scores

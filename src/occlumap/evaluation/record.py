@@ -2,10 +2,13 @@
 
 import json
 import platform
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from occlumap import __version__ as occlumap_version
 from occlumap import _archive
@@ -17,28 +20,34 @@ from occlumap.evaluation.protocol import DIRECTIONS, METRICS, Protocol, headline
 from occlumap.evaluation.rows import Group
 from occlumap.measuring import image_sha256
 
+_GROUP = ("photo", "classifier", "method", "budget")
+
 
 class Record:
     """benchmark.json: what was run, for the report and for going on."""
 
     def __init__(self, out: Path, protocol: Protocol, command: str) -> None:
+        self._folder = out
         self._file = out / "benchmark.json"
         before = self._read()
-        settings: dict[str, Any] = {key: getattr(protocol, key) for key in ("steps", "size", "seed")}
-        settings["metrics"] = list(protocol.metrics)
+        settings: dict[str, Any] = {
+            "steps": protocol.steps,
+            "size": protocol.size,
+            "seed": protocol.seed,
+            "metrics": list(protocol.metrics),
+        }
         if before:
-            for key, value in settings.items():
-                if before["settings"].get(key) != value:
-                    raise ArgumentError(
-                        f"expected {key} as in the run that is in {out} already, {before['settings'].get(key)!r}, got "
-                        f"{value!r}; choose another folder"
-                    )
+            settings = self._as_before(settings, before["settings"])
         methods = list(dict.fromkeys([*before.get("settings", {}).get("methods", ()), *protocol.methods]))
         budgets = sorted({*before.get("settings", {}).get("budgets", ()), *protocol.budgets})
         fills = {
             **before.get("fills", {}),
             **{name: METHODS[name].fill for name in methods if name in METHODS},
         }
+        sides = before.get("sides")
+        if sides is None:  # of a run before sides were written down
+            size = before.get("settings", {}).get("size")
+            sides = {} if size is None else dict.fromkeys(before.get("photographs", {}), size)
         self._document: dict[str, Any] = {
             "command": " && ".join(
                 dict.fromkeys(filter(None, [*before.get("command", "").split(" && "), command]))
@@ -47,15 +56,23 @@ class Record:
             "versions": _versions(),
             "headline_references": headline_references(fills.values()),
             "fills": fills,
-            "directions": {name: DIRECTIONS[name] for metric in protocol.metrics for name in METRICS[metric]},
+            "directions": {
+                name: DIRECTIONS[name] for metric in settings["metrics"] for name in METRICS[metric]
+            },
+            "sides": sides,
             "photographs": before.get("photographs", {}),
+            "scores": before.get("scores", {}),
             "gallery": before.get("gallery", {}),
-            "left_out": {},
-            "failures": [],
+            "left_out": before.get("left_out", {}),
+            "failures": before.get("failures", []),
         }
 
     def photographs(self, panel: Panel) -> None:
-        """Write down who was right and who was wrong, and that they are the ones of an earlier run."""
+        """Write down who was right and who was wrong, and see that all is as in an earlier run.
+
+        Raises ArgumentError for another image or class, another side, and another score of a classifier.
+        """
+        self._check_side(panel)
         known = self._document["photographs"].setdefault(panel.name, {})
         fresh = {
             photograph.entry.name: f"{photograph.entry.class_index}:{image_sha256(photograph.pixels)}"
@@ -64,9 +81,10 @@ class Record:
         for name, what in fresh.items():
             if known.setdefault(name, what) != what:
                 raise ArgumentError(
-                    f"expected the photograph {name} as in the run that is in {self._file.parent} already, got another "
+                    f"expected the photograph {name} as in the run that is in {self._folder} already, got another "
                     "image, class or answer of the classifier; choose another folder"
                 )
+        self._check_scores(panel)
         drawn = [panel.name, *(photograph.entry.name for photograph in panel.photographs[:PHOTOGRAPHS])]
         self._document["gallery"] |= {slug(name): name for name in drawn}
         wrong = [name for name, what in known.items() if what == "wrong"]
@@ -76,22 +94,62 @@ class Record:
         }
         self._write()
 
+    def _as_before(self, settings: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the run before, or an ArgumentError where these differ; a size is each classifier's own."""
+        for key in ("steps", "seed", "metrics"):
+            theirs, ours = known.get(key), settings[key]
+            if theirs != ours and not (key == "metrics" and sorted(map(str, theirs or ())) == sorted(ours)):
+                raise ArgumentError(
+                    f"expected {key} as in the run that is in {self._folder} already, {theirs!r}, got {ours!r}; "
+                    "choose another folder"
+                )
+        return {key: known.get(key) for key in settings}
+
+    def _check_side(self, panel: Panel) -> None:
+        side = self._document["sides"].setdefault(panel.name, panel.side)
+        if side != panel.side:
+            raise ArgumentError(
+                f"expected a size of {side}, which the images of {panel.name} have in the run that is in "
+                f"{self._folder} already, got {panel.side}; choose another folder"
+            )
+
+    def _check_scores(self, panel: Panel) -> None:
+        known = self._document["scores"].setdefault(panel.name, {})
+        for name, ours in panel.scores.items():
+            theirs = known.setdefault(name, ours)
+            # not equal: another batch size, thread count or machine, or a noise of the classifier's own may change it
+            if not np.isclose(ours, theirs, rtol=1e-2, atol=1e-6):
+                raise ArgumentError(
+                    f"expected {panel.name} to be the classifier of the run that is in {self._folder} already, which "
+                    f"gives the photograph {name} the score {theirs:g} for its class, got {ours:g}; go on with the "
+                    "classifier of that run, or choose another folder"
+                )
+
     def failure(self, group: Group, problem: str) -> None:
         """Write down that a method made no heatmap, and why."""
-        line = {
-            **dict(zip(("photo", "classifier", "method", "budget"), group, strict=True)),
-            "problem": problem,
-        }
-        if line not in self._document["failures"]:
-            self._document["failures"].append(line)
+        self._forget(lambda line: _group(line) == group)
+        self._document["failures"].append({**dict(zip(_GROUP, group, strict=True)), "problem": problem})
+        self._write()
+
+    def successes(self, groups: Collection[Group]) -> None:
+        """Earlier failures of `groups`, which have their numbers now, are no longer told."""
+        if self._forget(lambda line: _group(line) in groups):
             self._write()
+
+    def _forget(self, mended: Callable[[Mapping[str, Any]], bool]) -> bool:
+        failures = self._document["failures"]
+        self._document["failures"] = [line for line in failures if not mended(line)]
+        return len(self._document["failures"]) < len(failures)
 
     def _read(self) -> dict[str, Any]:
         if not self._file.exists():
             return {}
         try:
             found = json.loads(self._file.read_text(encoding="utf-8"))
-            found["settings"].items()
+            for one in (found["settings"], *found.get("failures", ())):
+                one.items()
+            for name in ("fills", "sides", "photographs", "scores", "gallery", "left_out"):
+                found.get(name, {}).items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileFormatError(
                 f"expected the settings of a benchmark in {self._file}, got another file; choose another folder"
@@ -100,6 +158,10 @@ class Record:
 
     def _write(self) -> None:
         _archive.write_bytes(self._file, (json.dumps(self._document, indent=1) + "\n").encode())
+
+
+def _group(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line.get(name) for name in _GROUP)
 
 
 def _versions() -> dict[str, str]:
