@@ -23,7 +23,7 @@ from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.judging import slug
 from occlumap.evaluation.maps import Maps
 from occlumap.evaluation.methods import METHODS, Method
-from occlumap.evaluation.photographs import read, read_table, right_ones
+from occlumap.evaluation.photographs import Entry, control_of, others, read, read_table, right_ones
 from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol, headline_references
 from occlumap.evaluation.rows import Row, append, recover
 
@@ -295,6 +295,26 @@ def test_all_metrics_and_controls(photos, tmp_path):
     assert (tmp_path / "out" / "rows.csv").read_bytes() == before
 
 
+def test_the_control_is_the_map_of_another_photograph_than_the_reference():
+    entries = [Entry(str(place), index, "centre") for place, index in enumerate((0, 0, 1, 1, 2))]
+    assert [others(entries, entry, 1)[0].file for entry in entries] == ["2", "2", "4", "4", "0"]
+    assert [control_of(entries, entry).file for entry in entries] == ["3", "3", "0", "0", "1"]
+    assert control_of(entries[1:3], entries[1]) == entries[2]  # two photographs: there is no other
+
+
+def test_the_control_is_judged_with_the_map_of_the_second_photograph_after(photos, tmp_path, monkeypatch):
+    def first_pixel(image, classifier, target, calls, seed):
+        classifier(image[None])
+        return image[:, :, 0].astype(float)
+
+    monkeypatch.setitem(METHODS, "pixels", Method("pixels", first_pixel, "black"))
+    go(photos, tmp_path / "out", Protocol(("pixels",), budgets=(30,), steps=4, controls=True), limit=1)
+    kept = {
+        path.name[:5] for path in (tmp_path / "out" / "maps").glob("*/*.npz") if "judging" not in path.name
+    }
+    assert kept == {"0.png", "2.png"}  # 1.png is the reference
+
+
 def test_a_method_that_fails_costs_no_other_its_numbers(photos, tmp_path, monkeypatch):
     def broken(image, classifier, target, calls, seed):
         raise ZeroDivisionError("no luck")
@@ -376,6 +396,20 @@ def test_a_classifier_that_fails_stops_the_run_and_keeps_what_was_done(photos, t
     assert kept > 0
     go(photos, tmp_path / "out")
     assert len(rows_of(tmp_path / "out")) > kept
+
+
+def test_the_calls_that_an_error_names_are_counted_over_the_whole_run(photos, tmp_path):
+    class Fails(Brightest):
+        def __call__(self, batch):
+            if self.calls >= 1500:
+                raise OSError("gone")
+            return super().__call__(batch)
+
+    failing = Fails()
+    with pytest.raises(ClassifierError, match=r"in calls (\d+) to") as caught:
+        go(photos, tmp_path / "out", classifier=failing)
+    assert f"in calls {failing.calls + 1} to" in str(caught.value)
+    assert "Fails" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError
+from occlumap.evaluation.counting import Numbered
 from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel
 from occlumap.evaluation.methods import METHODS
@@ -51,7 +52,8 @@ def run(
     for name, classifier in classifiers.items():
         side = protocol.size or _side(name, classifier)
         whole_number(f"steps for {side} x {side} pixels", protocol.steps, minimum=1, maximum=side**2)
-        right, wrong, scores = right_ones(classifier, photos, wanted_entries, side, protocol.seed)
+        numbered = Numbered(classifier)
+        right, wrong, scores = right_ones(numbered, photos, wanted_entries, side, protocol.seed)
         if not right:
             raise ArgumentError(
                 f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "
@@ -59,7 +61,7 @@ def run(
             )
         others(entries, right[0].entry, 1)  # told now, not in the middle
         panels.append(
-            Panel(name, classifier, right, wrong, scores, entries, photos, side, out, protocol, tuple(again))
+            Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol, tuple(again))
         )
     out.mkdir(parents=True, exist_ok=True)
     record = Record(out, protocol, command)

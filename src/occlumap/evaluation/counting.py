@@ -6,12 +6,26 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import Classifier, score
+from occlumap.classifiers import Classifier, name_of, score
 from occlumap.evaluation.scoring import check_target
 from occlumap.fills import Image
 
 Scores = tuple[float, ...]
 """What is kept of an image's scores: the target's, and the highest of the other classes'."""
+
+
+class Numbered:
+    """`classifier`, whose errors tell which of all calls of a run they are about, not which of a curve's."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.name = name_of(classifier)
+        self._classifier, self._calls = classifier, 0
+
+    def __call__(self, batch: Image, /) -> NDArray[np.float64]:
+        """Scores of all classes."""
+        before = self._calls
+        self._calls += len(batch)
+        return score(self._classifier, batch, calls_before=before)
 
 
 class CountedClass:

@@ -17,7 +17,7 @@ from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.kept import KeptScores
 from occlumap.evaluation.maps import Made, Maps
 from occlumap.evaluation.methods import METHODS, Method
-from occlumap.evaluation.photographs import Entry, Photograph, others, read
+from occlumap.evaluation.photographs import Entry, Photograph, control_of, others, read
 from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol
 from occlumap.evaluation.rows import Row
 from occlumap.fills import Image
@@ -55,8 +55,14 @@ class Panel:
 
     def others(self, photograph: Photograph, count: int) -> list[Photograph]:
         """The photographs that follow in the table, cut alike and of other classes."""
-        following = others(self.entries, photograph.entry, count)
-        return [read(self.photos, entry, self.side, self.protocol.seed) for entry in following]
+        return [self._read(entry) for entry in others(self.entries, photograph.entry, count)]
+
+    def control(self, photograph: Photograph) -> Photograph:
+        """The photograph whose heatmap is a control for this one's."""
+        return self._read(control_of(self.entries, photograph.entry))
+
+    def _read(self, entry: Entry) -> Photograph:
+        return read(self.photos, entry, self.side, self.protocol.seed)
 
     def seed(self, photograph: Photograph) -> int:
         """A seed of its own for each photograph, so that chance is not the same on all of them."""
@@ -199,7 +205,7 @@ class Judge:
         panel, photograph, seed = self._panel, self._photograph, self._seed
         classifier, image, target = panel.classifier, self._image, self._target
         if variant == "other":
-            (photograph,) = panel.others(photograph, 1)
+            photograph = panel.control(photograph)
             image, target, seed = photograph.pixels, photograph.entry.class_index, panel.seed(photograph)
             variant = ""
         elif variant == "mosaic":

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,19 +103,32 @@ def others(entries: Sequence[Entry], entry: Entry, count: int) -> list[Entry]:
     They depend on the table only, not on what is measured of it: another run has the same.
     Raises ArgumentError when there are not so many classes.
     """
-    place = entries.index(entry)
-    found: list[Entry] = []
-    classes = {entry.class_index}
-    for candidate in (*entries[place + 1 :], *entries[:place]):
-        if len(found) < count and candidate.crop == entry.crop and candidate.class_index not in classes:
-            found.append(candidate)
-            classes.add(candidate.class_index)
+    found: dict[int, Entry] = {}
+    for candidate in _following(entries, entry):
+        found.setdefault(candidate.class_index, candidate)
     if len(found) < count:
         raise ArgumentError(
-            f"expected a table with photographs of at least {count + 1} classes, got {len(classes)}; metrics hide with "
-            "a photograph of another class, and a mosaic takes four: add photographs"
+            f"expected a table with photographs of at least {count + 1} classes, got {1 + len(found)}; metrics hide "
+            "with a photograph of another class, and a mosaic takes four: add photographs"
         )
-    return found
+    return list(found.values())[:count]
+
+
+def control_of(entries: Sequence[Entry], entry: Entry) -> Entry:
+    """The entry whose heatmap is a control for that of `entry`: the second after it of another class, cut alike.
+
+    The first is the reference, with which metrics hide: its own heatmap would know of it. It has to do where the
+    table has no second one.
+    """
+    return list(_following(entries, entry))[:2][-1]
+
+
+def _following(entries: Sequence[Entry], entry: Entry) -> Iterator[Entry]:
+    """The entries after `entry`, round the end, cut alike, of other classes than its own."""
+    place = entries.index(entry)
+    for candidate in (*entries[place + 1 :], *entries[:place]):
+        if candidate.crop == entry.crop and candidate.class_index != entry.class_index:
+            yield candidate
 
 
 def right_ones(
