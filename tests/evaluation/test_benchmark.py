@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +100,18 @@ def test_what_the_classifier_gets_wrong_is_left_out_and_counted(photos, tmp_path
     assert "5.png" not in {row["photo"] for row in rows_of(tmp_path / "out")}
     document = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert document["left_out"] == {"brightest": {"wrong": 1, "of": 6, "files": ["5.png"]}}
+
+
+def test_enough_are_photographs_that_are_right(photos, tmp_path):
+    lines = (photos / "photos.csv").read_text().splitlines()
+    (photos / "photos.csv").write_text("\n".join([lines[0], lines[6], *lines[1:6]]))  # the wrong one first
+    classifier = Brightest()
+    go(photos, tmp_path / "out", Protocol(("random",), steps=4), classifier, enough=2)
+    assert {row["photo"] for row in rows_of(tmp_path / "out")} == {"0.png", "1.png"}
+    document = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert document["left_out"] == {"brightest": {"wrong": 1, "of": 3, "files": ["5.png"]}}
+    go(photos, tmp_path / "out", Protocol(("random",), steps=4), classifier)
+    assert len({row["photo"] for row in rows_of(tmp_path / "out")}) == 5
 
 
 def test_what_each_method_hides_with_is_written_down(photos, tmp_path):
@@ -775,3 +789,17 @@ def test_rows_of_another_encoding_are_no_traceback(tmp_path):
     with (tmp_path / "rows.csv").open("ab") as file:
         file.write(b"\xff\xfe")
     assert recover(tmp_path / "rows.csv", lambda method: 1) == {("a,b.png", "c", "rise", 10)}
+
+
+def test_the_example_of_the_docs_judges_a_method_of_ones_own_and_makes_a_report(
+    photos, tmp_path, monkeypatch
+):
+    page = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text()
+    (example,) = [
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if 'METHODS["mine"]' in block
+    ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(METHODS, "mine", METHODS["random"])  # and so taken out again
+    known = {"classifier": Brightest(), "my_method": METHODS["random"].run}
+    exec(example.replace('"rise", "lime"', '"rise"'), known)
+    assert "mine" in (tmp_path / "results" / "report.md").read_text()

@@ -89,10 +89,25 @@ def test_mistakes_are_told_in_one_line(place, arguments, code, message):
     assert "Traceback" not in done.stderr
 
 
-def test_quick_takes_eight_photographs(place):
-    done = occlumap(place, "--help")
-    assert done.returncode == 0
-    assert "8 photographs" in done.stdout
+def test_quick_takes_eight_photographs_that_are_right(place):
+    table = place / "photos" / "photos.csv"
+    first = [f"wrong{number}.png,{number}" for number in range(3)]
+    then = [f"right{number}.png,{number % 4}" for number in range(10)]
+    for line in (*first, *then):
+        name, target = line.split(",")
+        (place / "photos" / name).write_bytes(
+            (place / "photos" / f"{(int(target) + name.startswith('wrong')) % 4}.png").read_bytes()
+        )
+    table.write_text("\n".join(["file,class_index", *first, *then]))
+    arguments = ["--classifier", "mine:classify", "--methods", "random", "--size", "16", "--quick"]
+    for more, photographs in (
+        (["--out", "quick"], [f"right{number}.png" for number in range(8)]),
+        (["--out", "limited", "--limit", "5"], ["right0.png", "right1.png"]),
+    ):
+        done = occlumap(place, *arguments, *more)
+        assert done.returncode == 0, done.stderr
+        rows = (place / more[1] / "rows.csv").read_text().splitlines()[1:]
+        assert sorted({row.partition(",")[0] for row in rows}) == photographs
 
 
 def test_who_is_refused_is_not_told_that_the_same_command_goes_on(place):

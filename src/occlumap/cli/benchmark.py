@@ -115,7 +115,8 @@ def _going_on(out: Path) -> Iterator[None]:
 @click.option(
     "--quick",
     is_flag=True,
-    help=f"A first look: {QUICK_PHOTOS} photographs, {len(QUICK_METHODS)} methods, unless --limit, --methods differ.",
+    help=f"A first look: the first {QUICK_PHOTOS} photographs that the classifier gets right (not so with --limit), "
+    f"with {len(QUICK_METHODS)} methods (unless --methods names others).",
 )
 @click.option(
     "--out",
@@ -173,7 +174,8 @@ def benchmark(
             photos / "photos.csv" if table is None else table,
             out,
             protocol,
-            limit=QUICK_PHOTOS if quick and limit is None else limit,
+            limit=limit,
+            enough=QUICK_PHOTOS if quick and limit is None else None,
             again=again or (),
             command=command,
             progress=progress,

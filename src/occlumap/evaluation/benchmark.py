@@ -28,6 +28,7 @@ def run(
     protocol: Protocol,
     *,
     limit: int | None = None,
+    enough: int | None = None,
     again: Collection[str] = (),
     command: str = "",
     progress: Progress | None = None,
@@ -36,8 +37,9 @@ def run(
 
     `classifiers`: by the name that rows have. `photos`: the folder of the photographs that `table` (CSV with
     columns file, class_index) names; those that a classifier gets wrong are left out and counted. `limit`:
-    the first lines of the table. `again`: methods that have changed, whose heatmaps and rows are made anew from the
-    scores that are kept. `progress(done, total)` counts (photograph, method, budget).
+    the first lines of the table. `enough`: the first photographs that a classifier gets right; with several crops,
+    cuts. `again`: methods that have changed, whose heatmaps and rows are made anew from the scores that are kept.
+    `progress(done, total)` counts (photograph, method, budget).
 
     What is in `out` already is not done again; a run with other metrics, steps, sizes, seed, photographs, classes
     or scores of them there is refused (ArgumentError). A method that fails on a photograph leaves a warning and a
@@ -53,7 +55,7 @@ def run(
         side = protocol.size or _side(name, classifier)
         whole_number(f"steps for {side} x {side} pixels", protocol.steps, minimum=1, maximum=side**2)
         numbered = Numbered(classifier)
-        right, wrong, scores = right_ones(numbered, photos, wanted_entries, side, protocol.seed)
+        right, wrong, scores = right_ones(numbered, photos, wanted_entries, side, protocol.seed, enough)
         if not right:
             raise ArgumentError(
                 f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "

@@ -132,11 +132,23 @@ def _following(entries: Sequence[Entry], entry: Entry) -> Iterator[Entry]:
 
 
 def right_ones(
-    classifier: Classifier, folder: Path, entries: Sequence[Entry], size: int, seed: int = 0
+    classifier: Classifier,
+    folder: Path,
+    entries: Sequence[Entry],
+    size: int,
+    seed: int = 0,
+    enough: int | None = None,
 ) -> tuple[list[Photograph], list[str], dict[str, float]]:
-    """The photographs whose class has the highest score, the names of the others, and that score by name."""
-    right, wrong, scores = [], [], {}
+    """The photographs whose class has the highest score, the names of the others, and that score by name.
+
+    `enough`: how many to look for; entries after them are not looked at.
+    """
+    right: list[Photograph] = []
+    wrong: list[str] = []
+    scores: dict[str, float] = {}
     for entry in entries:
+        if len(right) == enough:
+            break
         photograph = read(folder, entry, size, seed)
         (row,) = score(classifier, photograph.pixels[None])
         if entry.class_index >= len(row):
