@@ -722,6 +722,18 @@ def test_a_changed_method_is_judged_again_from_kept_scores(photos, tmp_path, mon
     assert {row["seconds"] for row in rows_of(tmp_path / "out") if row["method"] == "rise"} == {""}
 
 
+def test_only_what_a_run_makes_anew_loses_its_rows(photos, tmp_path):
+    def numbers():
+        return sorted((*list(row.values())[:5], *list(row.values())[6:]) for row in rows_of(tmp_path / "out"))
+
+    go(photos, tmp_path / "out")
+    before = numbers()
+    with pytest.raises(ArgumentError, match="make again to be one of random; got 'rise'"):
+        go(photos, tmp_path / "out", Protocol(("random",), steps=4), again=["rise"])
+    go(photos, tmp_path / "out", again=["random"], limit=1)
+    assert numbers() == before
+
+
 def test_other_pixels_or_another_class_under_the_same_name_are_refused(photos, tmp_path):
     go(photos, tmp_path / "out")
     with Image.open(photos / "1.png") as picture:

@@ -107,7 +107,7 @@ def _going_on(out: Path) -> Iterator[None]:
     "--again",
     metavar="NAMES",
     callback=_names,
-    help="Methods that have changed: judged anew, from kept scores where they ask the same.",
+    help="Methods of this run that have changed: judged anew, from kept scores where they ask the same.",
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Of everything that draws random numbers."

@@ -9,11 +9,10 @@ from occlumap.errors import ArgumentError
 from occlumap.evaluation.counting import Numbered
 from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel
-from occlumap.evaluation.methods import METHODS
 from occlumap.evaluation.photographs import others, read_table, right_ones
 from occlumap.evaluation.protocol import Protocol
 from occlumap.evaluation.record import Record
-from occlumap.evaluation.rows import append, recover
+from occlumap.evaluation.rows import Group, append, recover
 
 DEFAULT_SIZE = 224
 
@@ -38,7 +37,8 @@ def run(
     `classifiers`: by the name that rows have. `photos`: the folder of the photographs that `table` (CSV with
     columns file, class_index) names; those that a classifier gets wrong are left out and counted. `limit`:
     the first lines of the table. `enough`: the first photographs that a classifier gets right; with several crops,
-    cuts. `again`: methods that have changed, whose heatmaps and rows are made anew from the scores that are kept.
+    cuts. `again`: methods that have changed, whose heatmaps and rows are made anew from the scores that are kept,
+    on the photographs of this run.
     `progress(done, total)` counts (photograph, method, budget).
 
     What is in `out` already is not done again; a run with other metrics, steps, sizes, seed, photographs, classes
@@ -47,7 +47,9 @@ def run(
     rows.csv.
     """
     for name in again:
-        one_of("a method to make again", name, METHODS)
+        one_of(
+            "a method to make again", name, protocol.methods
+        )  # of another, rows would go and none would come
     entries = read_table(table, protocol.crops)
     wanted_entries = entries[: None if limit is None else limit * len(protocol.crops)]
     panels = []
@@ -70,7 +72,7 @@ def run(
     for panel in panels:
         record.photographs(panel)
     rows_file = out / "rows.csv"
-    done = recover(rows_file, protocol.group_size, again)
+    done = recover(rows_file, protocol.group_size, _made_anew(panels, again))
     record.successes(done)
     groups = protocol.groups()
     total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
@@ -94,6 +96,12 @@ def run(
                 if number < PHOTOGRAPHS and (wanted or not judge.drawn):
                     judge.draw(groups)
     return rows_file
+
+
+def _made_anew(panels: list[Panel], again: Collection[str]) -> Callable[[Group], bool]:
+    """Whether a group is of a method that is made anew, on a photograph of this run; others keep map and rows."""
+    judged = {(photograph.entry.name, panel.name) for panel in panels for photograph in panel.photographs}
+    return lambda group: group[:2] in judged and group[2].partition("~")[0] in again
 
 
 def _side(name: str, classifier: Classifier) -> int:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,10 +46,12 @@ def append(path: Path, rows: Iterable[Row]) -> None:
         file.write(text(rows))
 
 
-def recover(path: Path, size: Callable[[str], int], again: Collection[str] = ()) -> set[Group]:
+def recover(
+    path: Path, size: Callable[[str], int], again: Callable[[Group], bool] = lambda group: False
+) -> set[Group]:
     """The groups that have all `size(method)` rows; what a stopped run left of another is cut off.
 
-    What stands there twice is kept once, and nothing of the methods `again`.
+    What stands there twice is kept once, and nothing of the groups to make `again`.
 
     Raises FileFormatError for a file that is not ours.
     """
@@ -72,11 +74,7 @@ def recover(path: Path, size: Callable[[str], int], again: Collection[str] = ())
     # two runs in one folder at once leave numbers twice: the first counts
     lines = list({(_group(line), line[6], line[7]): line for line in reversed(lines)}.values())[::-1]
     counts = Counter(_group(line) for line in lines)
-    complete = {
-        group
-        for group, count in counts.items()
-        if count == size(group[2]) and group[2].partition("~")[0] not in again
-    }
+    complete = {group for group, count in counts.items() if count == size(group[2]) and not again(group)}
     kept = [line for line in lines if _group(line) in complete]
     if len(kept) < found or whole != content:
         buffer = io.StringIO()
