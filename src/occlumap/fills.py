@@ -1,7 +1,9 @@
 """What replaces a hidden pixel (paper sections 4.7, 5.3.1, 8.1).
 
 A fill's `prepare(image)` runs once per image and gives a painter; the painter takes the bounds of many
-regions, (n, 4), and gives for each an array that broadcasts to the region's pixels (height, width, 3).
+regions, (n, 4), and gives for each an array that broadcasts to the region's pixels (height, width, 3). Its
+`prepare_mask(image)` is the same for hidden parts of any shape: a function of a bool mask (H, W), True where
+hidden, to an array that broadcasts to the image, of which only the hidden pixels are used.
 Colours are computed in float64 and rounded to the nearest whole number, halves to even.
 """
 
@@ -19,11 +21,15 @@ from occlumap.errors import ArgumentError, FillError, MissingDependencyError, Oc
 
 Image = NDArray[np.uint8]
 Painter = Callable[[NDArray[np.int32]], Iterable[Image]]
+MaskPainter = Callable[[NDArray[np.bool_]], Image]
 
 
 @runtime_checkable
 class Fill(Protocol):
-    """What a fill must offer; `str(fill)` is its name in results and on the command line."""
+    """What a fill must offer; `str(fill)` is its name in results and on the command line.
+
+    `prepare_mask`, for method "joint", may be left out.
+    """
 
     def prepare(self, image: Image) -> Painter:
         """A painter for `image`, uint8 (H, W, 3)."""
@@ -36,7 +42,7 @@ def painter(fill: Fill, image: Image) -> Painter:
     FillError when such a fill raises (in preparing, too), or gives anything but one uint8 patch for each region that
     broadcasts to its pixels.
     """
-    if type(fill) in (Neighbours, Constant, Mean, Blur, Inpaint):  # checking takes longer than painting
+    if type(fill) in BUILT_IN:  # checking takes longer than painting
         return fill.prepare(image)
     with _as_fill_error(fill):
         paint = fill.prepare(image)
@@ -64,6 +70,40 @@ def painter(fill: Fill, image: Image) -> Painter:
             ):
                 raise FillError(f"{expected}, got an array of shape {patch.shape}")
             yield patch
+
+    return checked
+
+
+def mask_painter(fill: Fill, image: Image) -> MaskPainter:
+    """`fill.prepare_mask(image)`; what a fill that is not ours gives is checked each time.
+
+    ArgumentError for a fill that paints rectangles only; FillError as `painter` has it.
+    """
+    prepare = getattr(fill, "prepare_mask", None)
+    if prepare is None:
+        raise ArgumentError(
+            f"expected a fill that paints parts of any shape, got {name_of(fill)}, which has no prepare_mask(image); "
+            "give it one (a function of a bool mask (H, W) to an image), or use method='paper'"
+        )
+    if type(fill) in BUILT_IN:
+        built_in: MaskPainter = prepare(image)
+        return built_in
+    with _as_fill_error(fill):
+        paint = prepare(image)
+
+    def checked(mask: NDArray[np.bool_]) -> Image:
+        with _as_fill_error(fill):
+            filled = paint(mask)
+        if not isinstance(filled, np.ndarray) or filled.dtype != np.uint8:
+            got = getattr(filled, "dtype", type(filled).__name__)
+        elif (1,) * (3 - filled.ndim) + filled.shape not in {(1, 1, 1), (1, 1, 3), image.shape}:
+            got = f"an array of shape {filled.shape}"
+        else:
+            return filled
+        raise FillError(
+            f"expected {name_of(fill)} to paint a uint8 image of shape {image.shape}, or one colour (1, 1, 3), "
+            f"got {got}"
+        )
 
     return checked
 
@@ -107,6 +147,20 @@ class Neighbours:
 
         return paint
 
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """Mean colour of the visible pixels beside the hidden ones."""
+
+        def paint(hidden: NDArray[np.bool_]) -> Image:
+            beside = np.zeros_like(hidden)
+            beside[1:] |= hidden[:-1]
+            beside[:-1] |= hidden[1:]
+            beside[:, 1:] |= hidden[:, :-1]
+            beside[:, :-1] |= hidden[:, 1:]
+            beside &= ~hidden
+            return _mean_colour(image, beside if beside.any() else hidden)
+
+        return paint
+
     def __str__(self) -> str:
         return "neighbours"
 
@@ -137,6 +191,11 @@ class Constant:
 
         return paint
 
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """The one colour."""
+        colour = np.array([[self.colour]], np.uint8)
+        return lambda hidden: colour
+
     def __str__(self) -> str:
         return "constant:" + ",".join(str(value) for value in self.colour)
 
@@ -156,6 +215,10 @@ class Mean:
 
         return paint
 
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """Mean colour of all that is hidden."""
+        return lambda hidden: _mean_colour(image, hidden)
+
     def __str__(self) -> str:
         return "mean"
 
@@ -166,15 +229,23 @@ class Blur:
 
     def prepare(self, image: Image) -> Painter:
         """See `Fill.prepare`."""
-        sigma = min(image.shape[:2]) / 10
-        rows, cols = (_gaussian_matrix(length, sigma) for length in image.shape[:2])
-        channels = [rows @ image[:, :, channel].astype(np.float64) @ cols.T for channel in range(3)]
-        blurred = np.ascontiguousarray(_to_uint8(np.stack(channels, axis=2)))  # stack leaves channels first
+        blurred = self._blurred(image)
 
         def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
             return (blurred[a:b, c:d] for a, b, c, d in bounds.tolist())
 
         return paint
+
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """The blurred image."""
+        blurred = self._blurred(image)
+        return lambda hidden: blurred
+
+    def _blurred(self, image: Image) -> Image:
+        sigma = min(image.shape[:2]) / 10
+        rows, cols = (_gaussian_matrix(length, sigma) for length in image.shape[:2])
+        channels = [rows @ image[:, :, channel].astype(np.float64) @ cols.T for channel in range(3)]
+        return np.ascontiguousarray(_to_uint8(np.stack(channels, axis=2)))  # stack leaves channels first
 
     def __str__(self) -> str:
         return "blur"
@@ -195,6 +266,19 @@ class Inpaint:
 
     def prepare(self, image: Image) -> Painter:
         """See `Fill.prepare`."""
+        paint_mask = self.prepare_mask(image)
+
+        def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
+            for a, b, c, d in bounds.tolist():
+                hidden = np.zeros(image.shape[:2], np.bool_)
+                hidden[a:b, c:d] = True
+                painted = paint_mask(hidden)
+                yield painted[a:b, c:d] if painted.shape == image.shape else painted
+
+        return paint
+
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """OpenCV's inpainting of all that is hidden."""
         try:
             import cv2
         except ImportError as error:
@@ -203,18 +287,12 @@ class Inpaint:
                 "install '.[opencv]'"
             ) from error
         flag = cv2.INPAINT_TELEA if self.algorithm == "telea" else cv2.INPAINT_NS
-        height, width = image.shape[:2]
-        mean = Mean().prepare(image)
 
-        def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
-            for row in bounds:
-                a, b, c, d = row.tolist()
-                if (b - a, d - c) == (height, width):
-                    yield from mean(row[None])
-                    continue
-                mask = np.zeros((height, width), np.uint8)
-                mask[a:b, c:d] = 255
-                yield cv2.inpaint(image, mask, self.radius, flag)[a:b, c:d]
+        def paint(hidden: NDArray[np.bool_]) -> Image:
+            if hidden.all():
+                return _mean_colour(image, hidden)
+            painted: Image = cv2.inpaint(image, hidden.astype(np.uint8) * 255, self.radius, flag)
+            return painted
 
         return paint
 
@@ -233,19 +311,28 @@ class Custom:
     function: Callable[[Image, NDArray[np.bool_]], Image]
 
     def prepare(self, image: Image) -> Painter:
-        """See `Fill.prepare`; the painter raises ArgumentError for a wrong shape or type."""
+        """See `Fill.prepare`; the painter raises FillError for a wrong shape or type."""
+        paint_mask = self.prepare_mask(image)
 
         def paint(bounds: NDArray[np.int32]) -> Iterator[Image]:
             for a, b, c, d in bounds.tolist():
-                mask = np.zeros(image.shape[:2], np.bool_)
-                mask[a:b, c:d] = True
-                filled = np.asarray(self.function(image.copy(), mask))
-                if filled.shape != image.shape or filled.dtype != np.uint8:
-                    raise ArgumentError(
-                        f"expected the fill function to return a uint8 image of shape {image.shape}, got "
-                        f"{filled.dtype} of shape {filled.shape} from {self}"
-                    )
-                yield filled[a:b, c:d]
+                hidden = np.zeros(image.shape[:2], np.bool_)
+                hidden[a:b, c:d] = True
+                yield paint_mask(hidden)[a:b, c:d]
+
+        return paint
+
+    def prepare_mask(self, image: Image) -> MaskPainter:
+        """The function itself."""
+
+        def paint(hidden: NDArray[np.bool_]) -> Image:
+            filled = np.asarray(self.function(image.copy(), hidden.copy()))
+            if filled.shape != image.shape or filled.dtype != np.uint8:
+                raise FillError(
+                    f"expected the fill function to return a uint8 image of shape {image.shape}, got "
+                    f"{filled.dtype} of shape {filled.shape} from {self}"
+                )
+            return filled
 
         return paint
 
@@ -253,6 +340,10 @@ class Custom:
         function = self.function
         name = getattr(function, "__qualname__", type(function).__qualname__)
         return f"custom:{getattr(function, '__module__', '?')}.{name}"
+
+
+BUILT_IN = (Neighbours, Constant, Mean, Blur, Inpaint)
+"""Fills that need no checking."""
 
 
 def name_of(fill: Fill) -> str:
@@ -349,6 +440,11 @@ def _strips(colours: NDArray[np.float64], bounds: NDArray[np.int32]) -> Iterator
     widths = (bounds[:, 3] - bounds[:, 2]).tolist()
     strips = np.repeat(_to_uint8(colours)[:, None], max(widths, default=0), axis=1)
     return (strip[:width] for strip, width in zip(strips, widths, strict=True))
+
+
+def _mean_colour(image: Image, mask: NDArray[np.bool_]) -> Image:
+    """The mean colour of the pixels of `mask`, (1, 1, 3); at least one pixel."""
+    return _to_uint8(image[mask].mean(axis=0, dtype=np.float64))[None, None]
 
 
 def _to_uint8(colours: NDArray[np.float64]) -> Image:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -61,7 +62,6 @@ def test_trees_are_of_the_chosen_offsets_and_make_the_heatmap(evidence, white):
 def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
     import io
     import pickle
-    import zipfile
 
     explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
     path = tmp_path / "one.npz"
@@ -229,3 +229,35 @@ def test_a_file_with_another_image_is_refused(tmp_path, evidence, white):
     found.save(tmp_path / "one.npz")
     with pytest.raises(FileFormatError, match="expected the image that was measured"):
         Explanation.load(tmp_path / "one.npz")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': (",
+        "{'descr': (), 'fortran_order': False, 'shape': (1,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 1000000000000000000000000000000)}",
+        "{'descr': '|S0', 'fortran_order': False, 'shape': (100000000000000000000,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (True,)}",
+        "{[]:1}",
+    ],
+)
+def test_a_hostile_array_header_is_a_file_format_error(tmp_path, evidence, white, header):
+    path, hostile = tmp_path / "good.npz", tmp_path / "hostile.npz"
+    explain(evidence, white, 0, depth=1, fill="constant:0").save(path)
+    text = header.encode()
+    with zipfile.ZipFile(path) as good, zipfile.ZipFile(hostile, "w") as bad:
+        for name in good.namelist():
+            data = good.read(name)
+            if name == "heatmap.npy":
+                data = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(4)
+            bad.writestr(name, data)
+    with pytest.raises(FileFormatError):
+        Explanation.load(hostile)
+
+
+@pytest.mark.parametrize("name", [".", ""])
+def test_a_folder_is_no_file_to_save_to(tmp_path, monkeypatch, evidence, white, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IsADirectoryError, match="name of a file"):
+        explain(evidence, white, 0, depth=1, fill="constant:0").save(name)

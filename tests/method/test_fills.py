@@ -86,7 +86,7 @@ def test_a_function_fills_only_what_is_hidden(white):
 @pytest.mark.parametrize("result", [np.zeros((16, 16, 3)), np.zeros((4, 4, 3), np.uint8), None])
 def test_a_function_that_returns_something_else_is_an_error(white, result):
     with pytest.raises(
-        ArgumentError, match=r"expected the fill function to return a uint8 image of shape \(16, 16, 3\)"
+        FillError, match=r"expected the fill function to return a uint8 image of shape \(16, 16, 3\)"
     ):
         removals([(0, 2, 0, 3)]).apply(white, Custom(lambda image, mask: result).prepare(white))
 
