@@ -7,13 +7,13 @@
 
 from typing import Any
 
-from occlumap.explain import explain
+from occlumap.explain import explain, explain_iter
 from occlumap.explanation import Explanation
 from occlumap.measurements import Measurements
 from occlumap.regions import Region
 
 __version__ = "0.1.0"
-__all__ = ["Explanation", "Measurements", "Region", "__version__", "explain", "load"]
+__all__ = ["Explanation", "Measurements", "Region", "__version__", "explain", "explain_iter", "load"]
 
 
 def load(spec: str) -> Any:

@@ -3,20 +3,26 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap.estimators import Estimate
 from occlumap.measurements import Measurements
 
 SMALL_SCORE = 0.05
 """An original score below this share of the scale of scores is warned about."""
 
 
+LEAST_EXPLAINED = 0.2
+"""A joint model that explains a smaller share of its held-back masks is warned about."""
+
+
 def caveats(
-    heatmap: NDArray[np.float32], original: float, row: NDArray[np.float64], measurements: Measurements
+    estimate: Estimate, original: float, row: NDArray[np.float64], measurements: Measurements
 ) -> tuple[str, ...]:
     """Sentences, none when there is nothing to say (paper section 7.3 for the first).
 
     `original`: the target's score. `row`: the original image's scores of all classes.
     """
     said = []
+    heatmap, fit = estimate.heatmap, estimate.fit
     values, counts = np.unique(heatmap, return_counts=True)
     if len(values) == 1 and values[0] == 0:
         said.append(
@@ -27,6 +33,12 @@ def caveats(
         share = 100 * counts.max() / heatmap.size
         said.append(
             f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try another depth or fill"
+        )
+    if fit is not None and fit.explained < LEAST_EXPLAINED:
+        said.append(
+            f"importances that add up explain only {max(0.0, fit.explained):.0%} of how the score varies from mask to "
+            "mask (each mask predicted from the others): parts act together, or calls are too few, so neither sums nor "
+            "ranks mean much. Spend more calls, or try another fill"
         )
     seen = np.concatenate([row, measurements.scores.ravel()])
     scale = 1.0 if seen.min() >= 0 and seen.max() <= 1 else float(np.abs(seen).max())

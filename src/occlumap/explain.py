@@ -18,12 +18,13 @@ from occlumap.caveats import caveats
 from occlumap.classifiers import Classifier, name_of
 from occlumap.errors import ArgumentError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
+from occlumap.estimators.joint import LEAST_MASKS
 from occlumap.explanation import Explanation
 from occlumap.fills import Image, parse
 from occlumap.fills import name_of as fill_name_of
 from occlumap.measurements import Measurements
 from occlumap.measuring import Measurer, Progress
-from occlumap.methods import METHODS, PaperChoices, Plan, paper_plan, single_scale_plan
+from occlumap.methods import METHODS, PaperChoices, Plan, joint_plan, paper_plan, single_scale_plan
 from occlumap.pyramid import Pruning
 from occlumap.regions import Frame, Region
 from occlumap.targets import Target, class_names, resolve_targets
@@ -46,12 +47,27 @@ FOREIGN_KEYWORDS = {
     "model": "classifier",
     "inputs": "image",
     "input": "image",
+    "segments": "regions",
+    "segmentation_fn": "regions",
+    "feature_mask": "regions",
     "perturbations_per_eval": "batch_size",
     "max_depth": "depth",
     "k": "best_k",
     "random_state": "seed",
 }
 """What other libraries call our arguments (Captum, SHAP, LIME, DIANNA, RISE)."""
+
+OF_METHOD = {
+    "paper": ("depth", "offsets", "best_k", "pruning", "selection", "threshold"),
+    "single-scale": ("window", "stride"),
+    "joint": ("regions", "tolerance", "time_limit"),
+}
+"""The arguments that only one method has."""
+
+DEFAULT_FILLS = {"paper": "neighbours", "single-scale": "neighbours", "joint": "blur"}
+
+LOOK_EVERY = 32
+"""Masks between two looks at the tolerance; the first explanation of `explain_iter` comes after so many."""
 
 GO_ON = "what had been measured is in .measurements of this error: explain(..., resume=error.measurements) goes on"
 """Noted on every error that ends a run which has measured something."""
@@ -62,17 +78,20 @@ def explain(
     image: Any,
     target: Target | Sequence[Target] | None = None,
     method: str = "paper",
-    depth: int = 4,
-    offsets: str = "all",
-    best_k: int | str = 5,
-    fill: object = "neighbours",
+    depth: int | None = None,
+    offsets: str | None = None,
+    best_k: int | str | None = None,
+    fill: object = None,
     seed: int = 0,
     batch_size: int = 32,
     *,
     budget: int | None = None,
-    pruning: str = "greedy",
-    selection: str = "density",
-    threshold: str | float = "1%",
+    tolerance: float | None = None,
+    time_limit: float | None = None,
+    regions: object = None,
+    pruning: str | None = None,
+    selection: str | None = None,
+    threshold: str | float | None = None,
     window: int | tuple[int, int] | None = None,
     stride: int | tuple[int, int] | None = None,
     resume: Measurements | None = None,
@@ -88,16 +107,25 @@ def explain(
     image: a path, a file, a PIL image, or an array (H, W), (H, W, 3), (H, W, 4); uint8, uint16, float 0..1.
     target: a class index, a class name (if the classifier has `classes`), a list of these (gives a list
         of Explanations from the same calls), or None for the top class.
-    method: "paper" (multi-scale, sections 4.3 to 4.12) or "single-scale" (section 4.2).
-    depth, offsets, best_k, pruning, selection, threshold: of the paper's method. Scales below the root;
-        "none", "four" or "all" offsets; how many of the best are averaged, "all" or more than there are
-        meaning all; "greedy" (4.5) or "optimal"; "density" (4.12), "adversarial" (4.11) or "vote" (8.1);
-        leaves at or below it go, "1%" of the original score or a number.
+    method: "paper" (multi-scale, sections 4.3 to 4.12), "single-scale" (section 4.2), or "joint" (ours: one
+        Bayesian model over masks of a tree of segments; docs/method.md). The arguments of one method are
+        refused with another; None means the default.
+    depth, offsets, best_k, pruning, selection, threshold: of the paper's method. Scales below the root (4);
+        "none", "four" or "all" offsets ("all"); how many of the best are averaged (5), "all" or more than
+        there are meaning all; "greedy" (4.5) or "optimal"; "density" (4.12), "adversarial" (4.11) or "vote"
+        (8.1); leaves at or below it go, "1%" of the original score or a number.
     fill: "neighbours", "constant:169", "constant:255,0,0", "mean", "blur", "inpaint:telea", a fill object, a
-        colour, or any f(image, mask) -> image; None for the method's own ("neighbours").
-    seed: kept in the result; neither method draws random numbers.
+        colour, or any f(image, mask) -> image; None for the method's own ("blur" for joint, else "neighbours").
+    seed: of the masks of joint; the other methods draw no random numbers.
     batch_size: images per classifier call at most (fewer where a batch would pass 64 MB).
-    budget: classifier calls at most, the original image included. "paper" takes the cheapest offsets first.
+    budget: classifier calls at most, the original image included. "paper" takes the cheapest offsets first;
+        300 for "joint" when None.
+    tolerance: of joint; calls end early when the heatmap's uncertainty (`Explanation.uncertainty`, 0..1) is at
+        most this; with several targets, when all are. Looked at every 32 masks.
+    time_limit: of joint; seconds after which no further batch is begun. The heatmap of what was measured by
+        then is given, so this is the one setting with which results depend on the machine's speed.
+    regions: of joint; "slic" (segments that follow the image), "grid", a label map (H, W) of whole numbers over
+        what the classifier sees, or an `occlumap.segments.SegmentTree`.
     window, stride: of "single-scale", in pixels, one number or (rows, columns); a fourth of the shorter
         side and half the window when None.
     resume: measurements of the same image, fill, targets and classifier, as `.measurements` of an error or
@@ -111,19 +139,48 @@ def explain(
     UnknownArgumentError, ArgumentError, BudgetError, ImageError before any call is spent; TargetError, and
     ArgumentError for an original score of 0 or for measurements of something else in `resume`, before any
     call but those that find it out; ClassifierError, ScoreError when the classifier fails. Whatever ends a
-    run that had begun to measure, KeyboardInterrupt too, has what was measured in `.measurements`.
+    run that had begun to measure, KeyboardInterrupt too, has what was measured in `.measurements`, and with
+    "joint" the heatmap so far in `.explanation`, an Explanation or a list as it would have been returned.
 
     >>> import numpy as np
     >>> def brightness_top_left(batch):
     ...     return batch[:, :4, :4].mean(axis=(1, 2, 3))[:, None] / 255
     >>> picture = np.zeros((16, 16, 3), np.uint8)
     >>> picture[:4, :4] = 255
-    >>> explanation = explain(brightness_top_left, picture, depth=2, fill="constant:0", best_k=1)
+    >>> explanation = explain(brightness_top_left, picture, method="paper", depth=2, fill="constant:0", best_k=1)
     >>> explanation.heatmap[0, 0], explanation.heatmap[8, 8]
     (np.float32(1.0), np.float32(0.0))
     """
-    _refuse(unknown)
+    arguments = dict(locals())
+    _refuse(arguments.pop("unknown"))
+    *_, found = _run(arguments, anytime=False)
+    return found
+
+
+def explain_iter(*arguments: Any, **settings: Any) -> Iterator[Explanation | list[Explanation]]:
+    """Better and better explanations: what `explain` gives after 32 masks, 64, 128, ..., and at the end.
+
+    Arguments, results and errors are those of `explain`; the last explanation is what it would return. Methods
+    other than "joint" give only that one.
+
+    >>> def brightness(batch):
+    ...     return batch.mean(axis=(1, 2, 3))[:, None] / 255
+    >>> picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    >>> [len(found.measurements) for found in explain_iter(brightness, picture, method="joint", budget=100)]
+    [32, 64, 99]
+    """
+    given = inspect.signature(explain).bind(*arguments, **settings)
+    given.apply_defaults()
+    _refuse(given.arguments.pop("unknown"))
+    return _run(given.arguments, anytime=True)
+
+
+def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | list[Explanation]]:
+    """Explanations as they get better, one at the end unless `anytime`; `arguments` are those of `explain`."""
     started = time.perf_counter()
+    classifier, target, resume, progress = (
+        arguments[name] for name in ("classifier", "target", "resume", "progress")
+    )
     if not callable(classifier):
         raise ArgumentError(
             "expected classifier to be a callable from a batch (n, H, W, 3) to scores, got "
@@ -136,12 +193,27 @@ def explain(
         raise ArgumentError(
             f"expected progress to be a function of (done, total), got {type(progress).__name__}"
         )
-    pixels, frame, notes = _read(image, getattr(classifier, "input_size", None))
-    filling = parse("neighbours" if fill is None else fill)
-    seed = whole_number("seed", seed, minimum=0)
-    measurer = Measurer(classifier, pixels, filling, batch_size=batch_size, budget=budget, progress=progress)
-    choices = PaperChoices(depth, offsets, best_k, Pruning(pruning, threshold), selection)
-    plan = _plan(method, (pixels.shape[0], pixels.shape[1]), choices, window, stride, measurer.budget)
+    chosen = _of_method(arguments)
+    tolerance, time_limit = (chosen.pop(name, None) for name in ("tolerance", "time_limit"))
+    _check_limits(tolerance, time_limit)
+    pixels, frame, notes = _read(arguments["image"], getattr(classifier, "input_size", None))
+    method, fill = arguments["method"], arguments["fill"]
+    filling = parse(DEFAULT_FILLS[method] if fill is None else fill)
+    seed = whole_number("seed", arguments["seed"], minimum=0)
+    batch_size = whole_number("batch_size", arguments["batch_size"], minimum=1)
+    budget = arguments["budget"]
+    budget = None if budget is None else whole_number("budget", budget, minimum=1)
+    step = LOOK_EVERY if anytime or tolerance is not None else None
+    plan = _plan(method, pixels, chosen, budget, seed, batch_size if time_limit is not None else step)
+    measurer = Measurer(
+        classifier,
+        pixels,
+        filling,
+        batch_size=batch_size,
+        budget=budget,
+        progress=progress,
+        kind=plan.kind,
+    )
 
     with _keeping(resume):
         row = measurer.measure_original()
@@ -153,13 +225,11 @@ def explain(
     with _keeping(resume):
         measurer.aim(list(dict.fromkeys(targets)), resume)
     measurer.total = plan.total
-    try:
-        sampler = plan.sampler(targets)
-        measurements = measurer.asked()
-        while len(wanted := sampler(measurements)):
-            measurements = measurer.measure(wanted)
-        estimates = [plan.estimate(measurements, index) for index in targets]
-        settings = {**plan.settings, "fill": fill_name_of(filling), "budget": measurer.budget}
+
+    def explanations(measurements: Measurements, ended: str | None = None) -> list[Explanation]:
+        settings = {**plan.settings, "fill": fill_name_of(filling), "budget": budget}
+        if plan.tree is not None:
+            settings |= {"budget": plan.total, "tolerance": tolerance, "time_limit": time_limit}
         provenance = {
             "image_sha256": measurements.image_sha256,
             "image_notes": list(notes),
@@ -170,9 +240,11 @@ def explain(
             "seconds": round(time.perf_counter() - started, 3),
             "versions": _versions(),
         }
-        explanations = [
+        if ended is not None:
+            provenance["ended_by"] = ended
+        return [
             _explanation(
-                estimate,
+                plan.estimate(measurements, index),
                 index,
                 None if names is None else names[index],
                 row,
@@ -182,17 +254,42 @@ def explain(
                 settings,
                 provenance,
             )
-            for index, estimate in zip(targets, estimates, strict=True)
+            for index in targets
         ]
-        for explanation in explanations:
+
+    def as_asked(found: list[Explanation]) -> Explanation | list[Explanation]:
+        return found if several else found[0]
+
+    try:
+        sampler = plan.sampler(targets)
+        measurements, ended, shown = measurer.asked(), None, 0
+        while len(wanted := sampler(measurements)):
+            measurements = measurer.measure(wanted)
+            if plan.tree is None:
+                continue
+            if time_limit is not None and time.perf_counter() - started >= time_limit:
+                ended = "time_limit"
+            if tolerance is not None and all(
+                explanation.uncertainty <= tolerance for explanation in explanations(measurements)
+            ):
+                ended = "tolerance"
+            if ended:
+                break
+            if anytime and len(measurements) >= max(LOOK_EVERY, 2 * shown) and len(sampler(measurements)):
+                shown = len(measurements)
+                yield as_asked(explanations(measurements))
+        found = explanations(measurements, ended)
+        for explanation in found:
             for text in explanation.warnings:
-                warnings.warn(text, OcclumapWarning, stacklevel=2)
+                warnings.warn(text, OcclumapWarning, stacklevel=3)
     except BaseException as error:
         error.measurements = known = measurer.everything()  # type: ignore[attr-defined]
         if len(known):
             error.add_note(GO_ON)
+        if plan.tree is not None and len(known) >= LEAST_MASKS and not isinstance(error, GeneratorExit):
+            error.explanation = as_asked(explanations(known, type(error).__name__))  # type: ignore[attr-defined]
         raise
-    return explanations if several else explanations[0]
+    yield as_asked(found)
 
 
 @contextmanager
@@ -220,21 +317,41 @@ def _check_resume(resume: object) -> None:
     )
 
 
+def _of_method(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that belong to the chosen method and are not None; ArgumentError for those of another."""
+    method = one_of("method", arguments["method"], METHODS)
+    for owner, names in OF_METHOD.items():
+        for name in names:
+            if owner != method and arguments[name] is not None:
+                raise ArgumentError(
+                    f"expected {name} only with method={owner!r}, got it with method={method!r}, which has "
+                    f"{', '.join(OF_METHOD[method])}; leave it out, or choose the other method"
+                )
+    return {name: arguments[name] for name in OF_METHOD[method] if arguments[name] is not None}
+
+
+def _check_limits(tolerance: object, time_limit: object) -> None:
+    for name, value, unit in (("tolerance", tolerance, "of 0..1"), ("time_limit", time_limit, "of seconds")):
+        sound = isinstance(value, int | float | np.number) and not isinstance(value, bool) and value > 0
+        if value is not None and not sound:
+            raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
+
+
 def _plan(
     method: str,
-    shape: tuple[int, int],
-    choices: PaperChoices,
-    window: object,
-    stride: object,
+    pixels: Image,
+    chosen: dict[str, Any],
     budget: int | None,
+    seed: int,
+    step: int | None,
 ) -> Plan:
-    if one_of("method", method, METHODS) == "single-scale":
-        return single_scale_plan(shape, window, stride, budget)
-    if window is not None or stride is not None:
-        raise ArgumentError(
-            "expected window and stride only with method='single-scale'; method='paper' has depth"
-        )
-    return paper_plan(shape, choices, budget)
+    shape = (pixels.shape[0], pixels.shape[1])
+    if method == "joint":
+        return joint_plan(pixels, chosen.get("regions"), budget, seed, step)
+    if method == "single-scale":
+        return single_scale_plan(shape, chosen.get("window"), chosen.get("stride"), budget)
+    pruning = Pruning(chosen.pop("pruning", "greedy"), chosen.pop("threshold", "1%"))
+    return paper_plan(shape, PaperChoices(pruning=pruning, **chosen), budget)
 
 
 def _explanation(
@@ -262,7 +379,9 @@ def _explanation(
         estimate.offsets,
         estimate.densities,
         copy.deepcopy(provenance),
-        caveats(estimate.heatmap, original, row, measurements),
+        caveats(estimate, original, row, measurements),
+        estimate.posterior,
+        estimate.fit,
     )
 
 
@@ -277,7 +396,7 @@ def _read(image: object, input_size: tuple[int, int] | None) -> tuple[Image, Fra
     """The image as the classifier gets it, where it lies in what was given, and notes on reading it."""
     from occlumap import images
 
-    photograph = images.read(image, stacklevel=4)  # of whoever called explain
+    photograph = images.read(image, stacklevel=5)  # of whoever called explain
     if input_size is None:
         return photograph.pixels, None, photograph.notes
     pixels, frame = images.fit(photograph.pixels, input_size)

@@ -17,13 +17,21 @@ from occlumap import _archive
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError, UnknownArgumentError
 from occlumap.grid import Grid, Offset
 from occlumap.measurements import Measurements, image_sha256
+from occlumap.posterior import Fit, Importance, SegmentNode, SegmentPosterior
 from occlumap.pyramid import Pruning, Pyramid, Tree, complete_pyramids, information_density, tree
 from occlumap.regions import Frame, Region
+from occlumap.segments import SegmentTree
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KIND = "occlumap-explanation"
+
+NEAR_ZERO = 0.01
+"""Segments whose importance is at most this share of the original score are near zero (as in section 4.5)."""
+
+SCALES_SHOWN = (6, 12, 25, 50, 100)
+"""How many segments the cuts have that `scale_maps` shows, before the leaves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +43,8 @@ class Explanation:
     None when it is the whole photograph. `target`, `target_name`, `original_score`: what is explained.
     `measurements`: every measured region and its score. `settings`: method and parameters. `offsets` and
     `densities`: the offsets that the heatmap is made of, best first (paper only). `provenance`: image hash,
-    classifier, versions, seed, calls, seconds. `warnings`: what the reader should know.
+    classifier, versions, seed, calls, seconds. `warnings`: what the reader should know. `posterior` and `fit` (joint
+    only): importance of every segment with its uncertainty, and how well sums of importances explain the scores.
     """
 
     heatmap: NDArray[np.float32]
@@ -50,6 +59,8 @@ class Explanation:
     densities: tuple[float, ...]
     provenance: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    posterior: SegmentPosterior | None = None
+    fit: Fit | None = None
 
     def __repr__(self) -> str:
         height, width = self.heatmap.shape
@@ -57,6 +68,49 @@ class Explanation:
             f"<Explanation of {self.target_name or f'class {self.target}'!s}, score {self.original_score:.4g}, "
             f"{height} x {width}, method {self.settings['method']}, {self.provenance['calls']} calls>"
         )
+
+    @property
+    def std(self) -> NDArray[np.float32] | None:
+        """Standard deviation of the heatmap, float32 (H, W), pixel by pixel; None for methods without (not joint)."""
+        return None if self.posterior is None else self.posterior.std()
+
+    @property
+    def uncertainty(self) -> float:
+        """How much of the heatmap may be chance, 0 (none) to 1 (all); ArgumentError for methods without (not joint)."""
+        return self._posterior().uncertainty()
+
+    def importance(self, part: NDArray[np.bool_]) -> Importance:
+        """What hiding `part`, a bool mask (H, W), costs the score by the model's sum: mean, standard deviation.
+
+        ArgumentError for a method without a model (not joint), or a mask of another shape.
+        """
+        return self._posterior().importance(part)
+
+    def tree(self) -> tuple[SegmentNode, ...]:
+        """Every node of the tree of segments, breadth first (joint); ArgumentError for methods of rectangles.
+
+        Nodes at or below 1 % of the original score are near zero. The paper's trees: `trees()`.
+        """
+        return self._posterior().nodes(NEAR_ZERO * abs(self.original_score))
+
+    def pruned_heatmap(self) -> NDArray[np.float32]:
+        """The heatmap of the few segments that matter, (H, W) float32, each at the scale that says most (joint).
+
+        A leaf of `tree()` shares out its importance evenly over its pixels; near-zero ones are 0.
+        """
+        posterior = self._posterior()
+        density = np.zeros(posterior.tree.leaves, np.float32)
+        for node in self.tree():
+            if node.state == "leaf":
+                density[list(node.segments)] = node.importance / node.area
+        return density[posterior.tree.labels]
+
+    def _posterior(self) -> SegmentPosterior:
+        if self.posterior is None:
+            raise ArgumentError(
+                f"expected an explanation made of segments (method='joint'), got method={self.settings['method']!r}"
+            )
+        return self.posterior
 
     def _pyramids(self) -> tuple[Grid, list[Pyramid]]:
         if "depth" not in self.settings:
@@ -76,7 +130,14 @@ class Explanation:
         )
 
     def scale_maps(self) -> dict[str, NDArray[np.float64]]:
-        """What was measured at each scale, unpruned: a label and an array (H, W), mean over the offsets."""
+        """What is known at each scale, unpruned: a label and an array (H, W).
+
+        Paper: as measured, mean over the offsets. Joint: the importance per pixel of the segments of each cut.
+        """
+        if self.posterior is not None:
+            tree = self.posterior.tree
+            counts = [count for count in SCALES_SHOWN if count < tree.leaves] + [tree.leaves]
+            return {f"{count} segments": self.posterior.at_scale(count) for count in counts}
         if "depth" not in self.settings:
             return {"windows": self.heatmap.astype(np.float64)}
         grid, pyramids = self._pyramids()
@@ -134,6 +195,11 @@ class Explanation:
             "image": self.image,
             **self.measurements.arrays(),
         }
+        if self.posterior is not None and self.fit is not None:
+            document["fit"] = self.fit._asdict()
+            arrays["segment_merges"] = self.posterior.tree.merges
+            arrays["posterior_mean"] = self.posterior.mean
+            arrays["posterior_covariance"] = self.posterior.covariance
         _archive.write(path, KIND, document, arrays)
 
     @classmethod
@@ -173,6 +239,11 @@ class Explanation:
                     raise FileFormatError(
                         f"{path}: expected the densities of its offsets' trees, {found}, got {list(densities)}"
                     )
+            posterior = _posterior_of(measurements, arrays)
+            if posterior is not None and not np.array_equal(posterior.heatmap(), heatmap):
+                raise FileFormatError(
+                    f"{path}: expected the heatmap of its segments' importances, got another"
+                )
             notes = provenance.get("image_notes", [])
             if not isinstance(notes, list):
                 raise FileFormatError(f"{path}: expected a list of notes on the image, got {notes!r}")
@@ -189,16 +260,26 @@ class Explanation:
                 densities,
                 {**provenance, "calls": int(provenance["calls"])},
                 tuple(str(warning) for warning in document["warnings"]),
+                posterior,
+                None if posterior is None else _fit(**document["fit"]),
             )
         except FileFormatError:
             raise
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError) as error:
             raise FileFormatError(
                 f"{path}: expected a saved explanation, parts are missing or wrong: {error!r}"
             ) from error
 
     def save_tree(self, path: str | os.PathLike[str]) -> None:
-        """Write the trees of the chosen offsets as JSON, best first, nodes breadth first, pixels half-open."""
+        """Write the trees of the chosen offsets, best first, or of the segments (joint), as JSON.
+
+        Nodes breadth first, pixels half-open. `segments` of a leaf: its labels in `measurements.masks.labels`.
+        """
+        trees: list[dict[str, Any]]
+        if self.posterior is not None:
+            trees = [{"nodes": [_segment_document(node) for node in self.tree()]}]
+            self._write_trees(path, trees)
+            return
         trees = [
             {
                 "offset": list(found.offset),
@@ -218,6 +299,9 @@ class Explanation:
             }
             for found in self.trees()
         ]
+        self._write_trees(path, trees)
+
+    def _write_trees(self, path: str | os.PathLike[str], trees: list[dict[str, Any]]) -> None:
         document = {
             "format": "occlumap-trees",
             "format_version": 1,
@@ -243,6 +327,40 @@ def _densities(
         raise ValueError("expected measurements of all cells of its offsets, some lack")
     original = float(measurements.original[measurements.column(target)])
     return [information_density(pyramid, pruning.leaves(pyramid, original)) for pyramid in pyramids]
+
+
+def _segment_document(node: SegmentNode) -> dict[str, Any]:
+    """A node as JSON; the segments of a parent are those of its children, and not said again."""
+    values = {**node._asdict(), **node.region._asdict()}
+    del values["region"]
+    if node.children:
+        del values["segments"]
+    return values
+
+
+def _posterior_of(measurements: Measurements, arrays: Mapping[str, NDArray[Any]]) -> SegmentPosterior | None:
+    """The posterior of a file's arrays, None where it has none; a ValueError where they do not fit together."""
+    if "posterior_mean" not in arrays:
+        return None
+    tree = SegmentTree(measurements.masks.labels, arrays["segment_merges"])
+    mean, covariance = (arrays[name] for name in ("posterior_mean", "posterior_covariance"))
+    if (
+        mean.shape != (tree.leaves,)
+        or covariance.shape != (tree.leaves, tree.leaves)
+        or any(array.dtype != np.float64 or not np.isfinite(array).all() for array in (mean, covariance))
+        or bool((np.diag(covariance) < 0).any())
+    ):
+        raise ValueError(f"expected a finite float64 posterior of {tree.leaves} leaves, got another")
+    return SegmentPosterior(tree, mean, covariance)
+
+
+def _fit(explained: Any, noise: Any, intervals: Any) -> Fit:
+    """A fit from a file's numbers; TypeError or ValueError for what is none."""
+    low, middle, high = (float(value) for value in intervals)
+    numbers = (float(explained), float(noise), low, middle, high)
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"expected finite numbers, got {numbers}")
+    return Fit(numbers[0], numbers[1], (low, middle, high))
 
 
 def _frame(*numbers: Any) -> Frame:

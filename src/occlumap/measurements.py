@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from occlumap import _archive
 from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.grid import rectangle_keys
-from occlumap.perturbations import Perturbations
+from occlumap.perturbations import Perturbations, Rectangles, SegmentMasks
 
 KIND = "occlumap-measurements"
 
@@ -46,6 +46,22 @@ class Measurements:
     def __len__(self) -> int:
         return len(self.perturbations)
 
+    @property
+    def rectangles(self) -> Rectangles:
+        """The perturbations, if they are rectangles; ArgumentError for segments."""
+        if isinstance(self.perturbations, Rectangles):
+            return self.perturbations
+        raise ArgumentError(
+            "expected measurements of rectangles (method='paper' or 'single-scale'), got masks of segments"
+        )
+
+    @property
+    def masks(self) -> SegmentMasks:
+        """The perturbations, if they are masks of segments; ArgumentError for rectangles."""
+        if isinstance(self.perturbations, SegmentMasks):
+            return self.perturbations
+        raise ArgumentError("expected measurements of masks of segments (method='joint'), got rectangles")
+
     def column(self, target: int) -> int:
         """The column of `scores` that belongs to class `target`; ArgumentError if it was not measured."""
         found = np.flatnonzero(self.targets == target)
@@ -61,8 +77,8 @@ class Measurements:
 
     @cached_property
     def _by_rectangle(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        singles = self.perturbations.singles()
-        keys = rectangle_keys(self.perturbations.bounds[self.perturbations.starts[singles]], *self.shape)
+        singles = self.rectangles.singles()
+        keys = rectangle_keys(self.rectangles.bounds[self.rectangles.starts[singles]], *self.shape)
         order = np.argsort(keys, kind="stable")
         return keys[order], singles[order]
 
@@ -78,7 +94,12 @@ class Measurements:
 
     def cover(self, other: "Measurements") -> bool:
         """Whether every score of `other` is among these, of the same image and fill."""
-        same = (self.shape, self.image_sha256, self.fill) == (other.shape, other.image_sha256, other.fill)
+        same = (self.shape, self.image_sha256, self.fill, self.perturbations.hides) == (
+            other.shape,
+            other.image_sha256,
+            other.fill,
+            other.perturbations.hides,
+        )
         if not same or not set(other.targets.tolist()) <= set(self.targets.tolist()):
             return False
         columns = [self.column(target) for target in other.targets.tolist()]
@@ -92,9 +113,16 @@ class Measurements:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What goes into the arrays of a file."""
+        hidden: dict[str, NDArray[Any]]
+        if isinstance(self.perturbations, SegmentMasks):
+            hidden = {"segment_labels": self.masks.labels, "segments_kept": self.masks.kept}
+        else:
+            hidden = {
+                "perturbation_bounds": self.rectangles.bounds,
+                "perturbation_starts": self.rectangles.starts,
+            }
         return {
-            "perturbation_bounds": self.perturbations.bounds,
-            "perturbation_starts": self.perturbations.starts,
+            **hidden,
             "perturbation_scores": self.scores,
             "targets": self.targets,
             "original_scores": self.original,
@@ -105,8 +133,7 @@ class Measurements:
         """The opposite of `document` and `arrays`; FileFormatError when they do not fit together."""
         try:
             height, width = (operator.index(side) for side in document["shape"])
-            bounds = arrays["perturbation_bounds"].astype(np.int32, casting="safe")
-            starts = arrays["perturbation_starts"].astype(np.int64, casting="safe")
+            perturbations = _perturbations(arrays, (height, width))
             scores = arrays["perturbation_scores"].astype(np.float64, casting="safe")
             targets = arrays["targets"].astype(np.int64, casting="safe")
             original = arrays["original_scores"].astype(np.float64, casting="safe")
@@ -114,27 +141,21 @@ class Measurements:
                 min(height, width) > 0
                 and targets.ndim == 1
                 and original.shape == targets.shape
-                and starts.ndim == 1
-                and starts[0] == 0
-                and starts[-1] == len(bounds)
-                and bool((np.diff(starts) >= 1).all())
-                and bounds.shape == (len(bounds), 4)
                 and len(set(targets.tolist())) == len(targets)
-                and len(set(Perturbations(bounds, starts).keys())) == len(starts) - 1
-                and scores.shape == (len(starts) - 1, len(targets))
-                and bool((bounds >= 0).all() and (bounds <= [height, height, width, width]).all())
-                and bool((bounds[:, 0] < bounds[:, 1]).all() and (bounds[:, 2] < bounds[:, 3]).all())
+                and perturbations is not None
+                and len(set(perturbations.keys())) == len(perturbations)
+                and scores.shape == (len(perturbations), len(targets))
                 and bool(np.isfinite(scores).all() and np.isfinite(original).all())
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileFormatError(
                 f"expected the parts of saved measurements, got others ({error!r})"
             ) from error
-        if not sound:
+        if not sound or perturbations is None:
             raise FileFormatError("expected saved measurements whose arrays fit together, got damaged ones")
         return cls(
             (height, width),
-            Perturbations(bounds, starts),
+            perturbations,
             scores,
             targets,
             original,
@@ -151,3 +172,29 @@ class Measurements:
         """Read what `save` wrote; FileFormatError for anything else. No code in the file can run."""
         document, arrays = _archive.read(path, KIND)
         return cls.from_parts(document, arrays)
+
+
+def _perturbations(arrays: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> Perturbations | None:
+    """The perturbations of a file's arrays, None where they do not fit together or go beyond the image."""
+    if "segments_kept" in arrays:
+        labels, kept = arrays["segment_labels"].astype(np.int32, casting="safe"), arrays["segments_kept"]
+        sound = (
+            kept.dtype == np.bool_
+            and kept.ndim == 2
+            and labels.shape == shape
+            and np.array_equal(np.unique(labels), np.arange(kept.shape[1]))
+        )
+        return SegmentMasks(labels, kept) if sound else None
+    bounds = arrays["perturbation_bounds"].astype(np.int32, casting="safe")
+    starts = arrays["perturbation_starts"].astype(np.int64, casting="safe")
+    height, width = shape
+    sound = (
+        starts.ndim == 1
+        and bounds.shape == (len(bounds), 4)
+        and starts[0] == 0
+        and starts[-1] == len(bounds)
+        and bool((np.diff(starts) >= 1).all())
+        and bool((bounds >= 0).all() and (bounds <= [height, height, width, width]).all())
+        and bool((bounds[:, 0] < bounds[:, 1]).all() and (bounds[:, 2] < bounds[:, 3]).all())
+    )
+    return Rectangles(bounds, starts) if sound else None

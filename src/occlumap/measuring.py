@@ -1,7 +1,7 @@
 """Measurer: spends classifier calls, in batches, once for each perturbation, within a budget."""
 
 from collections.abc import Callable, Collection, Sequence
-from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,12 @@ from numpy.typing import NDArray
 from occlumap._checks import whole_number
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ScoreError
-from occlumap.fills import Fill, Image, Painter, name_of, painter
+from occlumap.fills import Fill, Image, name_of
 from occlumap.measurements import Measurements
 from occlumap.measurements import image_sha256 as image_sha256  # imported from here, too
-from occlumap.perturbations import Perturbations
+from occlumap.perturbations import NO_RECTANGLES, Perturbations
 
 MAX_BATCH_BYTES = 64 * 2**20  # of perturbed images; a smaller batch never changes a result
-
-BATCHES_PAINTED = 8
-"""Batches whose fill colours are worked out in one go, to spread NumPy's cost per call. For speed alone."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -25,7 +22,8 @@ Progress = Callable[[int, int | None], None]
 class Measurer:
     """Measures perturbations of one image with one classifier and one fill, each at most once.
 
-    Every image that reaches the classifier counts as a call, the original included. `known`: measurements
+    Every image that reaches the classifier counts as a call, the original included. `kind`: perturbations, none will
+    do, of the kind that is to be measured. `known`: measurements
     of the same image, fill and targets made earlier; what is in them costs no call, but counts towards
     `budget`, so a resumed run ends where an uninterrupted one would have. `progress(done, total)` is called
     after each batch, and once for what was known; `done` counts what was asked and has its score, `total` may
@@ -41,6 +39,7 @@ class Measurer:
         batch_size: int = 32,
         budget: int | None = None,
         progress: Progress | None = None,
+        kind: Perturbations = NO_RECTANGLES,
     ) -> None:
         batch_size = whole_number("batch_size", batch_size, minimum=1)
         self.budget = None if budget is None else whole_number("budget", budget, minimum=1)
@@ -49,7 +48,8 @@ class Measurer:
         self._classifier, self._image, self._fill = classifier, image, fill
         self._batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // image.nbytes))
         self._progress = progress
-        self._paint = painter(fill, image)
+        self._none = kind[:0]
+        self._paint: Any = kind.painter(fill, image)
         self._sha256 = image_sha256(image)
         self._classes: int | None = None
         self._known: dict[bytes, NDArray[np.float64]] = {}
@@ -88,6 +88,7 @@ class Measurer:
                 ("image size", known.shape, self._image.shape[:2]),
                 ("image (SHA-256)", known.image_sha256, self._sha256),
                 ("fill", known.fill, name_of(self._fill)),
+                ("what is hidden", known.perturbations.hides, self._none.hides),
             )
             if theirs != ours
         ]
@@ -135,12 +136,12 @@ class Measurer:
             )
         if self.total is not None:  # a method that chooses as it goes may come to want more
             self.total = max(self.total, 1 + len(self._asked) + len(fresh))
-        unknown = Perturbations.from_keys([key for key in fresh if key not in self._known])
+        unknown = self._none.from_keys([key for key in fresh if key not in self._known])
         self._done = 1 + len(self._asked) + len(fresh) - len(unknown)
         if len(unknown) < len(fresh):
             self._report()
-        for start in range(0, len(unknown), block := self._batch_size * BATCHES_PAINTED):
-            self._measure_block(unknown[start : start + block])
+        for batch, paint in unknown.batches(self._batch_size, self._paint):
+            self._measure_batch(batch, paint)
         self._asked.update(dict.fromkeys(fresh))  # not before: what failed can be asked again
         return self.asked()
 
@@ -152,15 +153,7 @@ class Measurer:
         """What is known by now, asked or not: what a run that was stopped goes on from."""
         return self._collect(self._known)
 
-    def _measure_block(self, block: Perturbations) -> None:
-        """Several batches, whose fill colours are worked out together: that is faster."""
-        patches = iter(self._paint(block.bounds))
-        for start in range(0, len(block), self._batch_size):
-            self._measure_batch(
-                block[start : start + self._batch_size], lambda bounds: islice(patches, len(bounds))
-            )
-
-    def _measure_batch(self, batch: Perturbations, paint: Painter) -> None:
+    def _measure_batch(self, batch: Perturbations, paint: Any) -> None:
         try:
             # no name for the images: their memory is free again before the next batch takes its own
             rows = self._score(batch.apply(self._image, paint), batch.describe)
@@ -189,7 +182,7 @@ class Measurer:
         rows = [self._known[key] for key in keys]
         return Measurements(
             (int(self._image.shape[0]), int(self._image.shape[1])),
-            Perturbations.from_keys(keys),
+            self._none.from_keys(keys),
             np.array(rows, np.float64).reshape(len(rows), len(self._targets)),
             self._targets,
             self._original_row[self._targets],

@@ -8,18 +8,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import one_of, whole_number
-from occlumap.errors import ArgumentError, BudgetError
+from occlumap.errors import ArgumentError, BudgetError, ImageError
 from occlumap.estimators import Estimate
+from occlumap.estimators.joint import LEAST_MASKS, joint
 from occlumap.estimators.paper import paper
 from occlumap.estimators.single_scale import single_scale
+from occlumap.fills import Image
 from occlumap.grid import MAX_DEPTH, OFFSETS, Grid
 from occlumap.measurements import Measurements
 from occlumap.offsets import SELECTIONS, parse_best_k
-from occlumap.perturbations import removals
+from occlumap.perturbations import NO_RECTANGLES, Perturbations, SegmentMasks, removals
 from occlumap.pyramid import Pruning
-from occlumap.samplers import Sampler, cheapest_first, joint_leaves, least_calls, sliding_window, sweep
+from occlumap.samplers import (
+    Sampler,
+    cheapest_first,
+    joint_leaves,
+    least_calls,
+    sliding_window,
+    sweep,
+    tree_masks,
+)
+from occlumap.segments import SegmentTree, grid_labels, merged, slic_labels
 
-METHODS = ("paper", "single-scale")
+METHODS = ("paper", "single-scale", "joint")
+
+JOINT_BUDGET = 300
+"""Classifier calls of method "joint" unless said."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +42,29 @@ class Plan:
 
     `settings`: what the result keeps. `total`: how many calls it will take at least.
     `sampler(targets)` and `estimate(measurements, target)`: its two halves, before and after measuring.
-    `check(originals)`: ArgumentError for original scores of the targets with which it cannot work.
+    `check(originals)`: ArgumentError for original scores of the targets with which it cannot work. `kind`: the kind of
+    its perturbations. `tree`: of its segments, None for methods of rectangles; where there is one, there is a heatmap
+    after any `least` perturbations.
     """
 
     settings: dict[str, Any]
     total: int
     sampler: Callable[[list[int]], Sampler]
     estimate: Callable[[Measurements, int], Estimate]
-    check: Callable[[NDArray[np.float64]], None]
+    check: Callable[[NDArray[np.float64]], None] = lambda originals: None
+    kind: Perturbations = NO_RECTANGLES
+    tree: SegmentTree | None = None
 
 
 @dataclass(frozen=True)
 class PaperChoices:
     """The arguments of method "paper"; ArgumentError for what no image could make valid."""
 
-    depth: int
-    offsets: str
-    best_k: int | str
-    pruning: Pruning
-    selection: str
+    depth: int = 4
+    offsets: str = "all"
+    best_k: int | str = 5
+    pruning: Pruning = Pruning()  # noqa: RUF009 - frozen
+    selection: str = "density"
 
     def __post_init__(self) -> None:
         whole_number("depth", self.depth, minimum=1, maximum=MAX_DEPTH)
@@ -130,8 +148,60 @@ def single_scale_plan(
         1 + len(windows),
         lambda targets: sweep(windows),
         single_scale,
-        lambda originals: None,
     )
+
+
+def joint_plan(
+    image: Image, regions: object = None, budget: int | None = None, seed: int = 0, step: int | None = None
+) -> Plan:
+    """One Bayesian model over masks of a tree of segments (ours; docs/method.md).
+
+    `regions`: "slic" (None), segments that follow the image; "grid", rectangles; a label map (H, W) of whole numbers;
+    a SegmentTree. `budget`: `JOINT_BUDGET` when None. `step`: masks that are asked for at a time. Raises ArgumentError
+    for regions that are none of these or of another size, ImageError for an image of one segment, BudgetError for a
+    budget that leaves fewer than two masks.
+    """
+    budget = JOINT_BUDGET if budget is None else budget
+    if budget < 1 + LEAST_MASKS:
+        raise BudgetError(
+            f"expected a budget of at least {1 + LEAST_MASKS} calls, the image and {LEAST_MASKS} masks, got {budget}; "
+            "raise it (100 calls give a rough heatmap, 300 a good one)"
+        )
+    tree, name = _segment_tree(image, "slic" if regions is None else regions)
+    if tree.leaves < 2:
+        raise ImageError(
+            f"expected an image of two segments or more, got one of {image.shape[0]} x {image.shape[1]} pixels; use a "
+            "larger image, or regions with more labels"
+        )
+    masks = tree_masks(tree, budget - 1, seed, step)
+
+    def estimate(measurements: Measurements, target: int) -> Estimate:
+        return joint(measurements, target, tree=tree)
+
+    settings = {"method": "joint", "regions": name, "leaves": tree.leaves}
+    nothing = SegmentMasks(tree.labels, np.empty((0, tree.leaves), np.bool_))
+    return Plan(settings, budget, lambda targets: masks, estimate, kind=nothing, tree=tree)
+
+
+def _segment_tree(image: Image, regions: object) -> tuple[SegmentTree, str]:
+    """The tree that `regions` asks for, and its name in the settings."""
+    shape = (image.shape[0], image.shape[1])
+    if isinstance(regions, SegmentTree):
+        if regions.labels.shape != shape:
+            raise ArgumentError(
+                f"expected a tree over {shape[0]} x {shape[1]} pixels, what the classifier sees, got one over "
+                f"{regions.labels.shape[0]} x {regions.labels.shape[1]}"
+            )
+        return regions, "tree"
+    if isinstance(regions, np.ndarray):
+        return merged(image, regions), "labels"
+    if not isinstance(regions, str):
+        raise ArgumentError(
+            "expected regions to be 'slic', 'grid', a label map (an array of whole numbers, one for each pixel), or "
+            f"an occlumap.segments.SegmentTree, got {type(regions).__name__}"
+        )
+    name = one_of("regions", regions, ("slic", "grid"))
+    return merged(image, slic_labels(image) if name == "slic" else grid_labels(shape)), name
 
 
 def _plain(value: object) -> object:

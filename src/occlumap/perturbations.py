@@ -1,17 +1,59 @@
-"""Perturbations: which rectangles of an image are hidden, and the images that come of it."""
+"""Perturbations: which rectangles or segments of an image are hidden, and the images that come of it."""
 
-from collections.abc import Collection, Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from occlumap.fills import Image, Painter
+from occlumap.fills import Fill, Image, MaskPainter, Painter, mask_painter, painter
+
+BATCHES_PAINTED = 8
+"""Batches whose fill colours are worked out in one go, to spread NumPy's cost per call. For speed alone."""
+
+
+class Perturbations(Protocol):
+    """n perturbed images to be made of one image: `Rectangles`, or `SegmentMasks`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> Self: ...
+
+    @property
+    def hides(self) -> str:
+        """What kind of part is hidden; equal for perturbations that can be measured together."""
+        ...
+
+    def keys(self) -> list[bytes]:
+        """A short value for each perturbation, equal only for equal ones."""
+        ...
+
+    def from_keys(self, keys: Collection[bytes]) -> Self:
+        """The opposite of `keys`, for perturbations like these."""
+        ...
+
+    def painter(self, fill: Fill, image: Image) -> Any:
+        """What `batches` and `apply` need to paint the hidden parts."""
+        ...
+
+    def batches(self, size: int, paint: Any) -> Iterator[tuple[Self, Any]]:
+        """Parts of at most `size`, each with the painter for its `apply`."""
+        ...
+
+    def apply(self, image: Image, paint: Any) -> Image:
+        """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
+        ...
+
+    def describe(self, index: int) -> str:
+        """Perturbation `index` in words, for messages."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
-class Perturbations:
+class Rectangles:
     """n perturbed images to be made, each with one rectangle or more hidden.
 
     `bounds`: (m, 4) int32, rectangles as a Region has them. `starts`: (n + 1,) int64; perturbation i hides
@@ -24,17 +66,22 @@ class Perturbations:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, part: slice) -> "Perturbations":
+    def __getitem__(self, part: slice) -> "Rectangles":
         lengths = np.diff(self.starts)[part]
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         rectangles = np.arange(starts[-1]) + np.repeat(self.starts[:-1][part] - starts[:-1], lengths)
-        return Perturbations(self.bounds[rectangles], starts)
+        return Rectangles(self.bounds[rectangles], starts)
 
-    def __add__(self, other: "Perturbations") -> "Perturbations":
-        return Perturbations(
+    def __add__(self, other: "Rectangles") -> "Rectangles":
+        return Rectangles(
             np.concatenate([self.bounds, other.bounds]),
             np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
         )
+
+    @property
+    def hides(self) -> str:
+        """See `Perturbations.hides`."""
+        return "rectangles"
 
     def keys(self) -> list[bytes]:
         """A short value for each perturbation, equal only for equal ones."""
@@ -42,7 +89,7 @@ class Perturbations:
         return [data[start:stop] for start, stop in pairwise(starts)]
 
     @classmethod
-    def from_keys(cls, keys: Collection[bytes]) -> "Perturbations":
+    def from_keys(cls, keys: Collection[bytes]) -> "Rectangles":
         """The opposite of `keys`."""
         size = 4 * np.dtype(np.int32).itemsize  # of a rectangle
         bounds = np.frombuffer(b"".join(keys), np.int32).reshape(-1, 4)
@@ -52,6 +99,18 @@ class Perturbations:
     def singles(self) -> NDArray[np.int64]:
         """Indices of the perturbations that hide a single rectangle."""
         return np.flatnonzero(np.diff(self.starts) == 1)
+
+    def painter(self, fill: Fill, image: Image) -> Painter:
+        """See `fills.painter`."""
+        return painter(fill, image)
+
+    def batches(self, size: int, paint: Painter) -> "Iterator[tuple[Rectangles, Painter]]":
+        """See `Perturbations.batches`; fill colours of several batches are worked out together."""
+        for start in range(0, len(self), size * BATCHES_PAINTED):
+            block = self[start : start + size * BATCHES_PAINTED]
+            patches = iter(paint(block.bounds))
+            for first in range(0, len(block), size):
+                yield block[first : first + size], _handing_out(patches)
 
     def apply(self, image: Image, paint: Painter) -> Image:
         """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
@@ -70,14 +129,76 @@ class Perturbations:
         return f"region rows {row_start}:{row_stop}, columns {col_start}:{col_stop} hidden"
 
 
-def removals(regions: ArrayLike) -> Perturbations:
+def _handing_out(patches: Iterator[Image]) -> Painter:
+    """A painter that takes the next of patches which are painted already."""
+    return lambda bounds: islice(patches, len(bounds))
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentMasks:
+    """n perturbed images to be made, each with some segments of the image hidden.
+
+    `labels`: (H, W) int32, the segment of each pixel, 0..k - 1. `kept`: (n, k) bool, which segments stay visible.
+    """
+
+    labels: NDArray[np.int32]
+    kept: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __getitem__(self, part: slice) -> "SegmentMasks":
+        return SegmentMasks(self.labels, self.kept[part])
+
+    @property
+    def hides(self) -> str:
+        """See `Perturbations.hides`: segments, and which, by their hash."""
+        return f"segments {hashlib.sha256(np.ascontiguousarray(self.labels).tobytes()).hexdigest()[:12]}"
+
+    def keys(self) -> list[bytes]:
+        """A short value for each mask, equal only for equal ones."""
+        return [row.tobytes() for row in np.packbits(self.kept, axis=1)]
+
+    def from_keys(self, keys: Collection[bytes]) -> "SegmentMasks":
+        """The opposite of `keys`, over the same segments."""
+        width = self.kept.shape[1]
+        packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), (width + 7) // 8)
+        return SegmentMasks(self.labels, np.unpackbits(packed, axis=1, count=width).astype(np.bool_))
+
+    def painter(self, fill: Fill, image: Image) -> MaskPainter:
+        """See `fills.mask_painter`."""
+        return mask_painter(fill, image)
+
+    def batches(self, size: int, paint: MaskPainter) -> "Iterator[tuple[SegmentMasks, MaskPainter]]":
+        """See `Perturbations.batches`."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size], paint
+
+    def apply(self, image: Image, paint: MaskPainter) -> Image:
+        """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
+        batch = np.empty((len(self), *image.shape), np.uint8)
+        for made, kept in zip(batch, self.kept, strict=True):
+            hidden = ~kept[self.labels]
+            made[...] = np.where(hidden[:, :, None], paint(hidden), image) if hidden.any() else image
+        return batch
+
+    def describe(self, index: int) -> str:
+        """Mask `index` in words, for messages."""
+        return f"{int((~self.kept[index]).sum())} of {self.kept.shape[1]} segments hidden"
+
+
+def removals(regions: ArrayLike) -> Rectangles:
     """Hide one rectangle at a time; `regions`: (n, 4), or a sequence of Region."""
     bounds = np.asarray(regions, np.int32).reshape(-1, 4)
-    return Perturbations(bounds, np.arange(len(bounds) + 1, dtype=np.int64))
+    return Rectangles(bounds, np.arange(len(bounds) + 1, dtype=np.int64))
 
 
-def joint_removals(groups: Iterable[Sequence[Sequence[int]] | NDArray[np.int32]]) -> Perturbations:
+def joint_removals(groups: Iterable[Sequence[Sequence[int]] | NDArray[np.int32]]) -> Rectangles:
     """Hide several rectangles at once: one perturbation for each group of bounds (k, 4)."""
     blocks = [np.asarray(group, np.int32).reshape(-1, 4) for group in groups]
     starts = np.cumsum([0, *(len(block) for block in blocks)], dtype=np.int64)
-    return Perturbations(np.concatenate([np.empty((0, 4), np.int32), *blocks]), starts)
+    return Rectangles(np.concatenate([np.empty((0, 4), np.int32), *blocks]), starts)
+
+
+NO_RECTANGLES = removals([])
+"""Nothing to hide, of the kind of rectangles."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import _archive, images
-from occlumap.errors import ImageError, MissingDependencyError
+from occlumap.errors import ArgumentError, ImageError, MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +126,12 @@ def signed(explanation: "Explanation", photograph: Any = None) -> "Figure":
 
 
 def tree(explanation: "Explanation", photograph: Any = None) -> "Figure":
-    """The leaves of the best offset's tree, drawn over the image; the thinner the line, the finer the scale."""
+    """The leaves of the best offset's tree, drawn over the image; the thinner the line, the finer the scale.
+
+    Of a tree of segments: those that matter, outlined, each at the scale that says most.
+    """
+    if explanation.posterior is not None:
+        return _segment_tree(explanation, photograph)
     found = explanation.trees()[0]
     leaves = sorted(found.leaves(), key=lambda node: node.importance)
     count = "1 leaf" if len(leaves) == 1 else f"{len(leaves)} leaves"
@@ -154,6 +159,71 @@ def tree(explanation: "Explanation", photograph: Any = None) -> "Figure":
         )
     _whole(axes, picture)
     figure.colorbar(colours, ax=axes, label=LABEL, shrink=0.8)
+    return figure
+
+
+def _segment_tree(explanation: "Explanation", photograph: Any) -> "Figure":
+    """The segments that matter, coloured by their importance as a whole, with their borders."""
+    assert explanation.posterior is not None  # noqa: S101 - the caller has looked
+    labels = explanation.posterior.tree.labels
+    nodes = [node for node in explanation.tree() if node.state == "leaf"]
+    segment = np.full(explanation.posterior.tree.leaves, -1)
+    values = np.full(explanation.posterior.tree.leaves, np.nan)
+    for number, node in enumerate(nodes):
+        segment[list(node.segments)] = number
+        values[list(node.segments)] = node.importance
+    count = "1 segment" if len(nodes) == 1 else f"{len(nodes)} segments"
+    picture, extent = _placed(explanation, photograph)
+    figure, (axes,) = _figure(1, f"{_title(explanation)}\n{count} that matter", picture)
+    _show(axes, picture)
+    most = max((abs(node.importance) for node in nodes), default=0.0) or 1.0
+    drawn = axes.imshow(
+        values[labels],
+        cmap="RdBu_r",
+        alpha=0.5,
+        extent=extent,
+        interpolation="nearest",
+        vmin=-most,
+        vmax=most,
+    )
+    painted = segment[labels]
+    columns = extent[0] + (np.arange(painted.shape[1]) + 0.5) * (extent[1] - extent[0]) / painted.shape[1]
+    rows = extent[3] + (np.arange(painted.shape[0]) + 0.5) * (extent[2] - extent[3]) / painted.shape[0]
+    for number in range(len(nodes)):
+        inside = painted == number
+        if not inside.all():
+            axes.contour(columns, rows, inside.astype(float), levels=[0.5], colors="black", linewidths=0.6)
+    _whole(axes, picture)
+    figure.colorbar(drawn, ax=axes, label="importance of the segment", shrink=0.8)
+    return figure
+
+
+def uncertainty(explanation: "Explanation", photograph: Any = None) -> "Figure":
+    """The heatmap beside its standard deviation, on one scale (joint)."""
+    std = explanation.std
+    if std is None:
+        raise ArgumentError(
+            f"expected an explanation with uncertainty (method='joint'), got method={explanation.settings['method']!r}"
+        )
+    picture, extent = _placed(explanation, photograph)
+    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    figure, axes = _figure(2, _title(explanation), picture)
+    most = float(max(np.abs(explanation.heatmap).max(), std.max())) or 1.0
+    panels = (("heatmap", explanation.heatmap), ("its standard deviation", std))
+    for one, (label, values) in zip(axes, panels, strict=True):
+        _show(one, grey)
+        drawn = one.imshow(
+            values,
+            cmap="RdBu_r",
+            alpha=0.7,
+            extent=extent,
+            interpolation="nearest",
+            vmin=-most,
+            vmax=most,
+        )
+        _whole(one, picture)
+        one.set_title(label, fontsize=9)
+    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
     return figure
 
 
@@ -188,6 +258,7 @@ PLOTS: Mapping[str, Callable[..., Any]] = {
     "signed": signed,
     "tree": tree,
     "scales": scales,
+    "uncertainty": uncertainty,
 }
 
 

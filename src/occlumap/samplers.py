@@ -14,23 +14,30 @@ from occlumap._checks import whole_number
 from occlumap.errors import ArgumentError
 from occlumap.grid import Grid, Offset, rectangle_keys
 from occlumap.measurements import Measurements
-from occlumap.perturbations import Perturbations, joint_removals, removals
+from occlumap.perturbations import (
+    NO_RECTANGLES,
+    Perturbations,
+    Rectangles,
+    SegmentMasks,
+    joint_removals,
+    removals,
+)
 from occlumap.pyramid import Pruning, complete_pyramids, leaf_bounds
+from occlumap.segments import SegmentTree
 
 Sampler = Callable[[Measurements], Perturbations]
-_NOTHING = removals(np.empty((0, 4), np.int32))
 
 
 def sweep(wanted: Perturbations) -> Sampler:
     """All of `wanted`, at once."""
 
     def sampler(measurements: Measurements) -> Perturbations:
-        return wanted if len(measurements) < len(wanted) else _NOTHING
+        return wanted if len(measurements) < len(wanted) else NO_RECTANGLES
 
     return sampler
 
 
-def sliding_window(shape: tuple[int, int], window: object, stride: object = None) -> Perturbations:
+def sliding_window(shape: tuple[int, int], window: object, stride: object = None) -> Rectangles:
     """Windows from left to right, top to bottom (section 4.2), a last one flush with each border.
 
     `window`, `stride`: pixels, a whole number or (rows, columns); `stride` is half the window when None.
@@ -63,7 +70,7 @@ def joint_leaves(
 
     def sampler(measurements: Measurements) -> Perturbations:
         wanted = first(measurements)
-        if len(wanted) or (np.diff(measurements.perturbations.starts) > 1).any():
+        if len(wanted) or (np.diff(measurements.rectangles.starts) > 1).any():
             return wanted
         groups = []
         for target in targets:
@@ -71,7 +78,39 @@ def joint_leaves(
             for pyramid in complete_pyramids(measurements, grid, offsets, target):
                 groups.append(leaf_bounds(pyramid, pruning.leaves(pyramid, original)))
         groups = [bounds for bounds in groups if len(bounds)]
-        return joint_removals(groups) if any(len(bounds) > 1 for bounds in groups) else _NOTHING
+        return joint_removals(groups) if any(len(bounds) > 1 for bounds in groups) else NO_RECTANGLES
+
+    return sampler
+
+
+MASK_CUTS = (8, 16, 30, 50)
+"""How many segments the cuts have whose segments masks hide, one cut for each mask, in turn."""
+
+KEEP = 0.5
+"""The probability that a segment stays visible."""
+
+
+def tree_masks(tree: SegmentTree, count: int, seed: int, step: int | None = None) -> Sampler:
+    """`count` random masks of the tree's segments at several scales, `step` at a time, all at once when None.
+
+    Mask i is the same whatever `count` is: more calls go on where fewer ended. A tree has finitely many masks; when
+    only known ones come up, no more are asked for.
+    """
+    random = np.random.default_rng(seed)
+    cuts = [tree.cut(segments) for segments in MASK_CUTS]
+    drawn: dict[bytes, NDArray[np.bool_]] = {}
+    for number in range(4 * count):  # small trees draw the same mask again
+        if len(drawn) == count:
+            break
+        segments = cuts[number % len(cuts)]
+        kept = (random.random(int(segments.max()) + 1) < KEEP)[segments]
+        if not kept.all():  # that is the original image
+            drawn.setdefault(kept.tobytes(), kept)
+    masks = SegmentMasks(tree.labels, np.array(list(drawn.values()), np.bool_).reshape(-1, tree.leaves))
+
+    def sampler(measurements: Measurements) -> SegmentMasks:
+        measured = len(measurements)
+        return masks[measured : len(masks) if step is None else measured + step]
 
     return sampler
 

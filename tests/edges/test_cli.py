@@ -133,7 +133,6 @@ def test_warnings_are_one_plain_line(folder):
         (["photo.png", "--fill", "pink"], "expected fill"),
         (["photo.png", "--threshold", "some"], "expected threshold"),
         (["photo.png", "--budget", "3"], "expected a budget"),
-        (["photo.png", "--window", "4"], "only with method='single-scale'"),
         (["photo.png", "--resume", "no.npz"], "no.npz: no such file"),
         (["photo.png", "--resume", "photo.png"], "photo.png: expected"),
         (["photo.png", "--out", "photo.png"], "got the file 'photo.png'"),
@@ -305,3 +304,25 @@ def test_a_target_named_twice_is_written_once(folder):
     said = explain("--target", "0", "--target", "bright").stdout
     assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
     assert said.count("lit, bright (0)") == 1
+
+
+def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
+    result = run(
+        "explain", "photo.png", "--classifier", "occlumap_toy:good", "--method", "joint", "--budget", 60
+    )
+    assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+    lines = result.stdout.splitlines()
+    assert "60 classifier calls" in lines[0]
+    assert lines[1].startswith("  matter most: rows ")
+    assert "% of the score (" in lines[1]
+    assert lines[2].startswith("  trust: sums of importances explain ")
+    shown = run("show", "out").stdout
+    assert "masks        59 measured" in shown
+    assert "most important segments" in shown
+
+
+@pytest.mark.parametrize("option", ["--regions=grid", "--tolerance=0.5", "--time-limit=9"])
+def test_options_of_the_joint_method_belong_to_it(folder, option):
+    command = ("explain", "photo.png", "--classifier", "occlumap_toy:good", option)
+    run(*command, "--method", "joint", "--budget", 40)
+    assert "belongs to --method joint" in run(*command, code=2).stderr

@@ -124,3 +124,23 @@ def test_ctrl_c_while_drawing_keeps_what_was_measured(folder, monkeypatch):
     monkeypatch.setattr("occlumap.cli.explain.plotting.overlay", interrupted)
     assert "--resume out/measurements.npz" in explain(code=130).stderr
     assert len(occlumap.Measurements.load("out/measurements.npz")) == 186
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")
+def test_ctrl_c_leaves_the_joint_methods_best_heatmap_so_far(folder):
+    command = ["explain", "photo.png", "--method", "joint", "--batch-size", "2", "--classifier"]
+    process = start(*command, "occlumap_toy:slow")
+    deadline = time.monotonic() + 60
+    while not (folder / "under_way").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)  # the whole run takes about 7 s
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "the best heatmap so far: out/overlay.png" in stderr
+    assert files(folder / "out") == ["explanation.npz", "measurements.npz", "overlay.png", "tree.json"]
+    best = occlumap.Explanation.load("out/explanation.npz")
+    assert best.provenance["ended_by"] == "KeyboardInterrupt"
+    assert len(best.measurements) == len(occlumap.Measurements.load("out/measurements.npz")) >= 18
+    run(*command, "occlumap_toy:good", "--resume", "out/measurements.npz")
+    assert len(occlumap.Explanation.load("out/explanation.npz").measurements) == 299
+    assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]

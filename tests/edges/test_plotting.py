@@ -11,6 +11,7 @@ from occlumap.errors import ArgumentError, ImageError, MissingDependencyError, U
 from occlumap.regions import Region
 
 SIDE = 32
+OF_RECTANGLES = [kind for kind in plotting.PLOTS if kind != "uncertainty"]
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,54 @@ def explanation(photograph):
     return explain(brightness, photograph, depth=3)
 
 
+@pytest.fixture(scope="module")
+def by_segments(photograph):
+    """The same, by method joint."""
+
+    def brightness(batch):
+        return np.clip((batch.mean(axis=(1, 2, 3)) - 120)[:, None] / 20, 0, 1)
+
+    brightness.input_size = (SIDE, SIDE)
+    return explain(brightness, photograph, method="joint", budget=60, fill="constant:120")
+
+
 def drawn(figure):
     return np.asarray(Image.open(io.BytesIO(plotting.png(figure, dpi=60))).convert("RGB")).astype(int)
 
 
-@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_every_plot_draws_with_and_without_the_photograph(explanation, photograph, kind):
     for options in ({}, {"photograph": photograph}):
         picture = drawn(plotting.PLOTS[kind](explanation, **options))
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+def test_every_plot_draws_segments_with_and_without_the_photograph(by_segments, photograph, kind):
+    for options in ({}, {"photograph": photograph}):
+        picture = drawn(plotting.PLOTS[kind](by_segments, **options))
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
+
+
+def test_the_tree_of_segments_colours_those_that_matter(by_segments):
+    figure = plotting.tree(by_segments)
+    matter = [node for node in by_segments.tree() if node.state == "leaf"]
+    assert f"{len(matter)} segments that matter" in figure.get_suptitle()
+    values = np.asarray(figure.axes[0].get_images()[1].get_array().filled(np.nan))
+    for node in matter:
+        inside = np.isin(by_segments.posterior.tree.labels, node.segments)
+        assert values[inside] == pytest.approx(node.importance)
+
+
+def test_uncertainty_is_drawn_on_the_heatmaps_scale(by_segments):
+    left, right = plotting.uncertainty(by_segments).axes[:2]
+    assert left.get_images()[1].get_clim() == right.get_images()[1].get_clim()
+    np.testing.assert_array_equal(right.get_images()[1].get_array(), by_segments.std)
+
+
+def test_uncertainty_is_not_drawn_for_methods_without(explanation):
+    with pytest.raises(ArgumentError, match="method='joint'"):
+        explanation.plot("uncertainty")
 
 
 def test_the_overlay_is_redder_where_the_heatmap_is_greater(explanation, photograph):
@@ -78,7 +118,7 @@ def test_there_is_a_panel_for_each_scale(explanation):
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
-@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_a_heatmap_of_zeros_draws(kind):
     nothing = explain(lambda batch: np.full((len(batch), 1), 0.5), np.zeros((4, 9, 3), np.uint8), depth=1)
     figure = nothing.plot(kind)
@@ -129,6 +169,7 @@ class StandIn:
     heatmap: np.ndarray
     leaves: tuple = ()
     frame = None
+    posterior = None
     target = 3
     target_name = None
     original_score = 0.5
@@ -182,7 +223,7 @@ def test_the_signed_map_gives_opposite_values_opposite_colours():
     assert min(nothing) > 0.95
 
 
-@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_odd_heatmaps_draw(kind):
     random = np.random.default_rng(0)
     for shape in ((1, 1), (1, 40), (40, 1)):
@@ -205,13 +246,13 @@ def test_a_name_of_one_long_word_is_shortened_not_lost():
     assert len(title) < 70
 
 
-@pytest.mark.parametrize("kind", sorted(set(plotting.PLOTS) - {"scales"}))
+@pytest.mark.parametrize("kind", sorted({*OF_RECTANGLES} - {"scales"}))
 def test_another_photograph_than_the_explained_one_is_an_error(explanation, kind):
     with pytest.raises(ImageError, match="96 x 128 pixels"):
         plotting.PLOTS[kind](explanation, np.zeros((50, 50, 3), np.uint8))
 
 
-@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_every_plot_says_how_to_install_matplotlib(explanation, kind, monkeypatch):
     modules = __import__("sys").modules
     for name in [name for name in modules if name.split(".")[0] == "matplotlib"]:
@@ -220,7 +261,7 @@ def test_every_plot_says_how_to_install_matplotlib(explanation, kind, monkeypatc
         plotting.PLOTS[kind](explanation)
 
 
-@pytest.mark.parametrize("kind", list(plotting.PLOTS))
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_a_photograph_is_whatever_explain_takes_as_an_image(explanation, photograph, kind, tmp_path):
     Image.fromarray(photograph).save(tmp_path / "photo.png")
     for source in (str(tmp_path / "photo.png"), photograph.tolist(), photograph[..., 0]):

@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 import occlumap
 from occlumap import images, plotting
+from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import classifier_option, photo_argument
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError
-from occlumap.explain import GO_ON
+from occlumap.explain import GO_ON, OF_METHOD
 from occlumap.grid import OFFSETS
 from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
 
-_OF_PAPER = ("depth", "offsets", "best_k", "pruning", "selection", "threshold")
 _FILES = ("explanation.npz", "overlay.png", "tree.json")
 
 
@@ -60,61 +59,66 @@ def _pixels(value: object) -> int | tuple[int, int]:
     type=click.Choice(METHODS),
     default="paper",
     show_default=True,
-    help="Multi-scale, or one window.",
+    help="The paper's multi-scale occlusion, one window, or one model over a tree of segments.",
 )
 @click.option(
     "--depth",
     type=int,
-    default=4,
-    show_default=True,
-    help="Number of scales; each one more costs 5 times the calls.",
+    help="Paper only: number of scales; each one more costs 5 times the calls.  [default: 4]",
 )
-@click.option(
-    "--offsets", type=click.Choice(OFFSETS), default="all", show_default=True, help="Shifts of the grid."
-)
+@click.option("--offsets", type=click.Choice(OFFSETS), help="Paper only: shifts of the grid.  [default: all]")
 @click.option(
     "--best-k",
     metavar="NUMBER|all",
     type=_index_or_text,
-    default="5",
-    show_default=True,
-    help="How many of the best offsets make the heatmap.",
+    help="Paper only: how many of the best offsets make the heatmap.  [default: 5]",
 )
 @click.option(
     "--fill",
     metavar="FILL",
-    default="neighbours",
-    show_default=True,
-    help="What hides a region: neighbours, constant:169, constant:255,0,0, mean, blur, "
-    "inpaint:telea or inpaint:ns.",
+    help="What hides a part: neighbours, constant:169, constant:255,0,0, mean, blur, inpaint:telea or inpaint:ns.  "
+    "[default: blur for joint, else neighbours]",
 )
 @click.option(
     "--pruning",
     type=click.Choice(list(PRUNINGS)),
-    default="greedy",
-    show_default=True,
-    help="When a region outweighs its parts: from the top down, or by the greatest sum.",
+    help="Paper only: when a region outweighs its parts: from the top down, or by the greatest sum.  [default: greedy]",
 )
 @click.option(
     "--selection",
     type=click.Choice(SELECTIONS),
-    default="density",
-    show_default=True,
-    help="How offsets are ranked.",
+    help="Paper only: how offsets are ranked.  [default: density]",
 )
 @click.option(
     "--threshold",
     metavar="SHARE",
-    default="1%",
-    show_default=True,
-    help="Regions at or below this go: a share of the original score, or an importance such as 0.005.",
+    help="Paper only: regions at or below this go: a share of the original score, or an importance such as 0.005.  "
+    "[default: 1%]",
 )
-@click.option("--budget", type=int, help="Classifier calls at most.  [default: as many as the method takes]")
+@click.option(
+    "--regions",
+    type=click.Choice(["slic", "grid"]),
+    help="Joint only: segments that follow the image, or rectangles.  [default: slic]",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    metavar="SHARE",
+    help="Joint only: stop when this share of the heatmap, 0 to 1, or less may be chance.",
+)
+@click.option(
+    "--time-limit", type=float, metavar="SECONDS", help="Joint only: begin no further batch after this."
+)
+@click.option(
+    "--budget",
+    type=int,
+    help="Classifier calls at most.  [default: 300 for joint, else as many as the method takes]",
+)
 @click.option(
     "--window", type=_pixels, metavar="PIXELS", help="Single-scale only: the window's side, 32 or 32,48."
 )
 @click.option("--stride", type=_pixels, metavar="PIXELS", help="Single-scale only: how far the window moves.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Kept in the result.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of joint's masks; kept in the result.")
 @click.option(
     "--batch-size", type=int, default=32, show_default=True, help="Images in one classifier call at most."
 )
@@ -133,10 +137,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
     show_default=True,
     help="Where the files go; those of an earlier run there are replaced.",
 )
-@click.pass_context
 def explain(
-    context: click.Context,
-    /,
     photo: Path,
     classifier_name: str,
     targets: tuple[int | str, ...],
@@ -147,7 +148,8 @@ def explain(
     """Explain which parts of PHOTO made the classifier give a class its score.
 
     Writes into --out: overlay.png (the heatmap drawn over the photograph), tree.json (the tree of each
-    chosen offset) and explanation.npz (everything, for `occlumap show` and `occlumap.Explanation.load`).
+    chosen offset, or of the segments) and explanation.npz (everything, for `occlumap show` and
+    `occlumap.Explanation.load`).
     With several targets, each has a folder of its own in there. Every file is written whole or not at all.
 
     \b
@@ -156,12 +158,14 @@ def explain(
       occlumap explain photo.jpg --target tabby --target "tiger cat" --out cats/
       occlumap explain photo.jpg --depth 3 --fill constant:169 --best-k all
       occlumap explain photo.jpg --budget 1500
+      occlumap explain photo.jpg --method joint --budget 300
       occlumap explain photo.jpg --classifier my_model:classify --target 1
       occlumap explain photo.jpg --method single-scale --window 32 --stride 16
 
     If Ctrl-C, SIGTERM or a failing classifier stops it, what was measured goes to measurements.npz in
     --out (measurements-2.npz and so on where that name holds others); the same command with
-    --resume and that file goes on from there, and removes it when it is done.
+    --resume and that file goes on from there, and removes it when it is done. With --method joint the
+    best heatmap so far is written as well.
 
     \b
     Exit codes:
@@ -170,8 +174,7 @@ def explain(
       2    the command line itself is wrong
       130  stopped by Ctrl-C (143: by SIGTERM)
     """  # noqa: D301 - click wants a real \b
-    if settings["method"] != "paper":
-        _refuse_options_of_paper(context, settings["method"])
+    _refuse_options_of_others(settings)
     photograph = images.read(photo, quiet=True)  # it is warned about when it is explained
     resume = None if resumed is None else _read_measurements(resumed)
     with output_folder(out), sigterm_like_ctrl_c():
@@ -185,15 +188,16 @@ def explain(
                 )
         except BaseException as error:
             _keep_measurements(error, out)
+            if (best := getattr(error, "explanation", None)) is not None:
+                written = [_write(*one, photograph) for one in _placed(best, out)]
+                error.add_note(f"the best heatmap so far: {', '.join(str(files[0]) for files in written)}")
             raise
-        several = found if isinstance(found, list) else [found]
-        explanations = list({explanation.target: explanation for explanation in several}.values())
-        single = len(explanations) == 1
-        folders = [out if single else out / _folder_name(explanation) for explanation in explanations]
+        placed = _placed(found, out)
+        explanations, folders = [one for one, _ in placed], [folder for _, folder in placed]
         written = []
         try:
-            for explanation, folder in zip(explanations, folders, strict=True):
-                written.append(_write(explanation, photograph, folder))
+            for explanation, folder in placed:
+                written.append(_write(explanation, folder, photograph))
         except BaseException as error:
             error.measurements = explanations[0].measurements  # type: ignore[attr-defined]
             _keep_measurements(error, out)
@@ -206,11 +210,14 @@ def explain(
         _report(explanation, files)
 
 
-def _refuse_options_of_paper(context: click.Context, method: str) -> None:
-    for name in _OF_PAPER:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = name.replace("_", "-")
-            raise click.UsageError(f"--{option} belongs to --method paper; {method} does not have it")
+def _refuse_options_of_others(settings: dict[str, Any]) -> None:
+    for owner, names in OF_METHOD.items():
+        for name in names:
+            if owner != settings["method"] and settings[name] is not None:
+                option = name.replace("_", "-")
+                raise click.UsageError(
+                    f"--{option} belongs to --method {owner}; {settings['method']} does not have it"
+                )
 
 
 def _read_measurements(path: Path) -> occlumap.Measurements:
@@ -303,13 +310,23 @@ def _folder_name(explanation: occlumap.Explanation) -> str:
     return "-".join([str(explanation.target), *re.findall("[a-z0-9]+", first)])[:60]
 
 
-def _write(explanation: occlumap.Explanation, photograph: images.Photograph, folder: Path) -> list[Path]:
+def _placed(
+    found: occlumap.Explanation | list[occlumap.Explanation], out: Path
+) -> list[tuple[occlumap.Explanation, Path]]:
+    """Each target's explanation and its folder."""
+    several = found if isinstance(found, list) else [found]
+    explanations = list({explanation.target: explanation for explanation in several}.values())
+    single = len(explanations) == 1
+    return [(explanation, out if single else out / _folder_name(explanation)) for explanation in explanations]
+
+
+def _write(explanation: occlumap.Explanation, folder: Path, photograph: images.Photograph) -> list[Path]:
     """Write the files of one explanation, the dearest first; gives their paths."""
     folder.mkdir(exist_ok=True)
     result, overlay, tree = (folder / name for name in _FILES)
     explanation.save(result)
     plotting.save(plotting.overlay(explanation, photograph.pixels), overlay)
-    if "depth" in explanation.settings:
+    if "depth" in explanation.settings or explanation.posterior is not None:
         explanation.save_tree(tree)
         return [overlay, tree, result]
     tree.unlink(missing_ok=True)  # one left by an earlier run would pass for this one's
@@ -326,5 +343,7 @@ def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
             f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}"
         )
     )
+    for line in account(explanation):
+        click.echo(line)
     for file in files:
         click.echo(f"  {file}")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import images, plotting
+from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError, ImageError
@@ -99,7 +100,8 @@ def _description(explanation: Explanation) -> Iterator[str]:
     seconds = provenance.get("seconds")
     known = f", {provenance['resumed']} regions known before" if provenance.get("resumed") else ""
     yield f"calls        {provenance['calls']}" + (f" in {seconds} s" if seconds is not None else "") + known
-    yield f"regions      {len(explanation.measurements)} measured"
+    what = "regions" if explanation.posterior is None else "masks"
+    yield f"{what:<12} {len(explanation.measurements)} measured"
     if explanation.offsets:
         yield f"offsets      {len(explanation.offsets)} make the heatmap"
     versions = provenance.get("versions")
@@ -110,6 +112,7 @@ def _description(explanation: Explanation) -> Iterator[str]:
         yield f"note         {note}"
     for warning in explanation.warnings:
         yield f"warning      {warning}"
+    yield from (line.strip() for line in account(explanation))
     yield ""
     yield from _regions(explanation)
 
@@ -125,20 +128,24 @@ def _part(explanation: Explanation) -> str:
 
 
 def _regions(explanation: Explanation) -> Iterator[str]:
-    """The most important regions: leaves of the best tree, or windows of a method without trees."""
-    if "depth" in explanation.settings:
+    """The most important regions: leaves of the best tree, segments, or windows of a method without trees."""
+    if explanation.posterior is not None:
+        what = "segments, by the rectangles round them"
+        matter = [node for node in explanation.tree() if node.state == "leaf"]
+        found = [(node.importance, node.region, "") for node in matter]
+    elif "depth" in explanation.settings:
         trees = explanation.trees()
         what = "leaves of the best offset's tree"
         leaves = trees[0].leaves() if trees else []
         found = [(node.importance, node.region, str(node.scale)) for node in leaves]
     else:
         measurements = explanation.measurements
-        importance = measurements.effect(explanation.target)
+        rectangles, importance = measurements.rectangles, measurements.effect(explanation.target)
         what = "windows"
         found = [
-            (float(importance[single]), Region(*measurements.perturbations.bounds[start].tolist()), "")
-            for single in measurements.perturbations.singles().tolist()
-            for start in [measurements.perturbations.starts[single]]
+            (float(importance[single]), Region(*rectangles.bounds[start].tolist()), "")
+            for single in rectangles.singles().tolist()
+            for start in [rectangles.starts[single]]
         ]
     found.sort(key=lambda one: -one[0])
     yield f"most important {what} ({min(_LISTED, len(found))} of {len(found)}), in pixels of the image above"

@@ -11,8 +11,9 @@ def single_scale(measurements: Measurements, target: int) -> Estimate:
     """At each pixel the mean importance of the windows that cover it; 0 where none does. Signed."""
     total: NDArray[np.float64] = np.zeros(measurements.shape)
     count = np.zeros(measurements.shape, np.int64)
-    singles = measurements.perturbations.singles()  # several regions hidden together are no window
-    windows = measurements.perturbations.bounds[measurements.perturbations.starts[singles]].tolist()
+    rectangles = measurements.rectangles
+    singles = rectangles.singles()  # several regions hidden together are no window
+    windows = rectangles.bounds[rectangles.starts[singles]].tolist()
     importances = measurements.effect(target)[singles].tolist()
     for (a, b, c, d), importance in zip(windows, importances, strict=True):
         total[a:b, c:d] += importance

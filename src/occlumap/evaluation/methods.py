@@ -10,6 +10,7 @@ from occlumap.evaluation.peers import (
     captum_occlusion,
     hipe,
     hsic,
+    joint,
     lime,
     paper,
     rex,
@@ -43,6 +44,7 @@ class Method:
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
+        Method("joint", joint.joint, joint.FILL),
         Method("paper", paper.paper, paper.FILL),
         Method("single_scale", single_scale.single_scale, single_scale.FILL),
         Method("rise", rise.rise, rise.FILL),

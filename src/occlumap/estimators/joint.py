@@ -1,0 +1,118 @@
+"""One Bayesian linear model over all masks of a tree of segments; its prior is the tree (`docs/method.md`; ours).
+
+score of a mask = b + sum over visible leaves of their importance + noise. The importance of a leaf is its density x
+its area; densities are Gaussian with mean 0 and covariance s^2 P, where P says that leaves are alike which share
+segments of coarse cuts, or lie close. b is free. s and the noise are the most likely ones for this image's scores
+(restricted maximum likelihood: Patterson & Thompson 1971), searched on a fixed grid of their ratio.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from occlumap.errors import ArgumentError
+from occlumap.estimators import Estimate
+from occlumap.measurements import Measurements
+from occlumap.posterior import Fit, SegmentPosterior
+from occlumap.segments import SegmentTree
+
+TREE_WEIGHTS = {12: 1.0, 25: 1.0, 50: 1.0, 100: 0.5, 10**6: 0.25}
+"""How much two leaves are alike that share a segment of the cut with so many; the last cut is the leaves."""
+
+NEARNESS = 2.0
+"""How much two leaves are alike that lie in the same place."""
+
+REACH = 0.25
+"""At what distance, as a share of the image's longer side, that has fallen to exp(-1/2)."""
+
+RATIOS = np.geomspace(1e-3, 1e5, 97)
+"""The ratios s^2 / variance of the noise that are tried."""
+
+LEAST_MASKS = 2
+"""With fewer masks nothing is estimated."""
+
+LEVELS = (0.5, 0.8, 0.95)
+
+
+def prior_covariance(tree: SegmentTree) -> NDArray[np.float64]:
+    """P, (leaves, leaves): how alike the densities of two leaves are thought to be, up to the factor s^2."""
+    centres = tree.centres() / max(tree.labels.shape)
+    apart = ((centres[:, None] - centres) ** 2).sum(axis=2)
+    near: NDArray[np.float64] = np.exp(-apart / (2 * REACH**2))
+    return tree.covariance(TREE_WEIGHTS) + NEARNESS * near
+
+
+def joint(measurements: Measurements, target: int, *, tree: SegmentTree) -> Estimate:
+    """The heatmap of class `target`, signed, with its posterior and its fit.
+
+    Deterministic to the bit: the linear algebra runs on one thread. Raises ArgumentError for fewer masks than
+    `LEAST_MASKS`, or masks of other segments than the tree's.
+    """
+    masks = measurements.masks
+    if not np.array_equal(masks.labels, tree.labels):
+        raise ArgumentError("expected masks of the tree's own segments, got masks of others")
+    if len(masks) < LEAST_MASKS:
+        raise ArgumentError(f"expected at least {LEAST_MASKS} measured masks, got {len(masks)}; measure more")
+    scores = measurements.scores[:, measurements.column(target)]
+    with threadpool_limits(limits=1, user_api="blas"):
+        posterior, fit = _solve(masks.kept, scores, tree)
+    return Estimate(posterior.heatmap(), posterior=posterior, fit=fit)
+
+
+class _Likely(NamedTuple):
+    """The most likely ratio s^2 / variance of the noise, and that variance."""
+
+    ratio: float
+    noise: float
+
+
+def _solve(
+    kept: NDArray[np.bool_], scores: NDArray[np.float64], tree: SegmentTree
+) -> tuple[SegmentPosterior, Fit]:
+    shares = tree.areas / tree.areas.sum()
+    prior = prior_covariance(tree)
+    # densities = root @ theta, theta ~ N(0, s^2 I); centring stands for the free b
+    root = np.linalg.cholesky(prior + 1e-9 * np.trace(prior) / len(prior) * np.eye(len(prior)))
+    design = (kept * shares) @ root
+    design -= design.mean(axis=0)
+    centred = scores - scores.mean()
+    eigenvalues, vectors = np.linalg.eigh(design.T @ design)
+    eigenvalues = np.maximum(eigenvalues, 0)
+    projected = vectors.T @ (design.T @ centred)
+    total = float(centred @ centred)
+    likely = _most_likely(eigenvalues, projected, total, len(scores))
+    shrunk = 1 / (eigenvalues + 1 / likely.ratio)
+    basis = shares[:, None] * (root @ vectors)  # from the eigenvectors' weights to importances of leaves
+    mean = basis @ (shrunk * projected)
+    covariance = (basis * (likely.noise * shrunk)) @ basis.T
+    rotated = design @ vectors
+    leverage = 1 / len(scores) + (rotated * rotated * shrunk).sum(axis=1)
+    left_out = (centred - rotated @ (shrunk * projected)) / np.maximum(1 - leverage, 1e-6)
+    return SegmentPosterior(tree, mean, covariance), _fit(left_out, leverage, total, likely.noise)
+
+
+def _most_likely(
+    eigenvalues: NDArray[np.float64], projected: NDArray[np.float64], total: float, count: int
+) -> _Likely:
+    growth = 1 + RATIOS[:, None] * eigenvalues
+    rest = np.maximum(total - (RATIOS[:, None] * projected**2 / growth).sum(axis=1), 1e-12 * total)
+    noise = rest / (count - 1)
+    if total == 0:
+        return _Likely(float(RATIOS[0]), 0.0)
+    likelihood = -0.5 * ((count - 1) * np.log(noise) + np.log(growth).sum(axis=1))
+    best = int(likelihood.argmax())
+    return _Likely(float(RATIOS[best]), float(noise[best]))
+
+
+def _fit(left_out: NDArray[np.float64], leverage: NDArray[np.float64], total: float, noise: float) -> Fit:
+    """How far each score is from what the model says without it (closed form of leaving one out)."""
+    if total == 0:
+        return Fit(1.0, 0.0, (0.0, 0.0, 0.0))
+    predicted_std = np.sqrt(noise / np.maximum(1 - leverage, 1e-6))
+    ratios = np.abs(left_out) / predicted_std
+    low, middle, high = np.quantile(ratios, LEVELS).tolist()
+    count = len(left_out)
+    mean_alone = total * (count / (count - 1)) ** 2  # each score predicted as the mean of the others
+    return Fit(1 - float(left_out @ left_out) / mean_alone, float(np.sqrt(noise)), (low, middle, high))

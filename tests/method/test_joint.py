@@ -1,0 +1,174 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from occlumap.errors import ArgumentError
+from occlumap.estimators.joint import RATIOS, _most_likely, joint, prior_covariance
+from occlumap.measurements import Measurements
+from occlumap.perturbations import SegmentMasks, removals
+from occlumap.samplers import tree_masks
+from occlumap.segments import grid_labels, merged
+
+SHAPE = (24, 24)
+
+
+def tree(seed: int = 0, leaves: int = 36):
+    image = np.random.default_rng(seed).integers(0, 256, (*SHAPE, 3), np.uint8)
+    return merged(image, grid_labels(SHAPE, leaves))
+
+
+def nothing(of) -> Measurements:
+    masks = SegmentMasks(of.labels, np.empty((0, of.leaves), bool))
+    return Measurements(SHAPE, masks, np.empty((0, 1)), np.array([0]), np.array([1.0]), "", "blur")
+
+
+def measured(of, scores, count: int = 200, seed: int = 0) -> Measurements:
+    masks = tree_masks(of, count, seed)(nothing(of))
+    return Measurements(SHAPE, masks, scores(masks.kept)[:, None], np.array([0]), np.array([1.0]), "", "blur")
+
+
+def test_an_additive_classifier_is_recovered():
+    of = tree()
+    truth = np.random.default_rng(1).normal(0, 1, of.leaves)
+    found = joint(measured(of, lambda kept: 0.3 + kept @ truth), 0, tree=of)
+    assert found.posterior.mean == pytest.approx(truth, abs=0.02)
+    assert found.fit.explained > 0.999
+    assert (np.sqrt(np.diag(found.posterior.covariance)) < 0.05).all()
+
+
+def gaussian_process(measurements: Measurements, of, ratio: float, noise: float):
+    """The same model, solved calls x calls as the textbook has it, with a nearly flat prior on b."""
+    shares = of.areas / of.areas.sum()
+    design = measurements.masks.kept * shares
+    prior = ratio * noise * prior_covariance(of)
+    kernel = design @ prior @ design.T + 1e5
+    inverse = np.linalg.inv(kernel + noise * np.eye(len(design)))
+    scores = measurements.scores[:, 0]
+    gain = prior @ design.T @ inverse
+    mean, covariance = gain @ scores, prior - gain @ design @ prior
+    residuals = inverse @ scores / np.diag(inverse)  # left out one by one, in closed form
+    stds = np.sqrt(1 / np.diag(inverse))
+    return shares * mean, shares[:, None] * covariance * shares, residuals, stds
+
+
+@pytest.mark.parametrize("count", [20, 60, 200])
+def test_it_equals_the_textbooks_gaussian_process(count):
+    of = tree()
+    random = np.random.default_rng(2)
+    truth = random.normal(0, 1, of.leaves)
+    measurements = measured(of, lambda kept: kept @ truth + random.normal(0, 0.7, len(kept)), count)
+    found = joint(measurements, 0, tree=of)
+    noise = found.fit.noise**2
+    # the ratio is not told; the likeliest of the grid must give the same everything
+    close = []
+    for ratio in RATIOS:
+        mean, covariance, residuals, stds = gaussian_process(measurements, of, float(ratio), noise)
+        if np.allclose(mean, found.posterior.mean, atol=1e-4):
+            close.append(ratio)
+            assert found.posterior.covariance == pytest.approx(covariance, abs=1e-3)
+            scores = measurements.scores[:, 0]
+            alone = ((scores - scores.mean()) * count / (count - 1)) @ (
+                (scores - scores.mean()) * count / (count - 1)
+            )
+            assert found.fit.explained == pytest.approx(1 - residuals @ residuals / alone, abs=1e-3)
+            within = [np.quantile(np.abs(residuals) / stds, level) for level in (0.5, 0.8, 0.95)]
+            assert found.fit.intervals == pytest.approx(within, abs=1e-2)
+    assert close
+
+
+def test_the_ratio_is_the_likeliest():
+    random = np.random.default_rng(3)
+    design = random.normal(0, 1, (40, 12))
+    design -= design.mean(axis=0)
+    scores = design @ random.normal(0, 1, 12) + random.normal(0, 1.5, 40)
+    scores -= scores.mean()
+    values, vectors = np.linalg.eigh(design.T @ design)
+    found = _most_likely(values, vectors.T @ design.T @ scores, float(scores @ scores), 40)
+    contrasts = np.linalg.svd(np.ones((1, 40)))[2][1:]  # what is free of the mean: restricted likelihood
+
+    def likelihood(ratio: float, noise: float) -> float:
+        covariance = contrasts @ (noise * (np.eye(40) + ratio * design @ design.T)) @ contrasts.T
+        return float(multivariate_normal(cov=covariance).logpdf(contrasts @ scores))
+
+    best = likelihood(found.ratio, found.noise)
+    for ratio in RATIOS[::4].tolist():
+        for factor in (0.5, 1.0, 2.0):
+            assert likelihood(ratio, found.noise * factor) <= best + 1e-9
+
+
+def test_scores_that_never_change_give_zeros():
+    of = tree()
+    found = joint(measured(of, lambda kept: np.full(len(kept), 0.25)), 0, tree=of)
+    assert not found.heatmap.any()
+    assert found.posterior.uncertainty() == 0
+    assert found.fit.explained == 1
+
+
+def test_noise_alone_is_not_explained():
+    of = tree()
+    random = np.random.default_rng(4)
+    found = joint(measured(of, lambda kept: random.normal(0, 1, len(kept)), 300), 0, tree=of)
+    assert found.fit.explained < 0.1
+    assert found.posterior.uncertainty() > 0.5
+
+
+def test_intervals_hold_what_they_say_for_a_classifier_of_sums():
+    """Fresh masks, which the model has not seen."""
+    of = tree()
+    random = np.random.default_rng(5)
+    truth = random.normal(0, 1, of.leaves)
+
+    def scores(kept):
+        return kept @ truth + random.normal(0, 0.5, len(kept))
+
+    inside = np.zeros(3)
+    for seed in range(20):
+        found = joint(measured(of, scores, 100, seed), 0, tree=of)
+        fresh = measured(of, scores, 200, seed + 1000)
+        used = measured(of, scores, 100, seed).masks.kept.mean(axis=0)  # the free b goes with the mean mask
+        part = fresh.masks.kept - used
+        predicted = part @ found.posterior.mean
+        spread = np.sqrt(
+            np.einsum("ni,ij,nj->n", part, found.posterior.covariance, part) + found.fit.noise**2
+        )
+        errors = (
+            np.abs(fresh.scores[:, 0] - fresh.scores[:, 0].mean() - predicted + predicted.mean()) / spread
+        )
+        inside += [(errors <= times).mean() / 20 for times in found.fit.intervals]
+    assert inside == pytest.approx([0.5, 0.8, 0.95], abs=0.05)
+
+
+def test_masks_do_not_depend_on_how_many_follow():
+    of = tree()
+    few, many = (tree_masks(of, count, 7)(nothing(of)) for count in (20, 200))
+    assert np.array_equal(few.kept, many.kept[:20])
+    assert len(set(many.keys())) == 200
+    assert not np.array_equal(many.kept, tree_masks(of, 200, 8)(nothing(of)).kept)
+
+
+def test_masks_hide_whole_segments_of_their_cut():
+    of = tree(leaves=144)
+    masks = tree_masks(of, 40, 0)(nothing(of)).kept
+    for number, kept in enumerate(masks):
+        segments = of.cut((8, 16, 30, 50)[number % 4])
+        assert all(len(set(kept[segments == one].tolist())) == 1 for one in range(segments.max() + 1))
+    assert masks.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_small_tree_has_few_masks():
+    of = tree(leaves=4)
+    masks = tree_masks(of, 300, 0)(nothing(of))
+    assert len(masks) == 15  # all but the original image
+
+
+def test_masks_of_other_segments_or_none_are_refused():
+    of = tree()
+    with pytest.raises(ArgumentError, match="the tree's own segments"):
+        joint(measured(of, lambda kept: kept.sum(axis=1)), 0, tree=tree(leaves=16))
+    with pytest.raises(ArgumentError, match="at least 2 measured masks, got 1"):
+        joint(measured(of, lambda kept: kept.sum(axis=1), count=1), 0, tree=of)
+    rectangles = Measurements(
+        SHAPE, removals([(0, 1, 0, 1)]), np.ones((1, 1)), np.array([0]), np.array([1.0]), "", "blur"
+    )
+    with pytest.raises(ArgumentError, match="masks of segments"):
+        joint(rectangles, 0, tree=of)
