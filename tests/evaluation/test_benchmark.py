@@ -263,6 +263,15 @@ def test_a_classifier_that_changed_under_its_name_is_refused(photos, tmp_path):
         go(photos, tmp_path / "out", classifier=changed)
 
 
+def test_a_refused_run_leaves_the_record_as_it_was(photos, tmp_path):
+    go(photos, tmp_path / "out")
+    before = (tmp_path / "out" / "benchmark.json").read_bytes()
+    both = {"new": Brightest(), "brightest": lambda batch: 2 * Brightest()(batch)}
+    with pytest.raises(ArgumentError, match="brightest to be the classifier"):
+        run(both, photos, photos / "photos.csv", tmp_path / "out", Protocol(("centre",), steps=4, size=20))
+    assert (tmp_path / "out" / "benchmark.json").read_bytes() == before
+
+
 def test_what_is_known_of_a_classifier_is_kept_when_another_is_run(photos, tmp_path):
     go(photos, tmp_path / "out")
     before = json.loads((tmp_path / "out" / "benchmark.json").read_text())["left_out"]

@@ -69,8 +69,7 @@ def run(
         )
     out.mkdir(parents=True, exist_ok=True)
     record = Record(out, protocol, command)
-    for panel in panels:
-        record.photographs(panel)
+    record.photographs(panels)
     rows_file = out / "rows.csv"
     done = recover(rows_file, protocol.group_size, _made_anew(panels, again))
     record.successes(done)

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,11 +67,16 @@ class Record:
             "failures": before.get("failures", []),
         }
 
-    def photographs(self, panel: Panel) -> None:
-        """Write down who was right and who was wrong, and see that all is as in an earlier run.
+    def photographs(self, panels: Iterable[Panel]) -> None:
+        """Write down who was right and who was wrong, once all is seen to be as in an earlier run.
 
         Raises ArgumentError for another image or class, another side, and another score of a classifier.
         """
+        for panel in panels:
+            self._photographs(panel)
+        self._write()
+
+    def _photographs(self, panel: Panel) -> None:
         self._check_side(panel)
         known = self._document["photographs"].setdefault(panel.name, {})
         fresh = {
@@ -92,7 +97,6 @@ class Record:
             **self._document["left_out"],
             panel.name: {"wrong": len(wrong), "of": len(known), "files": wrong},
         }
-        self._write()
 
     def _as_before(self, settings: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the run before, or an ArgumentError where these differ; a size is each classifier's own."""
