@@ -39,7 +39,7 @@ test: .venv/dev
 	@$(BIN)/python -m pytest
 
 demo: .venv/demo
-	@echo "== explaining a photograph (about 5,700 classifier calls, a minute or two)"
+	@echo "== explaining a photograph (300 classifier calls, some seconds)"
 	@$(BIN)/python examples/demo.py
 
 lint: .venv/dev

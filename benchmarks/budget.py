@@ -35,7 +35,7 @@ def complete(classifier, photograph, file):
     """The exact result, read from `file` if it is there, and kept there if it is not None."""
     if file is not None and file.exists():
         return occlumap.Explanation.load(file)
-    exact = occlumap.explain(classifier, photograph, depth=DEPTH)
+    exact = occlumap.explain(classifier, photograph, depth=DEPTH, method="paper")
     if file is not None:
         exact.save(file)
     return exact
@@ -86,7 +86,13 @@ def main():
         for share in SHARES:
             budget = round(share * calls)
             found = occlumap.explain(
-                classifier, photograph, exact.target, depth=DEPTH, budget=budget, resume=exact.measurements
+                classifier,
+                photograph,
+                exact.target,
+                depth=DEPTH,
+                budget=budget,
+                resume=exact.measurements,
+                method="paper",
             )
             cheapest[share].append(figures(found.offsets, found.densities, found.heatmap, exact))
             draws = []
@@ -100,7 +106,7 @@ def main():
                 draws.append(figures(drawn.offsets, drawn.densities, drawn.heatmap, exact))
             random[share].append(tuple(np.mean(draws, axis=0)))
             print(f"  {share:4.0%}: {cheapest[share][-1]}, random {random[share][-1]}", flush=True)
-        found = occlumap.explain(classifier, photograph, exact.target, depth=DEPTH - 1)
+        found = occlumap.explain(classifier, photograph, exact.target, depth=DEPTH - 1, method="paper")
         shallower.append((correlation(found.heatmap, exact.heatmap), found.provenance["calls"] / calls))
         print(f"  depth {DEPTH - 1}: r {shallower[-1][0]:.3f}", flush=True)
     similar = [one for one, _ in shallower]

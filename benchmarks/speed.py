@@ -44,7 +44,7 @@ def explanation_against_batches():
     sizes = [1, *[BATCH] * (regions // BATCH), regions % BATCH]
     for _ in range(2):
         plain = seconds(lambda: [classifier(ready[:size]) for size in sizes])
-        full = seconds(lambda: occlumap.explain(classifier, image, depth=4, batch_size=BATCH))
+        full = seconds(lambda: occlumap.explain(classifier, image, depth=4, batch_size=BATCH, method="paper"))
         ratios.append(full / plain)
     return ratios
 
@@ -99,7 +99,7 @@ def budget_against_none(budget=5000):
     def explained(**options):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", occlumap.errors.OcclumapWarning)
-            occlumap.explain(costs_little, image, depth=4, **options)
+            occlumap.explain(costs_little, image, depth=4, **options, method="paper")
 
     pairs = [(seconds(lambda: explained(budget=budget)), seconds(explained)) for _ in range(ROUNDS)]
     return [limited / whole for limited, whole in pairs], statistics.median(limited for limited, _ in pairs)

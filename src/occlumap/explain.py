@@ -77,7 +77,7 @@ def explain(
     classifier: Classifier,
     image: Any,
     target: Target | Sequence[Target] | None = None,
-    method: str = "paper",
+    method: str = "joint",
     depth: int | None = None,
     offsets: str | None = None,
     best_k: int | str | None = None,
@@ -107,8 +107,8 @@ def explain(
     image: a path, a file, a PIL image, or an array (H, W), (H, W, 3), (H, W, 4); uint8, uint16, float 0..1.
     target: a class index, a class name (if the classifier has `classes`), a list of these (gives a list
         of Explanations from the same calls), or None for the top class.
-    method: "paper" (multi-scale, sections 4.3 to 4.12), "single-scale" (section 4.2), or "joint" (ours: one
-        Bayesian model over masks of a tree of segments; docs/method.md). The arguments of one method are
+    method: "joint" (ours: one Bayesian model over masks of a tree of segments; docs/method.md), "paper"
+        (multi-scale, sections 4.3 to 4.12) or "single-scale" (section 4.2). The arguments of one method are
         refused with another; None means the default.
     depth, offsets, best_k, pruning, selection, threshold: of the paper's method. Scales below the root (4);
         "none", "four" or "all" offsets ("all"); how many of the best are averaged (5), "all" or more than

@@ -30,7 +30,7 @@ from occlumap.samplers import (
 )
 from occlumap.segments import SegmentTree, grid_labels, merged, slic_labels
 
-METHODS = ("paper", "single-scale", "joint")
+METHODS = ("joint", "paper", "single-scale")
 
 JOINT_BUDGET = 300
 """Classifier calls of method "joint" unless said."""

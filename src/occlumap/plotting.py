@@ -49,7 +49,7 @@ def overlay(
     )
     _whole(axes, picture)
     _outline(axes, picture, extent)
-    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -69,7 +69,7 @@ def side_by_side(explanation: "Explanation", photograph: Any = None) -> "Figure"
         one.set_title(name, fontsize=10)
         one.set_axis_off()
         _whole(one, picture)
-    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -121,7 +121,7 @@ def signed(explanation: "Explanation", photograph: Any = None) -> "Figure":
         vmax=most,
     )
     _whole(axes, picture)
-    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -158,7 +158,7 @@ def tree(explanation: "Explanation", photograph: Any = None) -> "Figure":
             Rectangle(corner, *size, facecolor=(*colour[:3], 0.25), edgecolor=colour, linewidth=line)
         )
     _whole(axes, picture)
-    figure.colorbar(colours, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(colours, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -223,7 +223,7 @@ def uncertainty(explanation: "Explanation", photograph: Any = None) -> "Figure":
         )
         _whole(one, picture)
         one.set_title(label, fontsize=9)
-    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -247,7 +247,7 @@ def scales(explanation: "Explanation", photograph: Any = None) -> "Figure":
         )
         _whole(one, picture)
         one.set_title(label, fontsize=9)
-    figure.colorbar(drawn, ax=axes, label=LABEL, shrink=0.8)
+    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
     return figure
 
 
@@ -292,6 +292,11 @@ def _figure(panels: int, title: str, picture: NDArray[np.uint8]) -> tuple["Figur
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, parse_math=False)
     return figure, list(np.ravel(figure.subplots(1, panels)))
+
+
+def _label(explanation: "Explanation") -> str:
+    """What a colour bar shows: a region's drop of the score, or with segments a pixel's share in its segment's."""
+    return LABEL if explanation.posterior is None else "importance per pixel (share in the drop of the score)"
 
 
 def _title(explanation: "Explanation") -> str:

@@ -65,7 +65,9 @@ def run(*arguments, code=0):
 
 
 def explain(*arguments, classifier="occlumap_toy:good", code=0):
-    return run("explain", "photo.png", "--depth", 2, "--classifier", classifier, *arguments, code=code)
+    """By the paper's method."""
+    paper = ("--method", "paper", "--depth", 2)
+    return run("explain", "photo.png", *paper, "--classifier", classifier, *arguments, code=code)
 
 
 def files(path):

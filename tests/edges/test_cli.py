@@ -59,6 +59,7 @@ def test_explain_gives_what_the_function_gives(folder):
         fill="constant:255",
         threshold="0.001",
         pruning="optimal",
+        method="paper",
     )
     same(occlumap.Explanation.load("out/explanation.npz"), expected)
 
@@ -142,7 +143,7 @@ def test_warnings_are_one_plain_line(folder):
 def test_what_cannot_be_used_is_one_line_and_code_1(folder, arguments, expected):
     before = files(folder)
     defaults = [] if "--classifier" in arguments else ["--classifier", "occlumap_toy:good"]
-    defaults += [] if "--depth" in arguments else ["--depth", "2"]
+    defaults += ["--method", "paper", *([] if "--depth" in arguments else ["--depth", "2"])]
     result = run("explain", *arguments, *defaults, code=1)
     assert result.stderr.startswith("error: ")
     assert expected in result.stderr
@@ -159,6 +160,7 @@ def test_what_cannot_be_used_is_one_line_and_code_1(folder, arguments, expected)
         ["explain", "photo.png", "--depth", "deep"],
         ["explain", "photo.png", "--method", "magic"],
         ["explain", "photo.png", "--window", "1,2,3"],
+        ["explain", "photo.png", "--depth", "2"],
         ["explain", "photo.png", "--method", "single-scale", "--depth", "2"],
         ["classify", "photo.png", "--top", "0"],
         ["show", "explanation.npz", "--plot", "tree"],
@@ -189,7 +191,7 @@ def test_classify_lists_classes_best_first(folder):
 
 
 def test_classify_shows_the_classifier_what_explain_shows_it(folder):
-    run("explain", "photo.png", "--classifier", "occlumap_toy:small", "--depth", "2")
+    run("explain", "photo.png", "--classifier", "occlumap_toy:small", "--method", "paper", "--depth", "2")
     score = occlumap.Explanation.load("out/explanation.npz").original_score
     line = run("classify", "photo.png", "--classifier", "occlumap_toy:small", "--top", 1).stdout.splitlines()[
         1
@@ -244,7 +246,9 @@ def test_results_of_an_earlier_run_for_other_targets_do_not_stay(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes a pipe as POSIX does")
 def test_a_reader_that_goes_away_costs_no_file(folder):
-    process = start("explain", "photo.png", "--depth", "2", "--classifier", "occlumap_toy:good")
+    process = start(
+        "explain", "photo.png", "--method", "paper", "--depth", "2", "--classifier", "occlumap_toy:good"
+    )
     process.stdout.close()
     process.stdout = None
     _, stderr = process.communicate(timeout=60)
@@ -325,4 +329,4 @@ def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
 def test_options_of_the_joint_method_belong_to_it(folder, option):
     command = ("explain", "photo.png", "--classifier", "occlumap_toy:good", option)
     run(*command, "--method", "joint", "--budget", 40)
-    assert "belongs to --method joint" in run(*command, code=2).stderr
+    assert "belongs to --method joint" in run(*command, "--method", "paper", code=2).stderr

@@ -57,7 +57,7 @@ def test_show_draws_every_plot(folder, plot):
 
 
 def test_show_notices_another_photograph(folder):
-    run("explain", "photo.png", "--classifier", "occlumap_toy:small", "--depth", "2")
+    run("explain", "photo.png", "--classifier", "occlumap_toy:small", "--method", "paper", "--depth", "2")
     Image.new("RGB", (20, 24)).save("other.png")
     assert "does not look like" in run("show", "out", "--photo", "other.png", "--out", "a.png").stderr
     Image.new("RGB", (30, 24)).save("other.png")
@@ -70,9 +70,9 @@ def test_show_says_what_is_no_result(folder, name):
 
 
 def test_show_lets_no_file_steer_the_terminal(folder):
-    occlumap.explain(occlumap.load("occlumap_toy:steering"), "photo.png", target=0, depth=2).save(
-        "hostile.npz"
-    )
+    occlumap.explain(
+        occlumap.load("occlumap_toy:steering"), "photo.png", target=0, depth=2, method="paper"
+    ).save("hostile.npz")
     assert "\x1b" not in run("show", "hostile.npz").stdout
 
 

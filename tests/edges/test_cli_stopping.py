@@ -54,7 +54,17 @@ def test_a_full_disk_is_code_1(folder, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopping_keeps_what_was_measured_and_resume_gives_the_same(folder, sent, code):
-    command = ["explain", "photo.png", "--depth", "2", "--batch-size", "2", "--classifier"]
+    command = [
+        "explain",
+        "photo.png",
+        "--method",
+        "paper",
+        "--depth",
+        "2",
+        "--batch-size",
+        "2",
+        "--classifier",
+    ]
     process = start(*command, "occlumap_toy:slow")
     deadline = time.monotonic() + 60
     while not (folder / "under_way").exists() and time.monotonic() < deadline:

@@ -31,7 +31,7 @@ def explanation(photograph):
     brightness.classes = [
         "a bright square, with a name that goes on and on, and on, and further on than any title"
     ]
-    return explain(brightness, photograph, depth=3)
+    return explain(brightness, photograph, depth=3, method="paper")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,9 @@ def test_there_is_a_panel_for_each_scale(explanation):
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
 @pytest.mark.parametrize("kind", OF_RECTANGLES)
 def test_a_heatmap_of_zeros_draws(kind):
-    nothing = explain(lambda batch: np.full((len(batch), 1), 0.5), np.zeros((4, 9, 3), np.uint8), depth=1)
+    nothing = explain(
+        lambda batch: np.full((len(batch), 1), 0.5), np.zeros((4, 9, 3), np.uint8), depth=1, method="paper"
+    )
     figure = nothing.plot(kind)
     assert drawn(figure).any()
     assert "zero everywhere" in figure.get_suptitle()

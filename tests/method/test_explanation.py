@@ -22,7 +22,7 @@ from tests.method.conftest import picture, smooth_classifier
 )
 def test_save_and_load_lose_nothing(tmp_path, method):
     image, classifier = picture(4, 18, 21), smooth_classifier(4, (18, 21))
-    before = explain(classifier, image, 2, **method)
+    before = explain(classifier, image, 2, **{"method": "paper", **method})
     before.save(tmp_path / "one.npz")
     after = Explanation.load(tmp_path / "one.npz")
     for name in ("heatmap", "image"):
@@ -49,7 +49,7 @@ def test_save_and_load_lose_nothing(tmp_path, method):
 
 
 def test_trees_are_of_the_chosen_offsets_and_make_the_heatmap(evidence, white):
-    explanation = explain(evidence, white, 0, depth=2, fill="constant:0", best_k=3)
+    explanation = explain(evidence, white, 0, depth=2, fill="constant:0", best_k=3, method="paper")
     trees = explanation.trees()
     assert [tree.density for tree in trees] == list(explanation.densities)
     total = np.zeros((16, 16))
@@ -63,7 +63,7 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
     import io
     import pickle
 
-    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
+    explanation = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     path = tmp_path / "one.npz"
     explanation.save(path)
     whole = path.read_bytes()
@@ -139,7 +139,7 @@ def test_damaged_and_hostile_files_are_refused(tmp_path, evidence, white):
 
 def test_no_damaged_byte_is_anything_but_a_file_format_error(tmp_path, evidence, white):
     path = tmp_path / "one.npz"
-    explain(evidence, white, 0, depth=2, fill="constant:0").measurements.save(path)
+    explain(evidence, white, 0, depth=2, fill="constant:0", method="paper").measurements.save(path)
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     for _ in range(400):
         damaged = bytearray(whole)
@@ -150,7 +150,7 @@ def test_no_damaged_byte_is_anything_but_a_file_format_error(tmp_path, evidence,
 
 
 def test_a_folder_that_is_not_there_is_named_as_it_was_asked_for(tmp_path, evidence, white):
-    explanation = explain(evidence, white, 0, depth=1, fill="constant:0")
+    explanation = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     with pytest.raises(FileNotFoundError) as caught:
         explanation.save(tmp_path / "none" / "one.npz")
     assert caught.value.filename == str(tmp_path / "none" / "one.npz")
@@ -158,7 +158,9 @@ def test_a_folder_that_is_not_there_is_named_as_it_was_asked_for(tmp_path, evide
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
 def test_explanations_of_several_targets_share_nothing_that_can_be_changed(evidence, white):
-    one, other = explain(evidence, white, ["lit", 1], depth=2, fill="constant:0", threshold=0.01)
+    one, other = explain(
+        evidence, white, ["lit", 1], depth=2, fill="constant:0", threshold=0.01, method="paper"
+    )
     one.image[:] = 0
     one.settings["depth"] = 7
     one.provenance["versions"]["numpy"] = "0"
@@ -170,14 +172,18 @@ def test_explanations_of_several_targets_share_nothing_that_can_be_changed(evide
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
 def test_a_threshold_is_stored_as_it_is_used(evidence, white):
     threshold = np.float32(0.1)  # prints as 0.1, and is a little more
-    settings = explain(evidence, white, 0, depth=1, threshold=threshold, fill="constant:0").settings
+    settings = explain(
+        evidence, white, 0, depth=1, threshold=threshold, fill="constant:0", method="paper"
+    ).settings
     assert settings["threshold"] == float(threshold) != 0.1
     assert type(settings["threshold"]) is float  # JSON holds it
     assert Pruning(threshold=threshold).least_importance(1.0) == float(threshold)
 
 
 def test_settings_that_do_not_give_the_trees_are_a_damaged_file(tmp_path, evidence, white):
-    found = explain(evidence, white, 0, depth=2, fill="constant:0", offsets="none", threshold=0.3)
+    found = explain(
+        evidence, white, 0, depth=2, fill="constant:0", offsets="none", threshold=0.3, method="paper"
+    )
     altered = {"depth": 1, "threshold": 2.0}
     for name, value in altered.items():
         before = found.settings[name]
@@ -190,7 +196,7 @@ def test_settings_that_do_not_give_the_trees_are_a_damaged_file(tmp_path, eviden
 
 @pytest.mark.parametrize("path", [None, 5, __import__("io").BytesIO()])
 def test_what_is_no_path_is_an_error(evidence, white, path):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    found = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     with pytest.raises(ArgumentError, match="expected the path of a file, got (NoneType|int|BytesIO)"):
         found.save(path)
     if not hasattr(path, "read"):
@@ -204,14 +210,14 @@ def test_a_full_disk_names_the_file(tmp_path, evidence, white, monkeypatch):
 
     monkeypatch.setattr("occlumap._archive.os.replace", full)
     with pytest.raises(OSError, match="No space left") as caught:
-        explain(evidence, white, 0, depth=1, fill="constant:0").save(tmp_path / "one.npz")
+        explain(evidence, white, 0, depth=1, fill="constant:0", method="paper").save(tmp_path / "one.npz")
     assert caught.value.filename == str(tmp_path / "one.npz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_saving_leaves_the_umask_alone_and_keeps_to_it(tmp_path, evidence, white, monkeypatch):
     """The umask belongs to all threads: to read it, it has to be changed."""
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    found = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     umask = os.umask(0o027)
     try:
         with monkeypatch.context() as patched:
@@ -224,7 +230,7 @@ def test_saving_leaves_the_umask_alone_and_keeps_to_it(tmp_path, evidence, white
 
 
 def test_a_file_with_another_image_is_refused(tmp_path, evidence, white):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    found = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     found.image[0, 0] = 7
     found.save(tmp_path / "one.npz")
     with pytest.raises(FileFormatError, match="expected the image that was measured"):
@@ -244,7 +250,7 @@ def test_a_file_with_another_image_is_refused(tmp_path, evidence, white):
 )
 def test_a_hostile_array_header_is_a_file_format_error(tmp_path, evidence, white, header):
     path, hostile = tmp_path / "good.npz", tmp_path / "hostile.npz"
-    explain(evidence, white, 0, depth=1, fill="constant:0").save(path)
+    explain(evidence, white, 0, depth=1, fill="constant:0", method="paper").save(path)
     text = header.encode()
     with zipfile.ZipFile(path) as good, zipfile.ZipFile(hostile, "w") as bad:
         for name in good.namelist():
@@ -260,4 +266,4 @@ def test_a_hostile_array_header_is_a_file_format_error(tmp_path, evidence, white
 def test_a_folder_is_no_file_to_save_to(tmp_path, monkeypatch, evidence, white, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(IsADirectoryError, match="name of a file"):
-        explain(evidence, white, 0, depth=1, fill="constant:0").save(name)
+        explain(evidence, white, 0, depth=1, fill="constant:0", method="paper").save(name)

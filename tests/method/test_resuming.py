@@ -16,11 +16,11 @@ from tests.method.conftest import picture, smooth_classifier
 
 
 def test_resuming_from_something_else_says_what_to_pass(evidence, white):
-    found = explain(evidence, white, 0, depth=1, fill="constant:0")
+    found = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper")
     with pytest.raises(ArgumentError, match="got Explanation; pass explanation.measurements"):
-        explain(evidence, white, 0, depth=1, fill="constant:0", resume=found)
+        explain(evidence, white, 0, depth=1, fill="constant:0", resume=found, method="paper")
     with pytest.raises(ArgumentError, match=r"got str; pass occlumap.Measurements.load\(path\)"):
-        explain(evidence, white, 0, depth=1, fill="constant:0", resume="one.npz")
+        explain(evidence, white, 0, depth=1, fill="constant:0", resume="one.npz", method="paper")
 
 
 def test_a_first_call_that_fails_does_not_speak_of_measurements(white):
@@ -28,7 +28,7 @@ def test_a_first_call_that_fails_does_not_speak_of_measurements(white):
         raise OSError("no weights")
 
     with pytest.raises(ClassifierError, match="no weights") as caught:
-        explain(broken, white)
+        explain(broken, white, method="paper")
     assert caught.value.measurements is None
     assert "resume" not in str(caught.value)
     assert not hasattr(caught.value, "__notes__")
@@ -41,7 +41,7 @@ def test_a_classifier_that_fails_later_is_told_how_to_go_on(evidence, white):
         return evidence(batch)
 
     with pytest.raises(ClassifierError, match="no more") as caught:
-        explain(broken, white, 0, depth=2)
+        explain(broken, white, 0, depth=2, method="paper")
     assert "explain(..., resume=error.measurements) goes on" in caught.value.__notes__[0]
 
 
@@ -58,9 +58,11 @@ def test_a_run_cut_off_and_resumed_equals_one_that_was_not(budget):
         return classifier(batch)
 
     with pytest.raises(ClassifierError) as caught:
-        explain(breaks, image, 0, depth=3, budget=budget)
-    resumed = explain(classifier, image, 0, depth=3, budget=budget, resume=caught.value.measurements)
-    whole = explain(classifier, image, 0, depth=3, budget=budget)
+        explain(breaks, image, 0, depth=3, budget=budget, method="paper")
+    resumed = explain(
+        classifier, image, 0, depth=3, budget=budget, resume=caught.value.measurements, method="paper"
+    )
+    whole = explain(classifier, image, 0, depth=3, budget=budget, method="paper")
     np.testing.assert_array_equal(resumed.heatmap, whole.heatmap)
     assert resumed.offsets == whole.offsets
     # one call more: a known region is measured again to see that the classifier is the same
@@ -73,19 +75,19 @@ def test_an_interruption_while_estimating_loses_nothing(evidence, white, monkeyp
 
     monkeypatch.setattr("occlumap.methods.paper", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=2)
+        explain(evidence, white, 0, depth=2, method="paper")
     assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
 
 
 def test_a_resumed_run_interrupted_while_choosing_keeps_what_it_resumed_from(evidence, white, monkeypatch):
-    known = explain(evidence, white, 0, depth=3, budget=300, fill="constant:0").measurements
+    known = explain(evidence, white, 0, depth=3, budget=300, fill="constant:0", method="paper").measurements
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("occlumap.methods.sweep", lambda wanted: interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=3, budget=300, fill="constant:0", resume=known)
+        explain(evidence, white, 0, depth=3, budget=300, fill="constant:0", resume=known, method="paper")
     assert sorted(caught.value.measurements.perturbations.keys()) == sorted(known.perturbations.keys())
 
 
@@ -99,7 +101,7 @@ def test_an_interruption_right_after_the_last_batch_loses_nothing(evidence, whit
 
     monkeypatch.setattr(Measurer, "asked", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
-        explain(evidence, white, 0, depth=2)
+        explain(evidence, white, 0, depth=2, method="paper")
     assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
 
 
@@ -108,14 +110,14 @@ def test_a_warning_that_is_made_an_error_loses_nothing(white):
         return np.full((len(batch), 1), 0.5)
 
     with pytest.raises(OcclumapWarning, match="zero everywhere") as caught:  # pytest makes them errors
-        explain(indifferent, white, 0, depth=2)
+        explain(indifferent, white, 0, depth=2, method="paper")
     assert len(caught.value.measurements) == len(Grid(16, 16, 2).regions())
     assert "resume=error.measurements" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("good_calls", [0, 1])
 def test_a_run_that_ends_before_it_went_on_keeps_what_it_was_to_go_on_from(evidence, white, good_calls):
-    known = explain(evidence, white, 0, depth=1, fill="constant:0").measurements
+    known = explain(evidence, white, 0, depth=1, fill="constant:0", method="paper").measurements
     calls = 0
 
     def failing(batch):
@@ -126,7 +128,7 @@ def test_a_run_that_ends_before_it_went_on_keeps_what_it_was_to_go_on_from(evide
         return evidence(batch)
 
     with pytest.raises(ClassifierError) as caught:
-        explain(failing, white, 0, depth=1, fill="constant:0", resume=known)
+        explain(failing, white, 0, depth=1, fill="constant:0", resume=known, method="paper")
     assert caught.value.measurements is known
 
 
@@ -135,21 +137,23 @@ def test_a_fill_object_without_a_name_can_be_resumed(evidence, white):
         def prepare(self, image):
             return lambda bounds: [np.zeros((1, 3), np.uint8)] * len(bounds)
 
-    found = explain(evidence, white, 0, depth=1, fill=Black())
+    found = explain(evidence, white, 0, depth=1, fill=Black(), method="paper")
     assert found.settings["fill"].endswith("Black")
-    again = explain(evidence, white, 0, depth=1, fill=Black(), resume=found.measurements)
+    again = explain(evidence, white, 0, depth=1, fill=Black(), resume=found.measurements, method="paper")
     np.testing.assert_array_equal(again.heatmap, found.heatmap)
 
 
 def test_a_classifier_with_a_little_noise_can_be_resumed(evidence, white):
-    found = explain(evidence, white, 0, depth=2, fill="constant:0")
+    found = explain(evidence, white, 0, depth=2, fill="constant:0", method="paper")
     noise = iter([1.001, 0.999, 1.001, 0.999])
 
     def noisy(batch):
         return evidence(batch) * next(noise)
 
     assert (
-        explain(noisy, white, 0, depth=2, fill="constant:0", resume=found.measurements).provenance["calls"]
+        explain(
+            noisy, white, 0, depth=2, fill="constant:0", resume=found.measurements, method="paper"
+        ).provenance["calls"]
         == 2
     )
     with pytest.raises(ArgumentError, match="Start without resume"):
@@ -160,6 +164,7 @@ def test_a_classifier_with_a_little_noise_can_be_resumed(evidence, white):
             depth=2,
             fill="constant:0",
             resume=found.measurements,
+            method="paper",
         )
 
 
@@ -174,13 +179,13 @@ def test_a_fill_that_raises_keeps_what_was_measured(evidence, white):
         return image * 0
 
     with pytest.raises(FillError, match="tired raised ZeroDivisionError: tired") as caught:
-        explain(evidence, white, 0, depth=3, fill=tired)
+        explain(evidence, white, 0, depth=3, fill=tired, method="paper")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(caught.value.measurements) == 288  # nine batches of 32
 
 
 def test_a_resumed_result_says_what_was_known(evidence, white):
-    first = explain(evidence, white, 0, depth=2, fill="constant:0")
-    again = explain(evidence, white, 0, depth=2, fill="constant:0", resume=first.measurements)
+    first = explain(evidence, white, 0, depth=2, fill="constant:0", method="paper")
+    again = explain(evidence, white, 0, depth=2, fill="constant:0", resume=first.measurements, method="paper")
     assert (first.provenance["resumed"], first.provenance["calls"]) == (0, 187)
     assert (again.provenance["resumed"], again.provenance["calls"]) == (186, 2)

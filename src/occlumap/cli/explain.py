@@ -57,9 +57,9 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.option(
     "--method",
     type=click.Choice(METHODS),
-    default="paper",
+    default="joint",
     show_default=True,
-    help="The paper's multi-scale occlusion, one window, or one model over a tree of segments.",
+    help="One model over a tree of segments, the paper's multi-scale occlusion, or one window.",
 )
 @click.option(
     "--depth",
@@ -156,9 +156,8 @@ def explain(
     Examples:
       occlumap explain photo.jpg
       occlumap explain photo.jpg --target tabby --target "tiger cat" --out cats/
-      occlumap explain photo.jpg --depth 3 --fill constant:169 --best-k all
-      occlumap explain photo.jpg --budget 1500
-      occlumap explain photo.jpg --method joint --budget 300
+      occlumap explain photo.jpg --budget 1000 --fill constant:169
+      occlumap explain photo.jpg --method paper --depth 3 --best-k all
       occlumap explain photo.jpg --classifier my_model:classify --target 1
       occlumap explain photo.jpg --method single-scale --window 32 --stride 16
 
