@@ -177,9 +177,13 @@ class SegmentMasks:
     def apply(self, image: Image, paint: MaskPainter) -> Image:
         """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
         batch = np.empty((len(self), *image.shape), np.uint8)
-        for made, kept in zip(batch, self.kept, strict=True):
-            hidden = ~kept[self.labels]
-            made[...] = np.where(hidden[:, :, None], paint(hidden), image) if hidden.any() else image
+        shown = self.kept.astype(np.uint8) * np.uint8(255)
+        for made, values in zip(batch, shown, strict=True):
+            visible = values.take(self.labels)
+            painted = paint(visible == 0) if not values.all() else image
+            # bit by bit, the image where visible is all ones and the fill where it is 0: several times np.where's speed
+            np.bitwise_and(image ^ painted, np.repeat(visible, 3).reshape(image.shape), out=made)
+            np.bitwise_xor(made, painted, out=made)
         return batch
 
     def describe(self, index: int) -> str:
