@@ -227,9 +227,9 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     measurer.total = plan.total
 
     def explanations(measurements: Measurements, ended: str | None = None) -> list[Explanation]:
-        settings = {**plan.settings, "fill": fill_name_of(filling), "budget": budget}
+        settings = {"budget": budget, **plan.settings, "fill": fill_name_of(filling)}
         if plan.tree is not None:
-            settings |= {"budget": plan.total, "tolerance": tolerance, "time_limit": time_limit}
+            settings |= {"tolerance": tolerance, "time_limit": time_limit}
         provenance = {
             "image_sha256": measurements.image_sha256,
             "image_notes": list(notes),

@@ -17,7 +17,7 @@ from occlumap.fills import Image
 from occlumap.grid import MAX_DEPTH, OFFSETS, Grid
 from occlumap.measurements import Measurements
 from occlumap.offsets import SELECTIONS, parse_best_k
-from occlumap.perturbations import NO_RECTANGLES, Perturbations, SegmentMasks, removals
+from occlumap.perturbations import NO_RECTANGLES, Perturbations, removals
 from occlumap.pyramid import Pruning
 from occlumap.samplers import (
     Sampler,
@@ -173,14 +173,15 @@ def joint_plan(
             f"expected an image of two segments or more, got one of {image.shape[0]} x {image.shape[1]} pixels; use a "
             "larger image, or regions with more labels"
         )
-    masks = tree_masks(tree, budget - 1, seed, step)
+    masks = tree_masks(tree, budget - 1, seed)
 
     def estimate(measurements: Measurements, target: int) -> Estimate:
         return joint(measurements, target, tree=tree)
 
-    settings = {"method": "joint", "regions": name, "leaves": tree.leaves}
-    nothing = SegmentMasks(tree.labels, np.empty((0, tree.leaves), np.bool_))
-    return Plan(settings, budget, lambda targets: masks, estimate, kind=nothing, tree=tree)
+    settings = {"method": "joint", "regions": name, "leaves": tree.leaves, "budget": budget}
+    return Plan(
+        settings, 1 + len(masks), lambda targets: sweep(masks, step), estimate, kind=masks[:0], tree=tree
+    )
 
 
 def _segment_tree(image: Image, regions: object) -> tuple[SegmentTree, str]:

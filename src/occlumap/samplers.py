@@ -28,11 +28,12 @@ from occlumap.segments import SegmentTree
 Sampler = Callable[[Measurements], Perturbations]
 
 
-def sweep(wanted: Perturbations) -> Sampler:
-    """All of `wanted`, at once."""
+def sweep(wanted: Perturbations, step: int | None = None) -> Sampler:
+    """All of `wanted`, in order, `step` at a time; all at once when None."""
 
     def sampler(measurements: Measurements) -> Perturbations:
-        return wanted if len(measurements) < len(wanted) else NO_RECTANGLES
+        measured = len(measurements)
+        return wanted[measured : None if step is None else measured + step]
 
     return sampler
 
@@ -90,11 +91,10 @@ KEEP = 0.5
 """The probability that a segment stays visible."""
 
 
-def tree_masks(tree: SegmentTree, count: int, seed: int, step: int | None = None) -> Sampler:
-    """`count` random masks of the tree's segments at several scales, `step` at a time, all at once when None.
+def tree_masks(tree: SegmentTree, count: int, seed: int) -> SegmentMasks:
+    """`count` different random masks of the tree's segments at several scales, fewer where there are no more.
 
-    Mask i is the same whatever `count` is: more calls go on where fewer ended. A tree has finitely many masks; when
-    only known ones come up, no more are asked for.
+    Mask i is the same whatever `count` is: more calls go on where fewer ended. The original image is not among them.
     """
     random = np.random.default_rng(seed)
     cuts = [tree.cut(segments) for segments in MASK_CUTS]
@@ -104,15 +104,9 @@ def tree_masks(tree: SegmentTree, count: int, seed: int, step: int | None = None
             break
         segments = cuts[number % len(cuts)]
         kept = (random.random(int(segments.max()) + 1) < KEEP)[segments]
-        if not kept.all():  # that is the original image
+        if not kept.all():
             drawn.setdefault(kept.tobytes(), kept)
-    masks = SegmentMasks(tree.labels, np.array(list(drawn.values()), np.bool_).reshape(-1, tree.leaves))
-
-    def sampler(measurements: Measurements) -> SegmentMasks:
-        measured = len(measurements)
-        return masks[measured : len(masks) if step is None else measured + step]
-
-    return sampler
+    return SegmentMasks(tree.labels, np.array(list(drawn.values()), np.bool_).reshape(-1, tree.leaves))
 
 
 def least_calls(grid: Grid, offsets: Sequence[Offset]) -> int:

@@ -149,6 +149,16 @@ def test_what_stops_it_leaves_the_best_heatmap_so_far(error):
     assert same(finished, run())
 
 
+def test_progress_counts_to_what_there_is():
+    seen = []
+    run(budget=50, batch_size=20, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(21, 50), (41, 50), (50, 50)]
+    seen.clear()
+    small = np.repeat([[0, 1], [2, 3]], (20, 20), axis=0).repeat(24, axis=1)
+    run(regions=small, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (16, 16)  # 15 masks of four segments
+
+
 def test_several_targets_share_the_calls():
     classifier = Counting()
     both = run(classifier, target=[0, 1], budget=100)

@@ -5,7 +5,7 @@ from scipy.stats import multivariate_normal
 from occlumap.errors import ArgumentError
 from occlumap.estimators.joint import RATIOS, _most_likely, joint, prior_covariance
 from occlumap.measurements import Measurements
-from occlumap.perturbations import SegmentMasks, removals
+from occlumap.perturbations import removals
 from occlumap.samplers import tree_masks
 from occlumap.segments import grid_labels, merged
 
@@ -17,13 +17,8 @@ def tree(seed: int = 0, leaves: int = 36):
     return merged(image, grid_labels(SHAPE, leaves))
 
 
-def nothing(of) -> Measurements:
-    masks = SegmentMasks(of.labels, np.empty((0, of.leaves), bool))
-    return Measurements(SHAPE, masks, np.empty((0, 1)), np.array([0]), np.array([1.0]), "", "blur")
-
-
 def measured(of, scores, count: int = 200, seed: int = 0) -> Measurements:
-    masks = tree_masks(of, count, seed)(nothing(of))
+    masks = tree_masks(of, count, seed)
     return Measurements(SHAPE, masks, scores(masks.kept)[:, None], np.array([0]), np.array([1.0]), "", "blur")
 
 
@@ -140,15 +135,15 @@ def test_intervals_hold_what_they_say_for_a_classifier_of_sums():
 
 def test_masks_do_not_depend_on_how_many_follow():
     of = tree()
-    few, many = (tree_masks(of, count, 7)(nothing(of)) for count in (20, 200))
+    few, many = (tree_masks(of, count, 7) for count in (20, 200))
     assert np.array_equal(few.kept, many.kept[:20])
     assert len(set(many.keys())) == 200
-    assert not np.array_equal(many.kept, tree_masks(of, 200, 8)(nothing(of)).kept)
+    assert not np.array_equal(many.kept, tree_masks(of, 200, 8).kept)
 
 
 def test_masks_hide_whole_segments_of_their_cut():
     of = tree(leaves=144)
-    masks = tree_masks(of, 40, 0)(nothing(of)).kept
+    masks = tree_masks(of, 40, 0).kept
     for number, kept in enumerate(masks):
         segments = of.cut((8, 16, 30, 50)[number % 4])
         assert all(len(set(kept[segments == one].tolist())) == 1 for one in range(segments.max() + 1))
@@ -157,7 +152,7 @@ def test_masks_hide_whole_segments_of_their_cut():
 
 def test_a_small_tree_has_few_masks():
     of = tree(leaves=4)
-    masks = tree_masks(of, 300, 0)(nothing(of))
+    masks = tree_masks(of, 300, 0)
     assert len(masks) == 15  # all but the original image
 
 
