@@ -15,11 +15,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks.split import interval, to_tune_on
+
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("OCCLUMAP_SHARED", ROOT.parent / "shared"))
 RESULTS = Path(os.environ.get("OCCLUMAP_RESULTS", ROOT / "benchmarks/results"))
 PAGE = ROOT / "docs/figures/faithfulness.md"
-MAIN = "paper,single_scale,rise,rise_blurred,lime,shap_partition,shap_kernel,hipe,hsic,random,centre"
+MAIN = "joint,paper,single_scale,rise,rise_blurred,lime,shap_partition,shap_kernel,hipe,hsic,random,centre"
 SMALL = "--classifier benchmarks.models:mobilenet_v1_025_128"
 MEDIUM = "--classifier benchmarks.models:mobilenet_v1_050_160"
 RUNS = {
@@ -88,6 +92,7 @@ def page_of(name: str, folder: Path) -> Iterator[str]:
         part = [row for row in summary if row["crops"] == crops]
         yield from ("", f"### {crops} crops", "")
         yield from headline_table(part)
+        yield from across_budgets(folder, crops, document["headline_references"])
         yield from ("", *verdicts([row for row in pairs if row["crops"] == crops]))
         yield from ("", "Other metrics, mean over the references:", "")
         yield from metric_table(part)
@@ -113,7 +118,8 @@ def headline_table(rows: list[Row]) -> Iterator[str]:
 def cell(row: Row | None) -> str:
     if row is None:
         return "-"
-    return f"{float(row['mean']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}], n = {row['n']}"
+    interval = f" [{float(row['low']):.3f}, {float(row['high']):.3f}]" if row["low"] else ""
+    return f"{float(row['mean']):.3f}{interval}, n = {row['n']}"
 
 
 def cost(row: Row) -> str:
@@ -125,7 +131,7 @@ def verdicts(pairs: list[Row]) -> Iterator[str]:
     """Which of our methods differs from which other, after Holm's correction; and no word of the rest."""
     pairs = [row for row in pairs if row["family"] == "methods"]
     for budget in sorted({int(row["budget"]) for row in pairs}):
-        for ours in ("paper", "single_scale"):
+        for ours in ("joint", "paper", "single_scale"):
             better, worse = [], []
             mine = [
                 row for row in pairs if int(row["budget"]) == budget and ours in (row["method"], row["other"])
@@ -141,6 +147,33 @@ def verdicts(pairs: list[Row]) -> Iterator[str]:
                 f"- At {budget:,} calls `{ours}` is better than {named(better)}, worse than {named(worse)}; "
                 f"no difference is shown to the other {undecided}."
             )
+
+
+def across_budgets(folder: Path, crops: str, references: list[str]) -> Iterator[str]:
+    """Our joint method at each budget - every other at each, on the photographs that it was not tuned on."""
+    gains: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in read(folder / "rows.csv"):
+        photo, _, cut = row["photo"].partition("#")
+        if row["metric"] == "srg" and row["reference"] in references and (cut or "centre") == crops:
+            if not to_tune_on(photo):
+                of_method = gains.setdefault((row["method"], int(row["budget"])), {})
+                of_method.setdefault(row["photo"], []).append(float(row["value"]))
+    ours = sorted(budget for method, budget in gains if method == "joint")
+    if not ours:
+        return
+    photos = sorted(set.intersection(*(set(found) for found in gains.values())))
+    means = {key: np.array([np.mean(found[photo]) for photo in photos]) for key, found in gains.items()}
+    yield ""
+    yield (
+        f"`joint` - each other method, on the {len(photos)} photographs of these that it was not tuned on, paired, with "
+        "the 95 % bootstrap interval:"
+    )
+    yield ""
+    yield "| method | calls | " + " | ".join(f"joint, {budget:,} calls" for budget in ours) + " |"
+    yield "| --- " * (2 + len(ours)) + "|"
+    for method, budget in sorted(set(means) - {("joint", budget) for budget in ours}):
+        cells = [interval(means["joint", mine] - means[method, budget]) for mine in ours]
+        yield f"| `{method}` | {budget or '-'} | {' | '.join(cells)} |"
 
 
 def named(methods: list[str]) -> str:

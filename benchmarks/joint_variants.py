@@ -4,12 +4,11 @@
     python benchmarks/joint_variants.py write
 
 Needs `pip install '.[benchmark]'` and ../shared/data (OCCLUMAP_SHARED names it elsewhere). Photographs are split by
-their file's name: SHA-1 even to tune on, odd to test on; only those to tune on are used here, so that the tests of
-docs/figures/faithfulness.md may be read for the others. A variant is judged by its symmetric relevance gain (one
+their file's name (benchmarks/split.py); only those to tune on are used here, so that what docs/figures/faithfulness.md
+says of the others was not tuned for. A variant is judged by its symmetric relevance gain (one
 ranking, 16 steps), mean over the references mean colour, noise and another photograph, which no variant hides with.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 import occlumap
 from benchmarks import models
+from benchmarks.split import interval, to_tune_on
 from occlumap import samplers
 from occlumap.errors import OcclumapWarning
 from occlumap.estimators import joint
@@ -95,10 +95,6 @@ VARIANTS = {
     "fill: grey 128": replace(BASE, fill="constant:128"),
     "fill: neighbours": replace(BASE, fill="neighbours"),
 }
-
-
-def to_tune_on(file: str) -> bool:
-    return int(hashlib.sha1(file.encode(), usedforsecurity=False).hexdigest(), 16) % 2 == 0
 
 
 class Case:
@@ -190,12 +186,6 @@ def measure(name: str, limit: int | None) -> None:
                 gains[label][str(budget)].append(case.gain(explained(case, variant, budget).heatmap))
         (RESULTS / f"joint-variants-{name}.json").write_text(json.dumps(gains))
         print(f"{number} photographs", flush=True)
-
-
-def interval(differences: NDArray[np.float64]) -> str:
-    draws = np.random.default_rng(0).integers(0, len(differences), (4000, len(differences)))
-    low, high = np.quantile(differences[draws].mean(axis=1), [0.025, 0.975])
-    return f"{differences.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def write() -> None:
