@@ -154,10 +154,10 @@ def across_budgets(folder: Path, crops: str, references: list[str]) -> Iterator[
     gains: dict[tuple[str, int], dict[str, list[float]]] = {}
     for row in read(folder / "rows.csv"):
         photo, _, cut = row["photo"].partition("#")
-        if row["metric"] == "srg" and row["reference"] in references and (cut or "centre") == crops:
-            if not to_tune_on(photo):
-                of_method = gains.setdefault((row["method"], int(row["budget"])), {})
-                of_method.setdefault(row["photo"], []).append(float(row["value"]))
+        judged = row["metric"] == "srg" and row["reference"] in references and (cut or "centre") == crops
+        if judged and not to_tune_on(photo):
+            of_method = gains.setdefault((row["method"], int(row["budget"])), {})
+            of_method.setdefault(row["photo"], []).append(float(row["value"]))
     ours = sorted(budget for method, budget in gains if method == "joint")
     if not ours:
         return
@@ -165,8 +165,8 @@ def across_budgets(folder: Path, crops: str, references: list[str]) -> Iterator[
     means = {key: np.array([np.mean(found[photo]) for photo in photos]) for key, found in gains.items()}
     yield ""
     yield (
-        f"`joint` - each other method, on the {len(photos)} photographs of these that it was not tuned on, paired, with "
-        "the 95 % bootstrap interval:"
+        f"`joint` - each other method, on the {len(photos)} photographs of these that it was not tuned on, paired, "
+        "with the 95 % bootstrap interval:"
     )
     yield ""
     yield "| method | calls | " + " | ".join(f"joint, {budget:,} calls" for budget in ours) + " |"
