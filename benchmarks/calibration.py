@@ -1,4 +1,4 @@
-"""Whether the joint method's intervals hold what they say on masks it has not seen; writes docs/research/calibration.md.
+"""Whether the joint method's intervals hold on masks that it has not seen; writes docs/research/calibration.md.
 
     python benchmarks/calibration.py mobilenet_v1_025_128 mobilenet_v1_050_160:20 efficientnet-lite0:8
 

@@ -194,8 +194,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             f"expected progress to be a function of (done, total), got {type(progress).__name__}"
         )
     chosen = _of_method(arguments)
-    tolerance, time_limit = (chosen.pop(name, None) for name in ("tolerance", "time_limit"))
-    _check_limits(tolerance, time_limit)
+    tolerance = _limit("tolerance", chosen.pop("tolerance", None), "of 0..1")
+    time_limit = _limit("time_limit", chosen.pop("time_limit", None), "of seconds")
     pixels, frame, notes = _read(arguments["image"], getattr(classifier, "input_size", None))
     method, fill = arguments["method"], arguments["fill"]
     filling = parse(DEFAULT_FILLS[method] if fill is None else fill)
@@ -330,11 +330,14 @@ def _of_method(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in OF_METHOD[method] if arguments[name] is not None}
 
 
-def _check_limits(tolerance: object, time_limit: object) -> None:
-    for name, value, unit in (("tolerance", tolerance, "of 0..1"), ("time_limit", time_limit, "of seconds")):
-        sound = isinstance(value, int | float | np.number) and not isinstance(value, bool) and value > 0
-        if value is not None and not sound:
-            raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
+def _limit(name: str, value: object, unit: str) -> float | None:
+    """A positive finite number, or None; ArgumentError for anything else."""
+    if value is None:
+        return None
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
+    if not number or not 0 < float(value) < float("inf"):  # type: ignore[arg-type]
+        raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _plan(

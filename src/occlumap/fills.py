@@ -375,7 +375,7 @@ def parse(fill: object) -> Fill:
         return Custom(fill)
     if isinstance(fill, int | np.integer) and not isinstance(fill, bool):
         return Constant((int(fill),) * 3)
-    if isinstance(fill, tuple | list | np.ndarray):
+    if isinstance(fill, tuple | list) or (isinstance(fill, np.ndarray) and fill.ndim):
         return Constant(tuple(fill))
     raise ArgumentError(
         f"expected fill to be one of {', '.join(NAMES)}, a colour, or a function f(image, mask) -> image; "

@@ -197,9 +197,11 @@ def test_a_saved_explanation_is_the_same(tmp_path):
     assert occlumap.Measurements.load(tmp_path / "measurements.npz").cover(found.measurements)
 
 
-def damaged(arrays, document, change):
-    change(arrays, document)
-    return arrays, document
+def test_limits_are_saved_whatever_kind_of_number_they_are(tmp_path):
+    found = run(budget=20, tolerance=np.float32(0.25), time_limit=np.int64(60))
+    found.save(tmp_path / "found.npz")
+    settings = Explanation.load(tmp_path / "found.npz").settings
+    assert (settings["tolerance"], settings["time_limit"]) == (0.25, 60.0)
 
 
 @pytest.mark.parametrize(
@@ -306,6 +308,8 @@ def test_a_budget_of_less_than_two_masks_is_refused(budget):
         ({"tolerance": 0}, "tolerance to be a number"),
         ({"tolerance": "0.1"}, "tolerance to be a number"),
         ({"tolerance": float("nan")}, "tolerance to be a number"),
+        ({"tolerance": 1j}, "tolerance to be a number"),
+        ({"time_limit": float("inf")}, "time_limit to be a number of seconds"),
         ({"time_limit": -1}, "time_limit to be a number of seconds"),
         ({"time_limit": True}, "time_limit to be a number of seconds"),
     ],
