@@ -136,6 +136,7 @@ def test_fills_are_read_from_text_and_written_as_it(text, fill):
         np.zeros((3, 4, 3), np.uint8),
         None,
         Mean,
+        np.array(169),
         1.5,
     ],
 )
