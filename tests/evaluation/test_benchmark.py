@@ -554,6 +554,17 @@ def test_a_changed_estimator_is_judged_again_without_new_calls(tmp_path):
     assert (classifier.calls, changed.calls, changed.seconds) == (0, 25, None)
 
 
+def test_a_method_that_joins_later_tells_its_time_though_the_photograph_is_known(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    first = Maps(Brightest(), image, 1, 0, tmp_path / "maps.npz")
+    first.make(METHODS["hipe"], 60)  # asks for the photograph itself
+    first.save()
+    classifier = Brightest()
+    later = Maps(classifier, image, 1, 0, tmp_path / "maps.npz").make(METHODS["joint"], 60)
+    assert (later.calls, classifier.calls) == (60, 59)
+    assert later.seconds is not None
+
+
 def test_what_judging_asked_is_kept_for_later_runs(photos, tmp_path, monkeypatch):
     protocol = Protocol(
         FAST, budgets=(30,), steps=4, metrics=("curves", "areas", "regions", "sensitivity", "infidelity")
