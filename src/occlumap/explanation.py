@@ -149,7 +149,7 @@ class Explanation:
         return maps
 
     def plot(self, kind: str = "overlay", **options: Any) -> "Figure":
-        """A Matplotlib figure: overlay, side-by-side, contour, signed, tree or scales (extra `plot`)."""
+        """A Matplotlib figure: overlay, side-by-side, contour, signed, tree, scales, uncertainty (extra `plot`)."""
         from occlumap import plotting
         from occlumap._checks import nearest, one_of
 
