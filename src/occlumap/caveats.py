@@ -34,7 +34,7 @@ def caveats(
         said.append(
             f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try another depth or fill"
         )
-    if fit is not None and fit.explained < LEAST_EXPLAINED:
+    if fit is not None and heatmap.any() and fit.explained < LEAST_EXPLAINED:
         said.append(
             f"importances that add up explain only {max(0.0, fit.explained):.0%} of how the score varies from mask to "
             "mask (each mask predicted from the others): parts act together, or calls are too few, so neither sums nor "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from occlumap._checks import nearest, one_of, whole_number
 from occlumap.caveats import caveats
 from occlumap.classifiers import Classifier, name_of
-from occlumap.errors import ArgumentError, OcclumapWarning, UnknownArgumentError
+from occlumap.errors import ArgumentError, MeasuringError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
 from occlumap.estimators.joint import LEAST_MASKS
 from occlumap.explanation import Explanation
@@ -122,8 +122,9 @@ def explain(
         300 for "joint" when None.
     tolerance: of joint; calls end early when the heatmap's uncertainty (`Explanation.uncertainty`, 0..1) is at
         most this; with several targets, when all are. Looked at every 32 masks.
-    time_limit: of joint; seconds after which no further batch is begun. The heatmap of what was measured by
-        then is given, so this is the one setting with which results depend on the machine's speed.
+    time_limit: of joint; seconds after which no further batch is begun (32 masks with a tolerance). The heatmap
+        of what was measured by then is given, so this is the one setting with which results depend on the
+        machine's speed.
     regions: of joint; "slic" (segments that follow the image), "grid", a label map (H, W) of whole numbers over
         what the classifier sees, or an `occlumap.segments.SegmentTree`.
     window, stride: of "single-scale", in pixels, one number or (rows, columns); a fourth of the shorter
@@ -203,8 +204,10 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     batch_size = whole_number("batch_size", arguments["batch_size"], minimum=1)
     budget = arguments["budget"]
     budget = None if budget is None else whole_number("budget", budget, minimum=1)
-    step = LOOK_EVERY if anytime or tolerance is not None else None
-    plan = _plan(method, pixels, chosen, budget, seed, batch_size if time_limit is not None else step)
+    step = None if time_limit is None else batch_size
+    plan = _plan(
+        method, pixels, chosen, budget, seed, LOOK_EVERY if anytime or tolerance is not None else step
+    )
     measurer = Measurer(
         classifier,
         pixels,
@@ -267,7 +270,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             measurements = measurer.measure(wanted)
             if plan.tree is None:
                 continue
-            if time_limit is not None and time.perf_counter() - started >= time_limit:
+            late = time_limit is not None and time.perf_counter() - started >= time_limit
+            if late and len(measurements) >= LEAST_MASKS:
                 ended = "time_limit"
             if tolerance is not None and all(
                 explanation.uncertainty <= tolerance for explanation in explanations(measurements)
@@ -287,7 +291,16 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
         if len(known):
             error.add_note(GO_ON)
         if plan.tree is not None and len(known) >= LEAST_MASKS and not isinstance(error, GeneratorExit):
-            error.explanation = as_asked(explanations(known, type(error).__name__))  # type: ignore[attr-defined]
+            try:
+                error.explanation = as_asked(explanations(known, type(error).__name__))  # type: ignore[attr-defined]
+            except BaseException as second:  # a second Ctrl-C, or what the error is about
+                second.measurements = known  # type: ignore[attr-defined]
+                if not isinstance(second, Exception):
+                    raise
+        if isinstance(error, StopIteration):  # of `progress`; a generator may not let it out
+            stopped = MeasuringError("progress raised StopIteration")
+            stopped.measurements = known
+            raise stopped from error
         raise
     yield as_asked(found)
 

@@ -240,6 +240,8 @@ class Explanation:
                         f"{path}: expected the densities of its offsets' trees, {found}, got {list(densities)}"
                     )
             posterior = _posterior_of(measurements, arrays)
+            if (posterior is None) != (settings["method"] != "joint"):
+                raise FileFormatError(f"{path}: expected a posterior with method='joint' and with no other")
             if posterior is not None and not np.array_equal(posterior.heatmap(), heatmap):
                 raise FileFormatError(
                     f"{path}: expected the heatmap of its segments' importances, got another"

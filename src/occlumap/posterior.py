@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 from occlumap.regions import Region
 from occlumap.segments import SegmentTree
@@ -90,11 +91,14 @@ class SegmentPosterior:
         return painted
 
     def uncertainty(self) -> float:
-        """How much of the heatmap may be chance, 0..1: root of its mean variance / mean expected square."""
+        """How much of the heatmap may be chance, 0..1: root of its mean variance / mean expected square.
+
+        1 where nothing is known: all importances 0, and no variance.
+        """
         density = self.mean / self.tree.areas
         variance = np.diag(self.covariance) / self.tree.areas**2
         total = float((self.tree.areas * (density**2 + variance)).sum())
-        return math.sqrt(float((self.tree.areas * variance).sum()) / total) if total > 0 else 0.0
+        return math.sqrt(float((self.tree.areas * variance).sum()) / total) if total > 0 else 1.0
 
     def importance(self, part: NDArray[np.bool_]) -> Importance:
         """What hiding `part`, a bool mask (H, W), costs; segments that it cuts count by their share in it."""
@@ -113,8 +117,9 @@ class SegmentPosterior:
     def _of_nodes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each node of the tree, in its own numbering."""
         members = self.tree.members.astype(np.float64)
-        variances = np.einsum("ni,ij,nj->n", members, self.covariance, members, optimize=True)
-        return members @ self.mean, np.sqrt(np.maximum(variances, 0))
+        with one_thread():
+            variances = np.einsum("ni,ij,nj->n", members, self.covariance, members, optimize=True)
+            return members @ self.mean, np.sqrt(np.maximum(variances, 0))
 
     def _told_apart(self) -> NDArray[np.bool_]:
         """For each merge of the tree, whether its two sides, or the parts of one of them, credibly differ."""
@@ -134,7 +139,8 @@ class SegmentPosterior:
         Pruning, ours: in a model of sums a parent never outweighs its children, so the paper's rule (4.5) would prune
         nothing. A parent stands for its parts where nothing below it credibly differs, in importance per pixel.
         """
-        apart = self._told_apart()
+        with one_thread():
+            apart = self._told_apart()
         return tuple(self._nodes(apart, least))
 
     def _nodes(self, apart: NDArray[np.bool_], least: float) -> Iterator[SegmentNode]:

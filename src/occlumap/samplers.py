@@ -99,7 +99,7 @@ def tree_masks(tree: SegmentTree, count: int, seed: int) -> SegmentMasks:
     random = np.random.default_rng(seed)
     cuts = [tree.cut(segments) for segments in MASK_CUTS]
     drawn: dict[bytes, NDArray[np.bool_]] = {}
-    for number in range(4 * count):  # small trees draw the same mask again
+    for number in range(4 * count + 100):  # small trees draw the same mask again
         if len(drawn) == count:
             break
         segments = cuts[number % len(cuts)]

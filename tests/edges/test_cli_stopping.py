@@ -8,6 +8,8 @@ import time
 import pytest
 
 import occlumap
+from occlumap import _archive
+from occlumap.explanation import KIND
 from tests.edges.command_line import TOY, explain, files, run, same, start
 
 
@@ -154,3 +156,17 @@ def test_ctrl_c_leaves_the_joint_methods_best_heatmap_so_far(folder):
     run(*command, "occlumap_toy:good", "--resume", "out/measurements.npz")
     assert len(occlumap.Explanation.load("out/explanation.npz").measurements) == 299
     assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+
+
+def test_a_damaged_explanation_is_told_by_what_is_wrong_with_it(folder):
+    explain()
+    document, arrays = _archive.read("out/explanation.npz", KIND)
+    arrays["heatmap"] = arrays["heatmap"][1:]
+    _archive.write(
+        "damaged.npz",
+        KIND,
+        {key: value for key, value in document.items() if not key.startswith("format")},
+        arrays,
+    )
+    result = explain("--resume", "damaged.npz", code=1)
+    assert "expected a finite float32 heatmap" in result.stderr

@@ -15,6 +15,7 @@ from occlumap.errors import (
     FileFormatError,
     FillError,
     ImageError,
+    MeasuringError,
     OcclumapWarning,
 )
 from occlumap.fills import Mean
@@ -159,6 +160,46 @@ def test_progress_counts_to_what_there_is():
     assert seen[-1] == (16, 16)  # 15 masks of four segments
 
 
+def test_a_time_limit_that_is_over_at_once_still_gives_a_heatmap():
+    with pytest.warns(OcclumapWarning):
+        found = run(time_limit=1e-9, batch_size=1)
+    assert len(found.measurements) == 2
+
+
+def test_a_tolerance_is_looked_at_every_32_masks_with_a_time_limit_too():
+    both = run(budget=2000, tolerance=0.4, time_limit=1e6, batch_size=5)
+    assert same(both, run(budget=2000, tolerance=0.4))
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+def test_a_score_that_never_changes_spends_the_whole_budget_and_explains_nothing():
+    found = explain(lambda batch: np.full((len(batch), 1), 0.1), PICTURE, tolerance=0.5, budget=100)
+    assert found.provenance["calls"] == 100
+    assert not found.heatmap.any()
+    assert any("zero everywhere" in text for text in found.warnings)
+    assert len(found.warnings) == 1
+
+
+def test_a_progress_that_raises_stop_iteration_loses_nothing():
+    def stop(done, total):
+        raise StopIteration
+
+    with pytest.raises(MeasuringError, match="progress raised StopIteration") as caught:
+        run(progress=stop)
+    assert len(caught.value.measurements) == 32
+
+
+def test_an_error_of_the_estimator_keeps_what_was_measured(monkeypatch):
+    def broken(*arguments, **settings):
+        raise ArithmeticError("no solution")
+
+    monkeypatch.setattr("occlumap.methods.joint", broken)
+    with pytest.raises(ArithmeticError, match="no solution") as caught:
+        run(budget=40)
+    assert len(caught.value.measurements) == 39
+    assert not hasattr(caught.value, "explanation")
+
+
 def test_several_targets_share_the_calls():
     classifier = Counting()
     both = run(classifier, target=[0, 1], budget=100)
@@ -217,6 +258,8 @@ def test_limits_are_saved_whatever_kind_of_number_they_are(tmp_path):
         lambda arrays, document: arrays.update(segments_kept=arrays["segments_kept"][:, 1:]),
         lambda arrays, document: arrays.update(segments_kept=arrays["segments_kept"].astype(int)),
         lambda arrays, document: arrays.pop("segment_merges"),
+        lambda arrays, document: arrays.pop("posterior_mean"),
+        lambda arrays, document: document["settings"].update(method="single-scale"),
         lambda arrays, document: document.pop("fit"),
         lambda arrays, document: document.update(fit=[1, 2, 3]),
         lambda arrays, document: document["fit"].update(intervals=[1, 2]),

@@ -7,7 +7,7 @@ from occlumap.estimators.joint import RATIOS, _most_likely, joint, prior_covaria
 from occlumap.measurements import Measurements
 from occlumap.perturbations import removals
 from occlumap.samplers import tree_masks
-from occlumap.segments import grid_labels, merged
+from occlumap.segments import SegmentTree, grid_labels, merged
 
 SHAPE = (24, 24)
 
@@ -91,12 +91,13 @@ def test_the_ratio_is_the_likeliest():
             assert likelihood(ratio, found.noise * factor) <= best + 1e-9
 
 
-def test_scores_that_never_change_give_zeros():
+@pytest.mark.parametrize("score", [0.0, 0.25, 0.1, -3e7])
+def test_scores_that_never_change_give_zeros_and_no_certainty(score):
     of = tree()
-    found = joint(measured(of, lambda kept: np.full(len(kept), 0.25)), 0, tree=of)
+    found = joint(measured(of, lambda kept: np.full(len(kept), score)), 0, tree=of)
     assert not found.heatmap.any()
-    assert found.posterior.uncertainty() == 0
-    assert found.fit.explained == 1
+    assert found.posterior.uncertainty() == 1
+    assert found.fit.explained == 0
 
 
 def test_noise_alone_is_not_explained():
@@ -148,6 +149,29 @@ def test_masks_hide_whole_segments_of_their_cut():
         segments = of.cut((8, 16, 30, 50)[number % 4])
         assert all(len(set(kept[segments == one].tolist())) == 1 for one in range(segments.max() + 1))
     assert masks.mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_two_leaves_have_three_masks_whatever_the_seed():
+    of = SegmentTree(np.array([[0, 1]], np.int32), np.array([[0, 1]]))
+    assert all(len(tree_masks(of, 3, seed)) == 3 for seed in range(200))
+    assert all(len(tree_masks(of, 2, seed)) == 2 for seed in range(200))
+
+
+def test_solving_at_once_leaves_the_number_of_threads_as_it_was():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from threadpoolctl import threadpool_info
+
+    def threads():
+        return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+    of = tree()
+    measurements = measured(of, lambda kept: kept.sum(axis=1) / 9)
+    before = threads()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: joint(measurements, 0, tree=of), range(40)))
+    assert threads() == before
+    assert all(np.array_equal(one.heatmap, found[0].heatmap) for one in found)
 
 
 def test_a_small_tree_has_few_masks():

@@ -94,7 +94,7 @@ def test_uncertainty_runs_from_nothing_to_all():
     nothing = SegmentPosterior(posterior.tree, unsure.mean, sure.covariance)
     assert sure.uncertainty() == 0
     assert unsure.uncertainty() == pytest.approx(1)
-    assert nothing.uncertainty() == 0
+    assert nothing.uncertainty() == 1
     assert 0 < posterior.uncertainty() < 1
 
 

@@ -18,6 +18,7 @@ from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError
 from occlumap.explain import GO_ON, OF_METHOD
+from occlumap.explanation import KIND as EXPLANATION
 from occlumap.grid import OFFSETS
 from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
@@ -225,8 +226,8 @@ def _read_measurements(path: Path) -> occlumap.Measurements:
     except FileFormatError as error:
         try:
             return occlumap.Explanation.load(path).measurements
-        except FileFormatError:
-            raise error from None
+        except FileFormatError as of_explanation:  # say what is wrong with what the file is
+            raise (of_explanation if EXPLANATION in str(error) else error) from None
 
 
 def _as_argument(targets: tuple[int | str, ...]) -> int | str | list[int | str] | None:

@@ -152,6 +152,6 @@ def _regions(explanation: Explanation) -> Iterator[str]:
     yield "importance  of score  scale  rows         columns"
     for importance_of_one, region, scale in found[:_LISTED]:
         score = explanation.original_score
-        share = f"{importance_of_one / score:8.1%}" if score else " " * 8
+        share = f"{importance_of_one / score:8.1%}" if score > 0 else " " * 8
         rows, cols = f"{region.row_start} to {region.row_stop}", f"{region.col_start} to {region.col_stop}"
         yield f"{importance_of_one:10.4g}  {share}  {scale:>5}  {rows:<11}  {cols}"

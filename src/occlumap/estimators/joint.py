@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
+from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 from occlumap.estimators import Estimate
 from occlumap.measurements import Measurements
@@ -32,6 +32,9 @@ RATIOS = np.geomspace(1e-3, 1e5, 97)
 
 LEAST_MASKS = 2
 """With fewer masks nothing is estimated."""
+
+SAME = 1e-12
+"""Scores that differ by no more than this share of the largest are the same but for rounding."""
 
 LEVELS = (0.5, 0.8, 0.95)
 
@@ -56,7 +59,7 @@ def joint(measurements: Measurements, target: int, *, tree: SegmentTree) -> Esti
     if len(masks) < LEAST_MASKS:
         raise ArgumentError(f"expected at least {LEAST_MASKS} measured masks, got {len(masks)}; measure more")
     scores = measurements.scores[:, measurements.column(target)]
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         posterior, fit = _solve(masks.kept, scores, tree)
     return Estimate(posterior.heatmap(), posterior=posterior, fit=fit)
 
@@ -78,6 +81,8 @@ def _solve(
     design = (kept * shares) @ root
     design -= design.mean(axis=0)
     centred = scores - scores.mean()
+    if np.abs(centred).max() <= SAME * np.abs(scores).max():
+        centred = np.zeros_like(centred)
     eigenvalues, vectors = np.linalg.eigh(design.T @ design)
     eigenvalues = np.maximum(eigenvalues, 0)
     projected = vectors.T @ (design.T @ centred)
@@ -109,7 +114,7 @@ def _most_likely(
 def _fit(left_out: NDArray[np.float64], leverage: NDArray[np.float64], total: float, noise: float) -> Fit:
     """How far each score is from what the model says without it (closed form of leaving one out)."""
     if total == 0:
-        return Fit(1.0, 0.0, (0.0, 0.0, 0.0))
+        return Fit(0.0, 0.0, (0.0, 0.0, 0.0))  # nothing varies, nothing is explained
     predicted_std = np.sqrt(noise / np.maximum(1 - leverage, 1e-6))
     ratios = np.abs(left_out) / predicted_std
     low, middle, high = np.quantile(ratios, LEVELS).tolist()
