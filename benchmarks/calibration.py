@@ -23,7 +23,7 @@ from benchmarks.split import to_tune_on
 from occlumap.errors import OcclumapWarning
 from occlumap.evaluation import photographs
 from occlumap.fills import Blur
-from occlumap.samplers import tree_masks
+from occlumap.samplers import TreeMasks
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/research/calibration.md"
@@ -54,7 +54,7 @@ def on_fresh_masks(
     assert found.posterior is not None
     assert found.fit is not None
     tree, used = found.posterior.tree, found.measurements.masks.kept
-    fresh = tree_masks(tree, budget + FRESH - 1, seed=0)[budget - 1 :]
+    fresh = TreeMasks(tree, 0).first(budget + FRESH - 1)[budget - 1 :]
     paint = fresh.painter(Blur(), image)
     scores = np.concatenate(
         [np.asarray(classifier(part.apply(image, paint)))[:, target] for part, _ in fresh.batches(32, paint)]

@@ -23,16 +23,18 @@ def caveats(
     """
     said = []
     heatmap, fit = estimate.heatmap, estimate.fit
+    coarser = "larger regions (a smaller depth)" if fit is None else "fewer regions (a label map)"
     values, counts = np.unique(heatmap, return_counts=True)
     if len(values) == 1 and values[0] == 0:
         said.append(
             "the heatmap is zero everywhere: hiding any measured region costs the target next to nothing. Try "
-            "larger regions (a smaller depth), another fill, or another target"
+            f"{coarser}, another fill, or another target"
         )
     elif counts.max() > 0.9 * heatmap.size and values[counts.argmax()] != 0:
         share = 100 * counts.max() / heatmap.size
         said.append(
-            f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try another depth or fill"
+            f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try "
+            f"{'another depth or fill' if fit is None else 'another fill, or more calls'}"
         )
     if fit is not None and heatmap.any() and fit.explained < LEAST_EXPLAINED:
         said.append(

@@ -4,6 +4,7 @@ import copy
 import inspect
 import platform
 import reprlib
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -195,8 +196,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             f"expected progress to be a function of (done, total), got {type(progress).__name__}"
         )
     chosen = _of_method(arguments)
-    tolerance = _limit("tolerance", chosen.pop("tolerance", None), "of 0..1")
-    time_limit = _limit("time_limit", chosen.pop("time_limit", None), "of seconds")
+    tolerance = _limit("tolerance", chosen.pop("tolerance", None), 1.0, "up to 1, a share of the heatmap,")
+    time_limit = _limit("time_limit", chosen.pop("time_limit", None), sys.float_info.max, "of seconds")
     pixels, frame, notes = _read(arguments["image"], getattr(classifier, "input_size", None))
     method, fill = arguments["method"], arguments["fill"]
     filling = parse(DEFAULT_FILLS[method] if fill is None else fill)
@@ -239,7 +240,7 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             "classifier": name_of(classifier),
             "seed": seed,
             "calls": measurer.calls,
-            "resumed": 0 if resume is None else len(resume),
+            "resumed": measurer.reused,
             "seconds": round(time.perf_counter() - started, 3),
             "versions": _versions(),
         }
@@ -267,11 +268,12 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
         sampler = plan.sampler(targets)
         measurements, ended, shown = measurer.asked(), None, 0
         while len(wanted := sampler(measurements)):
+            calls = measurer.calls
             measurements = measurer.measure(wanted)
             if plan.tree is None:
                 continue
             late = time_limit is not None and time.perf_counter() - started >= time_limit
-            if late and len(measurements) >= LEAST_MASKS:
+            if late and measurer.calls > calls and len(measurements) >= LEAST_MASKS:
                 ended = "time_limit"
             if tolerance is not None and all(
                 explanation.uncertainty <= tolerance for explanation in explanations(measurements)
@@ -285,7 +287,7 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
         found = explanations(measurements, ended)
         for explanation in found:
             for text in explanation.warnings:
-                warnings.warn(text, OcclumapWarning, stacklevel=3)
+                warnings.warn(text, OcclumapWarning, stacklevel=2 if anytime else 3)  # whoever called
     except BaseException as error:
         error.measurements = known = measurer.everything()  # type: ignore[attr-defined]
         if len(known):
@@ -343,12 +345,12 @@ def _of_method(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in OF_METHOD[method] if arguments[name] is not None}
 
 
-def _limit(name: str, value: object, unit: str) -> float | None:
+def _limit(name: str, value: object, most: float, unit: str) -> float | None:
     """A positive finite number, or None; ArgumentError for anything else."""
     if value is None:
         return None
     number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
-    if not number or not 0 < float(value) < float("inf"):  # type: ignore[arg-type]
+    if not number or not 0 < float(value) <= most:  # type: ignore[arg-type]
         raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
     return float(value)  # type: ignore[arg-type]
 

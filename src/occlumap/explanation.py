@@ -351,6 +351,7 @@ def _posterior_of(measurements: Measurements, arrays: Mapping[str, NDArray[Any]]
         or covariance.shape != (tree.leaves, tree.leaves)
         or any(array.dtype != np.float64 or not np.isfinite(array).all() for array in (mean, covariance))
         or bool((np.diag(covariance) < 0).any())
+        or not np.allclose(covariance, covariance.T, rtol=1e-6, atol=0)
     ):
         raise ValueError(f"expected a finite float64 posterior of {tree.leaves} leaves, got another")
     return SegmentPosterior(tree, mean, covariance)
@@ -360,8 +361,8 @@ def _fit(explained: Any, noise: Any, intervals: Any) -> Fit:
     """A fit from a file's numbers; TypeError or ValueError for what is none."""
     low, middle, high = (float(value) for value in intervals)
     numbers = (float(explained), float(noise), low, middle, high)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"expected finite numbers, got {numbers}")
+    if not np.isfinite(numbers).all() or numbers[0] > 1 or numbers[1] < 0 or not 0 <= low <= middle <= high:
+        raise ValueError(f"expected a fit of at most 1, noise and intervals from 0 upwards, got {numbers}")
     return Fit(numbers[0], numbers[1], (low, middle, high))
 
 

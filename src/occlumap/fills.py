@@ -45,7 +45,7 @@ def painter(fill: Fill, image: Image) -> Painter:
     if type(fill) in BUILT_IN:  # checking takes longer than painting
         return fill.prepare(image)
     with _as_fill_error(fill):
-        paint = fill.prepare(image)
+        paint = fill.prepare(image.copy())  # it may write into what it gets
 
     def checked(bounds: NDArray[np.int32]) -> Iterator[Image]:
         with _as_fill_error(fill):
@@ -89,7 +89,7 @@ def mask_painter(fill: Fill, image: Image) -> MaskPainter:
         built_in: MaskPainter = prepare(image)
         return built_in
     with _as_fill_error(fill):
-        paint = prepare(image)
+        paint = prepare(image.copy())  # it may write into what it gets
 
     def checked(mask: NDArray[np.bool_]) -> Image:
         with _as_fill_error(fill):

@@ -44,6 +44,7 @@ class Measurer:
         batch_size = whole_number("batch_size", batch_size, minimum=1)
         self.budget = None if budget is None else whole_number("budget", budget, minimum=1)
         self.calls = 0
+        self.reused = 0  # of what was known: asked for and not measured
         self.total: int | None = None
         self._classifier, self._image, self._fill = classifier, image, fill
         self._batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // image.nbytes))
@@ -138,6 +139,7 @@ class Measurer:
             self.total = max(self.total, 1 + len(self._asked) + len(fresh))
         unknown = self._none.from_keys([key for key in fresh if key not in self._known])
         self._done = 1 + len(self._asked) + len(fresh) - len(unknown)
+        self.reused += len(fresh) - len(unknown)
         if len(unknown) < len(fresh):
             self._report()
         for batch, paint in unknown.batches(self._batch_size, self._paint):

@@ -17,20 +17,23 @@ from occlumap.fills import Image
 from occlumap.grid import MAX_DEPTH, OFFSETS, Grid
 from occlumap.measurements import Measurements
 from occlumap.offsets import SELECTIONS, parse_best_k
-from occlumap.perturbations import NO_RECTANGLES, Perturbations, removals
+from occlumap.perturbations import NO_RECTANGLES, Perturbations, SegmentMasks, removals
 from occlumap.pyramid import Pruning
 from occlumap.samplers import (
     Sampler,
+    TreeMasks,
     cheapest_first,
     joint_leaves,
     least_calls,
     sliding_window,
     sweep,
-    tree_masks,
 )
 from occlumap.segments import SegmentTree, grid_labels, merged, slic_labels
 
 METHODS = ("joint", "paper", "single-scale")
+
+MOST_LEAVES = 4000
+"""With more segments the joint model would take minutes and gigabytes."""
 
 JOINT_BUDGET = 300
 """Classifier calls of method "joint" unless said."""
@@ -173,15 +176,20 @@ def joint_plan(
             f"expected an image of two segments or more, got one of {image.shape[0]} x {image.shape[1]} pixels; use a "
             "larger image, or regions with more labels"
         )
-    masks = tree_masks(tree, budget - 1, seed)
+    if tree.leaves > MOST_LEAVES:
+        raise ArgumentError(
+            f"expected regions of at most {MOST_LEAVES} segments, got {tree.leaves}; merge them (some 200 serve best)"
+        )
+    masks = TreeMasks(tree, seed)
+    count = masks.most(budget - 1)
 
     def estimate(measurements: Measurements, target: int) -> Estimate:
         return joint(measurements, target, tree=tree)
 
     settings = {"method": "joint", "regions": name, "leaves": tree.leaves, "budget": budget}
-    return Plan(
-        settings, 1 + len(masks), lambda targets: sweep(masks, step), estimate, kind=masks[:0], tree=tree
-    )
+    nothing = SegmentMasks(tree.labels, np.empty((0, tree.leaves), np.bool_))
+    sampler = masks.sampler(count, step)
+    return Plan(settings, 1 + count, lambda targets: sampler, estimate, kind=nothing, tree=tree)
 
 
 def _segment_tree(image: Image, regions: object) -> tuple[SegmentTree, str]:

@@ -97,7 +97,7 @@ def contour(explanation: "Explanation", photograph: Any = None) -> "Figure":
             handles=handles,
             loc="outside lower center",
             ncols=3,
-            title=f"at least this {LABEL}",
+            title=f"at least this {_label(explanation)}",
             frameon=False,
         )
     _whole(axes, picture)

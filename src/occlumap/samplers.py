@@ -6,6 +6,7 @@ wishes. It never calls a classifier and never reads a clock.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +29,11 @@ from occlumap.segments import SegmentTree
 Sampler = Callable[[Measurements], Perturbations]
 
 
-def sweep(wanted: Perturbations, step: int | None = None) -> Sampler:
-    """All of `wanted`, in order, `step` at a time; all at once when None."""
+def sweep(wanted: Perturbations) -> Sampler:
+    """All of `wanted`, at once."""
 
     def sampler(measurements: Measurements) -> Perturbations:
-        measured = len(measurements)
-        return wanted[measured : None if step is None else measured + step]
+        return wanted[len(measurements) :]
 
     return sampler
 
@@ -91,22 +91,48 @@ KEEP = 0.5
 """The probability that a segment stays visible."""
 
 
-def tree_masks(tree: SegmentTree, count: int, seed: int) -> SegmentMasks:
-    """`count` different random masks of the tree's segments at several scales, fewer where there are no more.
+class TreeMasks:
+    """Different random masks of a tree's segments at several scales, drawn when they are asked for.
 
-    Mask i is the same whatever `count` is: more calls go on where fewer ended. The original image is not among them.
+    Mask i is the same however many follow: more calls go on where fewer ended. The original image is not among them.
+
+    >>> tree = SegmentTree(np.array([[0, 1]], np.int32), np.array([[0, 1]]))
+    >>> len(TreeMasks(tree, seed=0).first(300))  # two segments: both hidden, one, or the other
+    3
     """
-    random = np.random.default_rng(seed)
-    cuts = [tree.cut(segments) for segments in MASK_CUTS]
-    drawn: dict[bytes, NDArray[np.bool_]] = {}
-    for number in range(4 * count + 100):  # small trees draw the same mask again
-        if len(drawn) == count:
-            break
-        segments = cuts[number % len(cuts)]
-        kept = (random.random(int(segments.max()) + 1) < KEEP)[segments]
-        if not kept.all():
-            drawn.setdefault(kept.tobytes(), kept)
-    return SegmentMasks(tree.labels, np.array(list(drawn.values()), np.bool_).reshape(-1, tree.leaves))
+
+    def __init__(self, tree: SegmentTree, seed: int) -> None:
+        self._labels, self._leaves = tree.labels, tree.leaves
+        self._cuts = [tree.cut(segments) for segments in MASK_CUTS]
+        self._random = np.random.default_rng(seed)
+        self._drawn: dict[bytes, NDArray[np.bool_]] = {}
+        self._draws = 0
+
+    def most(self, count: int) -> int:
+        """`count`, or how many masks there are if these are fewer."""
+        return min(count, (1 << self._leaves) - 1)
+
+    def first(self, count: int) -> SegmentMasks:
+        """The first `count` masks, fewer where there are no more."""
+        count = self.most(count)
+        patience = 50 * count + 1000  # small trees draw the same mask again
+        while len(self._drawn) < count and self._draws < patience:
+            segments = self._cuts[self._draws % len(self._cuts)]
+            kept = (self._random.random(int(segments.max()) + 1) < KEEP)[segments]
+            self._draws += 1
+            if not kept.all():
+                self._drawn.setdefault(np.packbits(kept).tobytes(), kept)
+        rows = list(islice(self._drawn.values(), count))
+        return SegmentMasks(self._labels, np.array(rows, np.bool_).reshape(-1, self._leaves))
+
+    def sampler(self, count: int, step: int | None = None) -> Sampler:
+        """The first `count`, `step` at a time; all at once when None."""
+
+        def sampler(measurements: Measurements) -> SegmentMasks:
+            measured = len(measurements)
+            return self.first(count if step is None else min(count, measured + step))[measured:]
+
+        return sampler
 
 
 def least_calls(grid: Grid, offsets: Sequence[Offset]) -> int:

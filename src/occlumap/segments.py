@@ -147,7 +147,9 @@ def grid_labels(shape: tuple[int, int], leaves: int = LEAVES) -> Labels:
     """
     height, width = shape
     side = (height * width / leaves) ** 0.5
-    rows, cols = (max(1, min(length, round(length / side))) for length in shape)
+    rows = max(1, min(height, round(height / side)))
+    cols = max(1, min(width, round(leaves / rows)))
+    rows = max(1, min(height, round(leaves / cols)))  # a side shorter than a cell leaves more for the other
     return _renumbered(
         (np.arange(height) * rows // height)[:, None] * cols + np.arange(width) * cols // width
     )
@@ -164,8 +166,8 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
     """The tree of `labels` (H, W): neighbours that are alike in colour and place merge first.
 
     Ward's criterion (Ward 1963) on mean Lab colour and position: next are always the two neighbours a, b with the
-    least |a| |b| / (|a| + |b|) x squared distance of their means; of equals those made first. Parts that touch
-    nothing else come last. Labels may be any whole numbers.
+    least |a| |b| / (|a| + |b|) x squared distance of their means; of equals those made first.
+    Labels may be any whole numbers.
 
     Raises ArgumentError for labels of another shape than the image.
     """
@@ -197,12 +199,6 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
     alive = set(range(count))
     merges: list[tuple[int, int]] = []
     while len(alive) > 1:
-        if not queue:  # nothing touches: the rest may merge across what lies between
-            rest = sorted(alive)
-            queue = [cost(a, b) for i, a in enumerate(rest) for b in rest[i + 1 :]]
-            heapq.heapify(queue)
-            for node in rest:
-                neighbours[node] = alive - {node}
         _, one, other = heapq.heappop(queue)
         if one not in alive or other not in alive:
             continue

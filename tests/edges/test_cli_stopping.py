@@ -158,6 +158,14 @@ def test_ctrl_c_leaves_the_joint_methods_best_heatmap_so_far(folder):
     assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
 
 
+def test_what_was_resumed_from_is_kept_where_the_result_does_not_hold_it(folder):
+    joint = ["explain", "photo.png", "--classifier", "occlumap_toy:good", "--budget"]
+    run(*joint, 120)
+    run(*joint, 40, "--resume", "out/explanation.npz", "--seed", 1)
+    assert len(occlumap.Measurements.load("out/measurements.npz")) == 119
+    assert len(occlumap.Explanation.load("out/explanation.npz").measurements) == 39
+
+
 def test_a_damaged_explanation_is_told_by_what_is_wrong_with_it(folder):
     explain()
     document, arrays = _archive.read("out/explanation.npz", KIND)

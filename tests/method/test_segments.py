@@ -99,7 +99,7 @@ def test_the_coarsest_cut_follows_the_colours():
     assert (two == two[5, 3]).sum() == 90
 
 
-def test_parts_that_touch_nothing_merge_at_last():
+def test_labels_in_several_pieces_and_a_single_label_make_trees():
     labels = np.array([[0, 9, 1], [9, 9, 9], [2, 9, 3]])
     tree = merged(picture((3, 3)), labels)
     assert tree.leaves == 5
@@ -132,6 +132,8 @@ def test_slic_follows_what_the_image_shows():
 def test_a_grid_has_cells_of_nearly_equal_size():
     labels = grid_labels((50, 101), 200)
     assert 180 <= labels.max() + 1 <= 220
+    assert grid_labels((1, 1000), 200).max() + 1 == 200
+    assert grid_labels((1000, 2), 200).max() + 1 == 200
     areas = np.bincount(labels.ravel())
     assert areas.max() - areas.min() <= 10
     assert grid_labels((3, 3), 200).max() + 1 == 9

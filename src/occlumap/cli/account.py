@@ -18,7 +18,8 @@ def account(explanation: Explanation) -> Iterator[str]:
         return f"{value / score:.0%}" if score > 0 else f"{value:.3g}"
 
     unit = " of the score" if score > 0 else ""
-    leaves = [node for node in explanation.tree() if node.state == "leaf" and node.importance > 0]
+    leaves = [node for node in explanation.tree() if node.state == "leaf"]
+    leaves = [node for node in leaves if node.importance > CREDIBLE * node.std]
     leaves.sort(key=lambda node: -node.importance)
     told = []
     for node in leaves[:_TOLD]:

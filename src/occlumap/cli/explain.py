@@ -188,11 +188,14 @@ def explain(
                 )
         except BaseException as error:
             _keep_measurements(error, out)
-            if (best := getattr(error, "explanation", None)) is not None:
+            best = getattr(error, "explanation", None)
+            if best is not None and not (out / _FILES[0]).exists():  # a finished one is worth more
                 written = [_write(*one, photograph) for one in _placed(best, out)]
                 error.add_note(f"the best heatmap so far: {', '.join(str(files[0]) for files in written)}")
             raise
         placed = _placed(found, out)
+        if resume is not None and not placed[0][0].measurements.cover(resume):
+            resume.save(_place(resume, out))  # the result does not hold them all, and may replace their file
         explanations, folders = [one for one, _ in placed], [folder for _, folder in placed]
         written = []
         try:

@@ -27,7 +27,7 @@ NEARNESS = 2.0
 REACH = 0.25
 """At what distance, as a share of the image's longer side, that has fallen to exp(-1/2)."""
 
-RATIOS = np.geomspace(1e-3, 1e5, 97)
+RATIOS = np.geomspace(1e-3, 1e9, 145)
 """The ratios s^2 / variance of the noise that are tried."""
 
 LEAST_MASKS = 2
