@@ -78,12 +78,14 @@ def write() -> None:
 def page_of(name: str, folder: Path) -> Iterator[str]:
     document = json.loads((folder / "benchmark.json").read_text())
     summary, pairs = read(folder / "summary.csv"), read(folder / "pairs.csv")
+    judged = {row["method"] for row in summary}
+    options = RUNS[name].replace(MAIN, ",".join(method for method in MAIN.split(",") if method in judged))
     left_out = ", ".join(f"{group['wrong']} of {group['of']} cuts" for group in document["left_out"].values())
     yield from (
         "",
         f"## {name}",
         "",
-        f"    occlumap benchmark --photos ../shared/data/photos {RUNS[name]}",
+        f"    occlumap benchmark --photos ../shared/data/photos {options}",
         "",
     )
     yield f"Left out because the classifier is wrong: {left_out}."
