@@ -132,8 +132,9 @@ def cost(row: Row) -> str:
 def verdicts(pairs: list[Row]) -> Iterator[str]:
     """Which of our methods differs from which other, after Holm's correction; and no word of the rest."""
     pairs = [row for row in pairs if row["family"] == "methods"]
+    judged = {row["method"] for row in pairs} | {row["other"] for row in pairs}
     for budget in sorted({int(row["budget"]) for row in pairs}):
-        for ours in ("joint", "paper", "single_scale"):
+        for ours in sorted(judged & {"joint", "paper", "single_scale"}):
             better, worse = [], []
             mine = [
                 row for row in pairs if int(row["budget"]) == budget and ours in (row["method"], row["other"])
