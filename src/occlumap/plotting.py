@@ -205,31 +205,16 @@ def uncertainty(explanation: "Explanation", photograph: Any = None) -> "Figure":
         raise ArgumentError(
             f"expected an explanation with uncertainty (method='joint'), got method={explanation.settings['method']!r}"
         )
-    picture, extent = _placed(explanation, photograph)
-    grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    figure, axes = _figure(2, _title(explanation), picture)
-    most = float(max(np.abs(explanation.heatmap).max(), std.max())) or 1.0
-    panels = (("heatmap", explanation.heatmap), ("its standard deviation", std))
-    for one, (label, values) in zip(axes, panels, strict=True):
-        _show(one, grey)
-        drawn = one.imshow(
-            values,
-            cmap="RdBu_r",
-            alpha=0.7,
-            extent=extent,
-            interpolation="nearest",
-            vmin=-most,
-            vmax=most,
-        )
-        _whole(one, picture)
-        one.set_title(label, fontsize=9)
-    figure.colorbar(drawn, ax=axes, label=_label(explanation), shrink=0.8)
-    return figure
+    return _panels(explanation, photograph, {"heatmap": explanation.heatmap, "its standard deviation": std})
 
 
 def scales(explanation: "Explanation", photograph: Any = None) -> "Figure":
     """One panel for each scale, as measured, before pruning; red supports the target, blue speaks against it."""
-    maps = explanation.scale_maps()
+    return _panels(explanation, photograph, explanation.scale_maps())
+
+
+def _panels(explanation: "Explanation", photograph: Any, maps: Mapping[str, NDArray[Any]]) -> "Figure":
+    """One panel for each map, all on one scale that is white at zero."""
     picture, extent = _placed(explanation, photograph)
     grey = np.repeat(picture.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     figure, axes = _figure(len(maps), _title(explanation), picture)

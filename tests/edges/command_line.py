@@ -70,6 +70,13 @@ def explain(*arguments, classifier="occlumap_toy:good", code=0):
     return run("explain", "photo.png", *paper, "--classifier", classifier, *arguments, code=code)
 
 
+def single_scale(window):
+    return run(
+        *("explain", "photo.png", "--classifier", "occlumap_toy:good"),
+        *("--method", "single-scale", "--window", window),
+    )
+
+
 def files(path):
     return sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file())
 

@@ -16,7 +16,7 @@ from PIL import Image
 import occlumap
 from occlumap.cli.explain import explain as explain_command
 from occlumap.cli.progress import ProgressBar
-from tests.edges.command_line import TOY, explain, files, is_png, run, same, start
+from tests.edges.command_line import TOY, explain, files, is_png, run, same, single_scale, start
 
 
 def test_options_have_the_defaults_of_occlumap_explain():
@@ -75,16 +75,7 @@ def test_several_targets_get_a_folder_each(folder):
 
 def test_a_method_without_trees_leaves_no_tree_of_an_earlier_run(folder):
     explain()
-    run(
-        "explain",
-        "photo.png",
-        "--classifier",
-        "occlumap_toy:good",
-        "--method",
-        "single-scale",
-        "--window",
-        "6,4",
-    )
+    single_scale("6,4")
     assert files(folder / "out") == ["explanation.npz", "overlay.png"]
     assert occlumap.Explanation.load("out/explanation.npz").settings["window"] == [6, 4]
 

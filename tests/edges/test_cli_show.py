@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import occlumap
-from tests.edges.command_line import explain, is_png, run, start
+from tests.edges.command_line import explain, is_png, run, single_scale, start
 
 
 @pytest.mark.parametrize("where", ["out", "out/explanation.npz"])
@@ -36,16 +36,7 @@ def test_show_lists_the_most_important_region_first(folder):
 
 
 def test_show_describes_windows(folder):
-    run(
-        "explain",
-        "photo.png",
-        "--classifier",
-        "occlumap_toy:good",
-        "--method",
-        "single-scale",
-        "--window",
-        "8",
-    )
+    single_scale("8")
     assert "most important windows" in run("show", "out").stdout
 
 
