@@ -16,11 +16,11 @@ __version__ = "0.1.0"
 __all__ = ["Explanation", "Measurements", "Region", "__version__", "explain", "explain_iter", "load"]
 
 
-def load(spec: str) -> Any:
-    """A classifier by name, `load("efficientnet-lite0")`, or by place, `load("module:callable")`.
+def load(spec: Any, **options: Any) -> Any:
+    """A classifier by name, `load("efficientnet-lite0")`, or by place: `load("module:callable")`, a file, an address.
 
     See `occlumap.zoo.load`, which this calls.
     """
     from occlumap import zoo
 
-    return zoo.load(spec)
+    return zoo.load(spec, **options)

@@ -5,10 +5,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-import occlumap
 from occlumap import images
 from occlumap.classifiers import score
-from occlumap.cli.options import classifier_option, photo_argument
+from occlumap.cli.options import (
+    classifier_option,
+    classifier_option_option,
+    load_classifier,
+    photo_argument,
+)
 from occlumap.cli.text import printable
 from occlumap.targets import class_names
 
@@ -16,10 +20,11 @@ from occlumap.targets import class_names
 @click.command(short_help="List the classes that a classifier sees in a photograph.")
 @photo_argument
 @classifier_option
+@classifier_option_option
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes, best first."
 )
-def classify(photo: Path, classifier_name: str, top: int) -> None:
+def classify(photo: Path, classifier_name: str, classifier_options: tuple[str, ...], top: int) -> None:
     """List the classes with the highest scores for PHOTO: index, score and name.
 
     What stands there as index or name is what `occlumap explain --target` takes.
@@ -36,7 +41,7 @@ def classify(photo: Path, classifier_name: str, top: int) -> None:
       2    the command line itself is wrong
     """  # noqa: D301 - click wants a real \b
     pixels = images.read(photo).pixels
-    classifier = occlumap.load(classifier_name)
+    classifier = load_classifier(classifier_name, classifier_options)
     input_size = getattr(classifier, "input_size", None)
     if input_size is not None:
         pixels, _ = images.fit(pixels, input_size)

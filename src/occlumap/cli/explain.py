@@ -12,7 +12,12 @@ import occlumap
 from occlumap import images, plotting
 from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
-from occlumap.cli.options import classifier_option, photo_argument
+from occlumap.cli.options import (
+    classifier_option,
+    classifier_option_option,
+    load_classifier,
+    photo_argument,
+)
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.cli.text import printable
@@ -46,6 +51,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.command(short_help="Explain what a classifier sees in a photograph.")
 @photo_argument
 @classifier_option
+@classifier_option_option
 @click.option(
     "--target",
     "targets",
@@ -141,6 +147,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
 def explain(
     photo: Path,
     classifier_name: str,
+    classifier_options: tuple[str, ...],
     targets: tuple[int | str, ...],
     resumed: Path | None,
     out: Path,
@@ -178,7 +185,7 @@ def explain(
     photograph = images.read(photo, quiet=True)  # it is warned about when it is explained
     resume = None if resumed is None else _read_measurements(resumed)
     with output_folder(out), sigterm_like_ctrl_c():
-        classifier = occlumap.load(classifier_name)
+        classifier = load_classifier(classifier_name, classifier_options)
         if sys.stderr.isatty():
             click.echo(f"explaining {photo} with {classifier_name}", err=True)
         try:
@@ -211,6 +218,8 @@ def explain(
     # said when all is written: a reader of a pipe that goes away early must not cost a file
     for explanation, files in zip(explanations, written, strict=True):
         _report(explanation, files)
+    if getattr(classifier, "retries", None):
+        click.echo(f"  requests: {classifier.requests}, {classifier.retries} of them retries")
 
 
 def _refuse_options_of_others(settings: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 import occlumap as package
 from occlumap.cli.benchmark import benchmark
 from occlumap.cli.classify import classify
+from occlumap.cli.doctor import doctor
 from occlumap.cli.explain import explain
 from occlumap.cli.show import show
 from occlumap.cli.text import printable
@@ -123,5 +124,5 @@ def occlumap() -> None:
     """  # noqa: D301 - click wants a real \b
 
 
-for command in (explain, classify, show, benchmark):
+for command in (explain, classify, doctor, show, benchmark):
     occlumap.add_command(command)

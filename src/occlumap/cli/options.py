@@ -1,8 +1,13 @@
 """Arguments and options that several commands have."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+
+import occlumap
 
 photo_argument = click.argument("photo", type=click.Path(path_type=Path))
 
@@ -12,5 +17,28 @@ classifier_option = click.option(
     metavar="NAME",
     default="efficientnet-lite0",
     show_default=True,
-    help="A classifier's name, or module:callable.",
+    help="A classifier's name, module:callable, a file m.onnx (m.json beside it) or m.keras, a folder of a "
+    "transformers model, or http://...",
 )
+
+classifier_option_option = click.option(
+    "--classifier-option",
+    "classifier_options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="What the classifier wants to know, as in Python: batched=false, size=224, token_env=MY_TOKEN. Repeat it.",
+)
+
+
+def load_classifier(spec: str, options: Sequence[str]) -> Any:
+    """`occlumap.load` with options as text; a value that is JSON is what it says, any other is text."""
+    given: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"expected KEY=VALUE, got {option!r}", param_hint="--classifier-option")
+        try:
+            given[key.strip()] = json.loads(value)
+        except ValueError:
+            given[key.strip()] = value
+    return occlumap.load(spec, **given)

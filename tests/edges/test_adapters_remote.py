@@ -1,0 +1,183 @@
+"""A remote classifier: the contract, and what happens when the server is slow, drops, lies or restarts."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import occlumap
+from occlumap.adapters import from_url, remote
+from occlumap.errors import ArgumentError, ClassifierError
+
+pytest.importorskip("httpx")
+SERVER = Path(__file__).with_name("faulty_server.py")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "WAIT", 0.01)
+
+
+@pytest.fixture
+def start() -> Iterator[object]:
+    """start(*faults, port=0, **environment) -> (address, process)."""
+    import os
+
+    running = []
+
+    def start(*faults: str, port: int = 0, **environment: str) -> tuple[str, subprocess.Popen[str]]:
+        source = str(Path(occlumap.__file__).parents[1])
+        process = subprocess.Popen(
+            [sys.executable, SERVER, str(port), *faults],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": source, **environment},
+        )
+        running.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip(), process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def photo() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+
+
+def truth(batch: np.ndarray) -> np.ndarray:
+    parts = [batch[:, r : r + 16, c : c + 16].mean(axis=(1, 2, 3)) / 255 for r in (0, 16) for c in (0, 16)]
+    return np.stack(parts, axis=1)
+
+
+@pytest.mark.parametrize("form", ["json", "multipart"])
+def test_the_scores_are_those_of_the_server_in_order(start, form):
+    address, _ = start()
+    batch = np.random.default_rng(1).integers(0, 256, (33, 32, 32, 3), np.uint8)
+    classifier = from_url(address, format=form, images_per_request=4)
+    np.testing.assert_array_equal(classifier(batch), truth(batch))
+    assert (classifier.requests, classifier.retries) == (9, 0)
+
+
+def test_load_takes_an_address(start):
+    address, _ = start()
+    assert occlumap.load(address, concurrency=1)(photo()[None]).shape == (1, 4)
+
+
+@pytest.mark.parametrize("fault", ["drop", "500", "429", "garbage", "short"])
+def test_what_passes_is_tried_again_and_counted(start, quick, fault):
+    address, _ = start(fault, "ok")
+    classifier = from_url(address, concurrency=1)
+    np.testing.assert_array_equal(classifier(photo()[None]), truth(photo()[None]))
+    assert (classifier.requests, classifier.retries) == (2, 1)
+
+
+def test_a_slow_answer_is_given_up_and_asked_for_again(start, quick):
+    address, _ = start("slow", "ok")
+    classifier = from_url(address, timeout=0.4)
+    np.testing.assert_array_equal(classifier(photo()[None]), truth(photo()[None]))
+    assert classifier.retries == 1
+
+
+def test_what_does_not_pass_is_told_at_once(start, quick):
+    address, _ = start("404")
+    classifier = from_url(address)
+    with pytest.raises(ClassifierError, match="status 200.*got 404"):
+        classifier(photo()[None])
+    assert classifier.requests == 1
+
+
+def test_a_server_that_never_recovers_is_given_up_after_the_attempts(start, quick):
+    address, _ = start("500")
+    classifier = from_url(address, attempts=3)
+    with pytest.raises(ClassifierError, match="last of 3 attempts"):
+        classifier(photo()[None])
+    assert (classifier.requests, classifier.retries) == (3, 2)
+
+
+def test_through_all_faults_every_region_has_one_score_and_the_right_one(start, quick):
+    address, _ = start("ok", "drop", "ok", "500", "ok", "garbage", "429", "ok", "short", "ok")
+    arguments = {"target": 0, "method": "paper", "depth": 2, "batch_size": 16}
+    far = occlumap.explain(from_url(address, images_per_request=4, attempts=12), photo(), **arguments)
+    near = occlumap.explain(truth, photo(), **arguments)
+    keys = far.measurements.perturbations.keys()
+    assert len(keys) == len(set(keys)) == len(near.measurements)
+    np.testing.assert_array_equal(far.measurements.scores, near.measurements.scores)
+    np.testing.assert_array_equal(far.heatmap, near.heatmap)
+
+
+def test_a_server_that_restarts_in_the_middle_costs_retries_and_nothing_else(start, quick, monkeypatch):
+    monkeypatch.setattr(remote, "WAIT", 0.05)
+    address, process = start()
+    port = int(address.rstrip("/").rpartition(":")[2])
+    classifier = from_url(address, concurrency=1, attempts=30)
+    later = threading.Timer(0.5, start, kwargs={"port": port})
+    seen = []
+
+    def progress(done: int, total: int | None) -> None:
+        if not seen:
+            process.kill()
+            process.wait()
+            later.start()
+        seen.append(done)
+
+    arguments = {"target": 3, "budget": 60, "batch_size": 16}
+    far = occlumap.explain(classifier, photo(), progress=progress, **arguments)
+    np.testing.assert_array_equal(far.heatmap, occlumap.explain(truth, photo(), **arguments).heatmap)
+    assert classifier.retries >= 1
+
+
+def test_the_secret_comes_from_the_environment_and_goes_into_no_result(start, monkeypatch, tmp_path):
+    secret = "very-secret-indeed"
+    address, _ = start(SCORING_TOKEN=secret)
+    with pytest.raises(ArgumentError, match="MY_TOKEN, which is not set"):
+        from_url(address, token_env="MY_TOKEN")
+    with pytest.raises(ClassifierError, match="401"):
+        from_url(address)(photo()[None])
+    monkeypatch.setenv("MY_TOKEN", secret)
+    assert "hidden" not in from_url(address.replace("http://", "http://user:hidden@")).name
+    classifier = from_url(f"{address}?key=hidden", token_env="MY_TOKEN")
+    found = occlumap.explain(classifier, photo(), target=0, budget=20)
+    found.save(tmp_path / "found.npz")
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "found.npz") as archive:
+        everything = b"".join(archive.read(name) for name in archive.namelist())
+    assert secret.encode() not in everything
+    assert b"hidden" not in everything
+    assert secret not in repr(classifier)
+
+
+def test_hooks_speak_to_another_service(start):
+    address, _ = start()
+
+    def encode(images):
+        return {"json": {"images": remote._as_json(images)["json"]["images"], "version": 2}}
+
+    classifier = from_url(
+        address, encode=encode, decode=lambda response: np.array(response.json()["scores"]) * 2
+    )
+    np.testing.assert_array_equal(classifier(photo()[None]), 2 * truth(photo()[None]))
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "told"),
+    [
+        ("ftp://x/", {}, "http://"),
+        ("http://", {}, "http://"),
+        ("http://x/", {"format": "xml"}, "json, multipart"),
+        ("http://x/", {"timeout": 0}, "timeout"),
+        ("http://x/", {"attempts": 0}, "attempts"),
+        ("http://x/", {"retries": 3}, "only format"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(url, options, told):
+    with pytest.raises(ArgumentError, match=told):
+        from_url(url, **options)
