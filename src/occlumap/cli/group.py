@@ -19,6 +19,7 @@ from occlumap.cli.classify import classify
 from occlumap.cli.doctor import doctor
 from occlumap.cli.explain import explain
 from occlumap.cli.show import show
+from occlumap.cli.stimuli import stimuli
 from occlumap.cli.text import printable
 from occlumap.errors import ClassifierNotFoundError, MeasuringError, OcclumapError, OcclumapWarning
 
@@ -124,5 +125,5 @@ def occlumap() -> None:
     """  # noqa: D301 - click wants a real \b
 
 
-for command in (explain, classify, doctor, show, benchmark):
+for command in (explain, classify, doctor, show, benchmark, stimuli):
     occlumap.add_command(command)

@@ -1,0 +1,65 @@
+"""The JSON schema of `manifest.json`, a tiny example that fits it, and the check of a manifest."""
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from occlumap.errors import FileFormatError, MissingDependencyError
+
+OUTCOMES = ("TP", "FP", "FN", "TN")
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a stimulus set's `manifest.json`."""
+    loaded: dict[str, Any] = json.loads(_text("manifest.schema.json"))
+    return loaded
+
+
+def example_manifest() -> dict[str, Any]:
+    """A manifest of one task and two examples that fits the schema; the files that it names do not exist."""
+    loaded: dict[str, Any] = json.loads(_text("example-manifest.json"))
+    return loaded
+
+
+def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> None:
+    """Raise FileFormatError, which names the first place that does not fit, unless `manifest` fits the schema.
+
+    Beyond the schema: every score has a threshold, ids are unique, and every outcome is the one that scores and
+    thresholds give as far as they can (a score above the threshold is TP or FP; above, never at).
+    """
+    try:
+        import jsonschema
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"expected the package 'jsonschema' to check {name}, got {type(error).__name__}: {error}; install it, "
+            "in a clone of occlumap: pip install '.[stimuli]'"
+        ) from error
+    validator = jsonschema.Draft202012Validator(manifest_schema())
+    wrong = min(
+        validator.iter_errors(manifest), key=lambda one: [str(step) for step in one.path], default=None
+    )
+    if wrong is not None:
+        raise FileFormatError(f"{name} at {wrong.json_path}: {wrong.message}; build the set again")
+    thresholds = manifest["thresholds"]
+    ids = [task["id"] for task in manifest["tasks"]]
+    if len(set(ids)) != len(ids):
+        raise FileFormatError(f"{name}: expected every task to have its own id, got {sorted(ids)}")
+    for task in manifest["tasks"]:
+        for number, one in enumerate([task, *task["examples"]]):
+            where = f"{name}, task {task['id']}" + (f", example {number - 1}" if number else "")
+            if one["scores"].keys() != thresholds.keys():
+                raise FileFormatError(f"{where}: expected a score for each of {sorted(thresholds)}")
+            label = task["class"]
+            if label not in thresholds:
+                raise FileFormatError(f"{where}: expected a class among {sorted(thresholds)}, got {label!r}")
+            recognised = one["scores"][label] > thresholds[label]
+            if recognised != (one["outcome"] in ("TP", "FP")):
+                raise FileFormatError(
+                    f"{where}: the score {one['scores'][label]} for {label!r} with threshold {thresholds[label]} "
+                    f"cannot be {one['outcome']}"
+                )
+
+
+def _text(file: str) -> str:
+    return resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
