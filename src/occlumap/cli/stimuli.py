@@ -15,6 +15,7 @@ def stimuli() -> None:
     Examples:
       occlumap stimuli draw data/
       occlumap stimuli draw data/ --bias 1 --train 2000
+      occlumap stimuli train VOCdevkit/ --weights vgg16.pth --stop-at-ap 0.91 --out model/
     """  # noqa: D301 - click wants a real \b
 
 
@@ -49,3 +50,81 @@ def draw(folder: Path, train: int, val: int, size: int, bias: float, seed: int) 
     with ProgressBar("scene") as bar:
         root = draw_dataset(folder, train=train, val=val, size=size, bias=bias, seed=seed, progress=bar)
     click.echo(f"{train} scenes to train on and {val} to validate on in {root}")
+
+
+@stimuli.command(short_help="Train the classifier that is studied.")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder for model and model card."
+)
+@click.option(
+    "--backbone",
+    default="vgg16",
+    show_default=True,
+    help="vgg16, vgg11, vgg13, vgg19, vgg-narrow, or module:function of yours.",
+)
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="State dict to begin with, such as torchvision's vgg16 of ImageNet.  [default: random weights]",
+)
+@click.option(
+    "--size", type=click.IntRange(32, 1024), default=224, show_default=True, help="Pixels of a side."
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True, help="At most.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Epochs without a better AP on the validation split before training stops.",
+)
+@click.option(
+    "--stop-at-ap",
+    type=click.FloatRange(0, 1),
+    help="Stop, on purpose, when the training split's mean AP reaches this (0.91 in the text).",
+)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--ap",
+    type=click.Choice(["11-point", "all-points"]),
+    default="11-point",
+    show_default=True,
+    help="VOC's definition.",
+)
+@click.option("--train-split", default="train", show_default=True)
+@click.option("--val-split", default="val", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def train(
+    data: Path,
+    out: Path,
+    backbone: str,
+    weights: Path | None,
+    size: int,
+    epochs: int,
+    patience: int,
+    stop_at_ap: float | None,
+    learning_rate: float,
+    batch_size: int,
+    ap: str,
+    train_split: str,
+    val_split: str,
+    seed: int,
+) -> None:
+    """Train on DATA, in the layout of PASCAL VOC: one sigmoid output a class, difficult objects ignored.
+
+    Writes model.pt, model.json and MODEL_CARD.md: AP by class, and the threshold of each class that maximises F1.
+    """
+    from occlumap.stimuli import train as training
+
+    settings = training.Training(
+        backbone, size, epochs, patience, stop_at_ap, learning_rate, batch_size, ap, seed
+    )
+    with ProgressBar("batch") as bar:
+        model = training.train(
+            data, out, settings, weights=weights, train_split=train_split, val_split=val_split, progress=bar
+        )
+    means = [f"{name} {one['mean']:.3f}" for name, one in model.card["average_precision"][ap].items()]
+    click.echo(f"mean AP: {', '.join(means)}; model card: {out / training.PAGE}")

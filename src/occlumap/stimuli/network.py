@@ -1,0 +1,168 @@
+"""VGG in PyTorch with torchvision's names for its parameters, so that its weights load without torchvision."""
+
+import importlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.stimuli._optional import optional
+from occlumap.stimuli.voc import square
+
+Layers = tuple[int | str, ...]
+
+BACKBONES: dict[str, tuple[Layers, int, int]] = {
+    "vgg-narrow": ((8, "M", 16, "M", 32, 32, "M", 32, 32, "M"), 4, 96),
+    "vgg11": ((64, "M", 128, "M", *(256,) * 2, "M", *(512,) * 2, "M", *(512,) * 2, "M"), 7, 4096),
+    "vgg13": (
+        (*(64,) * 2, "M", *(128,) * 2, "M", *(256,) * 2, "M", *(512,) * 2, "M", *(512,) * 2, "M"),
+        7,
+        4096,
+    ),
+    "vgg16": (
+        (*(64,) * 2, "M", *(128,) * 2, "M", *(256,) * 3, "M", *(512,) * 3, "M", *(512,) * 3, "M"),
+        7,
+        4096,
+    ),
+    "vgg19": (
+        (*(64,) * 2, "M", *(128,) * 2, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4, "M"),
+        7,
+        4096,
+    ),
+}
+"""Channels of each convolution and M for a maximum over 2 x 2; the side of the pooled map; the width of the head."""
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def build(backbone: str, classes: int) -> Any:
+    """A `torch.nn.Module` from (n, 3, H, W) to logits (n, classes), its weights drawn from torch's generator.
+
+    backbone: a name of BACKBONES, or module:function of yours, called with the number of classes; the input of its
+    last `torch.nn.Linear` is taken for its embedding. Raises ArgumentError for a name that is neither.
+    """
+    torch = optional("torch")
+    if ":" in backbone:
+        return _foreign(backbone, classes)
+    if backbone not in BACKBONES:
+        raise ArgumentError(
+            f"expected a backbone among {', '.join(BACKBONES)}, or module:function of yours, got {backbone!r}"
+        )
+    nn = torch.nn
+    layers, side, width = BACKBONES[backbone]
+    channels, features = 3, []
+    for layer in layers:
+        if layer == "M":
+            features.append(nn.MaxPool2d(2, 2))
+        else:
+            features += [nn.Conv2d(channels, int(layer), 3, padding=1), nn.ReLU()]
+            channels = int(layer)
+    head = [nn.Linear(channels * side * side, width), nn.ReLU(), nn.Dropout()]
+    head += [nn.Linear(width, width), nn.ReLU(), nn.Dropout(), nn.Linear(width, classes)]
+    network = nn.Sequential(
+        OrderedDict(
+            features=nn.Sequential(*features),
+            avgpool=nn.AdaptiveAvgPool2d((side, side)),
+            flatten=nn.Flatten(),
+            classifier=nn.Sequential(*head),
+        )
+    )
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def _foreign(name: str, classes: int) -> Any:
+    module, _, function = name.partition(":")
+    try:
+        make: Callable[[int], Any] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ArgumentError(
+            f"expected {name!r} to be module:function, got {type(error).__name__}: {error}"
+        ) from error
+    return make(classes)
+
+
+def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
+    """Load a state dict such as torchvision's of ImageNet; the names that were left as they are (the last layer's).
+
+    A last layer for another number of classes is not loaded. Raises FileFormatError for weights of another network.
+    """
+    torch = optional("torch")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:
+        raise FileFormatError(
+            f"expected a state dict of PyTorch in {path}, got {type(error).__name__}"
+        ) from error
+    own = network.state_dict()
+    last = list(own)[-2:]
+    skipped = [name for name in last if name in state and state[name].shape != own[name].shape]
+    wrong = sorted(set(own) ^ set(state)) + [
+        name for name in own if name in state and name not in skipped and state[name].shape != own[name].shape
+    ]
+    if wrong:
+        raise FileFormatError(
+            f"expected the weights of this backbone in {path}, but these do not fit: {wrong[:6]}"
+        )
+    network.load_state_dict({**own, **{name: state[name] for name in own if name not in skipped}})
+    return skipped
+
+
+class Studied:
+    """A trained network as a classifier: uint8 (n, H, W, 3) of any size to the sigmoid of every class (n, classes).
+
+    An image is brought to (size, size) inside, so it may be shown and hidden from at its own shape.
+    """
+
+    def __init__(self, network: Any, size: int, classes: Sequence[str], name: str = "studied") -> None:
+        self.network, self.size, self.classes, self.__name__ = network.eval(), size, tuple(classes), name
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return self.scores_and_embeddings(batch)[0]
+
+    def inputs(self, batch: NDArray[np.uint8]) -> Any:
+        """What the network gets of a batch: a float tensor (n, 3, size, size)."""
+        return tensor(np.stack([square(one, self.size) for one in batch]))
+
+    def scores_and_embeddings(
+        self, batch: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores (n, classes) rounded to 6 places, and what the last linear layer reads (n, width)."""
+        torch = optional("torch")
+        kept: list[Any] = []
+        hook = self.last_linear().register_forward_pre_hook(lambda module, given: kept.append(given[0]))
+        try:
+            with torch.inference_mode():
+                logits = self.network(self.inputs(batch))
+        finally:
+            hook.remove()
+        scores = torch.sigmoid(logits.double()).numpy().round(6)
+        return scores, kept[0].flatten(1).double().numpy()
+
+    def last_linear(self) -> Any:
+        """The layer that gives the logits. Raises ArgumentError for a network without a linear layer."""
+        linear = [one for one in self.network.modules() if isinstance(one, optional("torch").nn.Linear)]
+        if not linear:
+            raise ArgumentError("expected a network whose last layer is a torch.nn.Linear, got none in it")
+        return linear[-1]
+
+
+def tensor(batch: NDArray[np.uint8]) -> Any:
+    """uint8 (n, H, W, 3) as a float tensor (n, 3, H, W), less ImageNet's mean, over its deviation."""
+    torch = optional("torch")
+    planes = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(one).reshape(1, 3, 1, 1) for one in (MEAN, STD))
+    return (planes - mean) / std
