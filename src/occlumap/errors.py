@@ -64,6 +64,10 @@ class FileFormatError(OcclumapError, ValueError):
     """A saved file is not one of ours, is damaged, or comes from a newer version."""
 
 
+class StimuliError(OcclumapError, ValueError):
+    """A stimulus set cannot be made as asked: too few images of an outcome, a configuration that does not fit."""
+
+
 class MissingDependencyError(OcclumapError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 

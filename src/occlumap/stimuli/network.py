@@ -131,6 +131,7 @@ class Studied:
         self.network, self.size, self.classes, self.__name__ = network.eval(), size, tuple(classes), name
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Scores (n, classes), 0..1, rounded to 6 places."""
         return self.scores_and_embeddings(batch)[0]
 
     def inputs(self, batch: NDArray[np.uint8]) -> Any:

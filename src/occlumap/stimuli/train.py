@@ -52,6 +52,7 @@ class Model:
 
     @property
     def thresholds(self) -> dict[str, float]:
+        """A class is recognised where its score is above this."""
         return dict(self.card["thresholds"])
 
 

@@ -1,0 +1,64 @@
+"""The whole chain in one call: draw, train, make heatmaps, freeze."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from occlumap.errors import StimuliError
+from occlumap.stimuli.build import Config, build
+from occlumap.stimuli.draw import draw_dataset
+from occlumap.stimuli.train import Training, train
+
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+CONDITIONS: dict[str, dict[str, Any]] = {"occlusion": {"depth": 3}, "lrp": {}, "joint": {}}
+
+
+def demo(
+    out: str | os.PathLike[str],
+    bar: Bar,
+    *,
+    scenes: int = 1200,
+    size: int = 64,
+    training: Training | None = None,
+    conditions: dict[str, dict[str, Any]] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Draw `scenes` to train on and a fourth as many to validate on, train a narrow VGG, build 14 tasks; the manifest.
+
+    In `out`: data/, model/, stimuli/. bar(unit) opens a progress bar for a step. The network's ReLUs are plain, so that
+    LRP's rules hold. Raises StimuliError where `out` holds such folders already.
+    """
+    root = Path(out)
+    there = [one for one in ("data", "model", "stimuli") if (root / one).exists()]
+    if there:
+        raise StimuliError(
+            f"expected a new folder, but {root} has {', '.join(there)} already; choose another"
+        )
+    with bar("scene") as progress:
+        draw_dataset(
+            root / "data", train=scenes, val=max(scenes // 4, 1), size=size, seed=seed, progress=progress
+        )
+    settings = training or Training("vgg-narrow", size, 60, 10, 0.84, 1e-3, 32, seed=seed)
+    with bar("batch") as progress:
+        train(root / "data", root / "model", settings, progress=progress)
+    config = Config(
+        root / "data",
+        root / "model",
+        root / "stimuli",
+        conditions=CONDITIONS if conditions is None else conditions,
+        explain_side=size,
+        seed=seed,
+    )
+    with bar("image") as progress:
+        return build(config, progress)
+
+
+def summary(manifest: dict[str, Any]) -> str:
+    """One line: tasks, examples, files."""
+    examples = sum(len(one["examples"]) for one in manifest["tasks"])
+    mix = json.dumps(manifest["mix"])
+    return f"{len(manifest['tasks'])} tasks with {examples} examples in {len(manifest['files'])} files; mix {mix}"

@@ -1,0 +1,171 @@
+"""Conditions: LRP conserves and agrees with zennit; every condition gives a heatmap of the image's own shape."""
+
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from occlumap.errors import ArgumentError
+from occlumap.stimuli.colours import Shown, fairness, intensity, paint, unfair
+from occlumap.stimuli.conditions import BUILT_IN, RULE_SETS, Request, condition, heatmap, relevances
+from occlumap.stimuli.network import Studied, build
+
+ROOT = Path(__file__).parents[2]
+
+
+def unbiased(classes=4, seed=0):
+    """A narrow VGG of random weights without biases, so that all of a logit is relevance."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(seed)
+    network = build("vgg-narrow", classes)
+    for name, value in network.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.zeros_(value)
+    return Studied(network, 32, [f"class {one}" for one in range(classes)])
+
+
+def an_image(seed=0, shape=(32, 32)):
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def test_the_table_of_conditions_is_that_of_the_package():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"][
+        "occlumap.conditions"
+    ]
+    assert declared == BUILT_IN
+
+
+@pytest.mark.parametrize("rules", RULE_SETS)
+@pytest.mark.parametrize("target", [0, 3])
+def test_relevance_is_conserved(rules, target):
+    pytest.importorskip("captum")
+    classifier, image = unbiased(), an_image()
+    import torch
+
+    with torch.no_grad():
+        logit = float(classifier.network(classifier.inputs(image[None]))[0, target])
+    relevance = relevances(classifier, image, target, rules)
+    assert relevance.sum() == pytest.approx(logit, rel=1e-2, abs=1e-3)
+    assert np.abs(relevance).sum() > 0
+
+
+def test_relevance_leaves_the_network_as_it_was():
+    pytest.importorskip("captum")
+    classifier, image = unbiased(), an_image()
+    before = classifier(image[None])
+    first = relevances(classifier, image, 1, "epsilon-plus-flat")
+    np.testing.assert_array_equal(classifier(image[None]), before)
+    np.testing.assert_array_equal(relevances(classifier, image, 1, "epsilon-plus-flat"), first)
+
+
+@pytest.fixture
+def zennit(monkeypatch):
+    """zennit, with empty modules for torchvision, which it imports and, for VGG, does not use."""
+    if "torchvision" not in sys.modules:
+        for name in ("torchvision", "torchvision.models", "torchvision.models.resnet"):
+            module = types.ModuleType(name)
+            module.Bottleneck = type("Bottleneck", (), {})
+            module.BasicBlock = type("BasicBlock", (), {})
+            monkeypatch.setitem(sys.modules, name, module)
+    return pytest.importorskip("zennit")
+
+
+@pytest.mark.parametrize(("rules", "composite"), [("epsilon-plus-flat", "EpsilonPlusFlat"), ("epsilon", "")])
+def test_relevance_agrees_with_zennit(zennit, rules, composite):
+    pytest.importorskip("captum")
+    import torch
+    from zennit import composites
+    from zennit.attribution import Gradient
+    from zennit.rules import Epsilon
+    from zennit.types import Convolution, Linear
+
+    classifier, image = unbiased(seed=2), an_image(1)
+    ours = relevances(classifier, image, 2, rules)
+    theirs_by = (
+        getattr(composites, composite)()
+        if composite
+        else composites.LayerMapComposite([(Convolution, Epsilon(1e-6)), (Linear, Epsilon(1e-6))])
+    )
+    inputs = classifier.inputs(image[None]).requires_grad_()
+    with Gradient(classifier.network, theirs_by) as attributor:
+        logits = classifier.network(inputs)
+        wanted = torch.zeros_like(logits)
+        wanted[0, 2] = logits[0, 2].detach()
+        _, theirs = attributor(inputs, wanted)
+    theirs = theirs[0].double().numpy()
+    assert np.corrcoef(ours.sum(axis=0).ravel(), theirs.sum(axis=0).ravel())[0, 1] > 0.999
+    np.testing.assert_allclose(ours.sum(axis=0), theirs.sum(axis=0), atol=1e-2 * np.abs(theirs).max())
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")  # noise is nothing to explain
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("occlusion", {"depth": 2}),
+        ("joint", {"budget": 60}),
+        ("single_scale", {"window": 12}),
+        ("lrp", {}),
+        ("grad_cam", {}),
+        ("random", {}),
+        ("mask", {}),
+    ],
+)
+def test_every_condition_has_the_shape_of_the_image_and_repeats_itself(name, options):
+    pytest.importorskip("captum")
+    image = an_image(3, (30, 44))
+    where = np.zeros((30, 44), dtype=bool)
+    where[4:12, 20:30] = True
+    request = Request(image, 1, unbiased(), where, seed=5)
+    found = heatmap(name, request, options)
+    assert found.shape == (30, 44)
+    np.testing.assert_array_equal(found, heatmap(name, request, options))
+    if name == "mask":
+        np.testing.assert_array_equal(found > 0, where)
+
+
+def test_the_study_s_parameters_are_the_defaults_of_occlusion():
+    import inspect
+
+    defaults = {
+        name: one.default for name, one in inspect.signature(condition("occlusion")).parameters.items()
+    }
+    assert (defaults["depth"], defaults["best_k"], defaults["fill"]) == (4, 5, "constant:169")
+
+
+def test_none_shows_nothing_and_others_are_refused():
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    assert heatmap("none", request) is None
+    with pytest.raises(ArgumentError, match="did you mean occlusion"):
+        condition("oclusion")
+    with pytest.raises(ArgumentError, match="depht"):
+        heatmap("occlusion", request, {"depht": 3})
+    with pytest.raises(ArgumentError, match="epsilon"):
+        relevances(unbiased(), an_image(), 0, "epsylon")
+
+
+def test_colours_are_those_of_matplotlib_and_stronger_is_darker():
+    grey = np.full((8, 8, 3), 200, dtype=np.uint8)
+    ramp = np.linspace(0, 1, 8)[None].repeat(8, axis=0)
+    painted = paint(grey, ramp, (8, 8))
+    assert (np.diff(painted.astype(int).sum(axis=2), axis=1) < 0).all()
+    from matplotlib import colormaps
+
+    expected = 200 * 0.4 + np.array(colormaps["Reds"](1.0)[:3]) * 255 * 0.6
+    np.testing.assert_allclose(painted[0, -1], expected, atol=1)
+
+
+def test_what_speaks_against_the_class_is_not_shown_and_an_empty_map_is_empty():
+    assert not intensity(-np.ones((3, 3))).any()
+    assert intensity(np.array([[1.0, -5.0]])).tolist() == [[1.0, 0.0]]
+
+
+def test_the_fairness_report_counts_what_is_shown_and_points_out_unequal_ink():
+    full, tenth = np.ones((10, 10)), np.zeros((10, 10))
+    tenth[0] = 1
+    report = fairness({"much": [full, full], "little": [tenth], "nothing": []})
+    assert report == {"much": Shown(1.0, 1.0, 0.0, 2, 0), "little": Shown(0.1, 0.1, 1.0, 1, 0)}
+    assert len(unfair(report)) == 1
+    assert "much shows 1.000 ink, little 0.100" in unfair(report)[0]
