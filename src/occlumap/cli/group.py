@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 import occlumap as package
+from occlumap.cli.analyse import analyse
 from occlumap.cli.benchmark import benchmark
 from occlumap.cli.classify import classify
 from occlumap.cli.doctor import doctor
@@ -125,5 +126,5 @@ def occlumap() -> None:
     """  # noqa: D301 - click wants a real \b
 
 
-for command in (explain, classify, doctor, show, benchmark, stimuli):
+for command in (explain, classify, doctor, show, benchmark, stimuli, analyse):
     occlumap.add_command(command)

@@ -1,0 +1,98 @@
+"""A replication package: tables, results and versions in one zip, which another machine verifies with one command."""
+
+import hashlib
+import io
+import json
+import math
+import platform
+import tempfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from occlumap.analysis.results_by_id import every_result
+from occlumap.analysis.tables import read
+from occlumap.errors import FileFormatError
+
+TOLERANCE = 1e-6
+"""Relative: results of another machine's libraries may differ by so much; those of iterations by ITERATED."""
+
+ITERATED = 1e-3
+_ITERATED = ("glmm", "confidence.clmm", "ratio.betabinomial")
+_MANIFEST = "manifest.json"
+
+
+def write(folders: list[Path], path: Path) -> dict[str, Any]:
+    """The tables of `folders`, the results of their analysis and a manifest of hashes, in a zip at `path`."""
+    results = every_result(read(folders))
+    files: dict[str, bytes] = {}
+    for number, folder in enumerate(folders):
+        for table in sorted(folder.glob("*.csv")):
+            files[f"data/{number}-{folder.resolve().name}/{table.name}"] = table.read_bytes()
+    files["results.json"] = (json.dumps(results.values, indent=1, sort_keys=True) + "\n").encode()
+    files["README.txt"] = b"Verify with: occlumap analyse verify PACKAGE.zip\n"
+    manifest = {
+        "kind": "occlumap-replication-package",
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "versions": {name: version(name) for name in ("occlumap", "numpy", "scipy", "pandas")}
+        | {"python": platform.python_version()},
+    }
+    files[_MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    return manifest
+
+
+def verify(path: Path) -> list[str]:
+    """Analyse the package's tables again; what differs from its results, or from its hashes: an empty list is well.
+
+    Raises FileFormatError for a file that is no such package.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+            content = {name: archive.read(name) for name in archive.namelist()}
+        manifest = json.loads(content[_MANIFEST])
+        expected = json.loads(content["results.json"])
+        hashes = dict(manifest["sha256"])
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+        raise FileFormatError(
+            f"expected a replication package at {path} ({type(error).__name__}: {error})"
+        ) from error
+    wrong = [
+        f"{name}: not as it was packed"
+        for name, digest in hashes.items()
+        if hashlib.sha256(content.get(name, b"")).hexdigest() != digest
+    ]
+    tables = [name for name in hashes if name.startswith("data/")]
+    if any(
+        Path(name).is_absolute() or ".." in Path(name).parts or len(Path(name).parts) != 3 for name in tables
+    ):
+        raise FileFormatError(f"expected tables under data/ in {path}, got other paths")
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in tables:
+            file = Path(temporary) / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.get(name, b""))
+        folders = sorted(
+            Path(temporary, "data").glob("*"), key=lambda folder: int(folder.name.partition("-")[0])
+        )
+        found = every_result(read(folders)).values
+    for key in sorted({*expected, *found}):
+        tolerance = ITERATED if key.startswith(_ITERATED) else TOLERANCE
+        if key not in found or key not in expected or not _same(expected[key], found[key], tolerance):
+            wrong.append(f"{key}: another result")
+    return wrong
+
+
+def _same(one: Any, other: Any, tolerance: float) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(
+            _same(one[key], other[key], tolerance) for key in one if key != "error"
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(_same(a, b, tolerance) for a, b in zip(one, other, strict=True))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-9)
+    return bool(one == other)

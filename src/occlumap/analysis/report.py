@@ -1,0 +1,609 @@
+"""The report of a study: one document of sections, written as self-contained HTML and as PDF."""
+
+import html
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from occlumap.analysis import wording
+from occlumap.analysis.figures import figures, svg
+from occlumap.analysis.published import recompute
+from occlumap.analysis.results_by_id import Results
+from occlumap.analysis.tables import Study
+
+Rows = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """`header` and `rows` as text; `call`: what makes it, here and in R."""
+
+    title: str
+    header: Sequence[str]
+    rows: Rows
+    call: str
+
+
+@dataclass
+class Section:
+    """A heading with paragraphs, tables and figures. `exploratory`: it is not in the frozen plan, if there is one."""
+
+    title: str
+    paragraphs: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    figures: list[tuple[str, str, Any]] = field(default_factory=list)
+    exploratory: bool | None = None
+
+
+R_CALLS = {
+    "anova.type1": "anova(lm(y ~ heatmap * scores))",
+    "anova.type2": "car::Anova(lm(y ~ heatmap * scores), type = 2)",
+    "anova.type3": "car::Anova(lm(y ~ heatmap * scores), type = 3), contr.sum",
+    "white": 'car::Anova(m, type, white.adjust = "hc0" ... "hc4")',
+    "pairs": 'pairs(emmeans(m, ~ heatmap), adjust = "tukey")',
+    "tukeyhsd": 'TukeyHSD(aov(y ~ heatmap * scores), "heatmap")',
+    "kruskal": "kruskal.test(y ~ cell)",
+    "glmm": "lme4::glmer(correct ~ heatmap * scores + (1|participant) + (1|task), binomial, nAGQ = 1)",
+    "clmm": "ordinal::clmm(confidence ~ heatmap * scores + (1|participant) + (1|task))",
+    "betabinomial": "glmmTMB(cbind(saliency, general) ~ heatmap * scores, betabinomial)",
+    "outcome": "prop.test, binom.test, t.test of participants' shares",
+}
+
+
+def sections(study: Study, results: Results, confirmatory: Sequence[str] | None = None) -> list[Section]:
+    """The report's sections.
+
+    `confirmatory`: ids, or beginnings of ids, that a frozen plan names; None without a plan.
+    """
+    found = [
+        _design(study, results),
+        _accuracy(results),
+        _confidence(results),
+        _ratio(results),
+        _codes(results),
+        _variants(results),
+        _better(results),
+        _power(results),
+        _published(),
+        _methods(study),
+    ]
+    prefixes = (None, "accuracy", "confidence", "ratio", "codes", None, "glmm", "power", None, None)
+    for section, prefix in zip(found, prefixes, strict=True):
+        if confirmatory is not None and prefix is not None:
+            section.exploratory = not any(one.startswith(prefix) for one in confirmatory)
+    pictures = {name: (name, caption, figure) for name, caption, figure in figures(study)}
+    for section, names in (
+        (found[1], ("figure-25", "figure-29")),
+        (found[3], ("figure-26",)),
+        (found[4], ("figure-27", "figure-28")),
+    ):
+        section.figures = [pictures[name] for name in names if name in pictures]
+    return found
+
+
+def _number(value: Any, places: int = 3) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    if value != 0 and (abs(value) < 10**-places or abs(value) >= 1e5):
+        return f"{value:.2e}"
+    return f"{value:.{places}f}"
+
+
+def _table(title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: str = "") -> Table:
+    """Rows by name, columns by the keys of the rows."""
+    columns = list(
+        dict.fromkeys(key for row in of.values() for key in row if not isinstance(row[key], dict | list))
+    )
+    rows = [[name, *(_number(row.get(column)) for column in columns)] for name, row in of.items()]
+    return Table(title, [first, *columns], rows, call)
+
+
+def _design(study: Study, results: Results) -> Section:
+    values = results.values
+    section = Section("Data")
+    section.paragraphs.append(
+        f"{values['design.participants']} participants, {values['design.responses']} answers to "
+        f"{study.responses['task_id'].nunique()} tasks ({values['design.responses_missing']} missing), "
+        f"{values['design.codes_total']} codes. {values['design.participants_features']} participants are analysed for "
+        "features. Outcomes of the tasks: "
+        + ", ".join(f"{count} {name}" for name, count in values["design.tasks_per_outcome"].items())
+        + f". Always answering yes would be right in {_always_yes(values):.0%} of the tasks."
+    )
+    sources = study.participants["source"].value_counts()
+    section.paragraphs.append(
+        "Sources: " + ", ".join(f"{name} ({count})" for name, count in sources.items()) + "."
+    )
+    section.paragraphs += list(study.remarks)
+    section.paragraphs += [f"Left out: {name}: {why}" for name, why in results.problems.items()]
+    cells = {
+        name: {"participants": count, "analysed for features": values["design.cells_features"][name]}
+        for name, count in values["design.cells"].items()
+    }
+    section.tables.append(
+        _table("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
+    )
+    return section
+
+
+def _always_yes(values: Mapping[str, Any]) -> float:
+    tasks = values["design.tasks_per_outcome"]
+    return float(sum(tasks.get(name, 0) for name in ("TP", "FP")) / sum(tasks.values()))
+
+
+def _linear(results: Results, measure: str, of: str) -> Section:
+    values = results.values
+    section = Section(of[:1].upper() + of[1:])
+    if f"{measure}.anova.type2" not in values:
+        section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
+        return section
+    section.tables.append(
+        _table(
+            f"{of} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
+        )
+    )
+    section.tables.append(
+        _table(
+            f"{of} by heatmap",
+            values[f"{measure}.descriptives.heatmap"],
+            f"{measure}.descriptives.heatmap",
+            "heatmap",
+        )
+    )
+    section.paragraphs.append(wording.normality(values[f"{measure}.shapiro.raw"], of))
+    section.paragraphs.append(wording.variances(values[f"{measure}.levene.median"], of))
+    return section
+
+
+def _effects(section: Section, table: Mapping[str, Any], of: str) -> None:
+    df = table["residual"]["df"]
+    section.paragraphs += [
+        wording.effect(term, row, df, of) for term, row in table.items() if term != "residual"
+    ]
+
+
+def _accuracy(results: Results) -> Section:
+    values, of = results.values, "prediction accuracy"
+    section = _linear(results, "accuracy", of)
+    if "accuracy.anova.type2" in values:
+        table = values["accuracy.anova.type2"]
+        _effects(section, table, of)
+        section.tables.append(
+            _table("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
+        )
+        section.tables.append(
+            _table("Effect sizes", values["accuracy.effects.type2"], "accuracy.effects.type2", "term")
+        )
+        section.tables.append(
+            _table("Differences", values["accuracy.pairs.heatmap.tukey"], f"R: {R_CALLS['pairs']}", "pair")
+        )
+    if "accuracy.by_outcome" in values:
+        for outcome, row in values["accuracy.by_outcome"].items():
+            side = "above" if row["participant_mean"] > 0.5 else "below"
+            p = row["participant_p_vs_half"]
+            chance = (
+                f"{side} chance ({wording.p_value(p)})"
+                if p < wording.ALPHA
+                else f"not told from chance ({wording.p_value(p)})"
+            )
+            section.paragraphs.append(
+                f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {chance}."
+            )
+        section.tables.append(
+            _table(
+                "Accuracy by outcome",
+                values["accuracy.by_outcome"],
+                f"accuracy.by_outcome; R: {R_CALLS['outcome']}",
+                "outcome",
+            )
+        )
+    return section
+
+
+def _confidence(results: Results) -> Section:
+    values = results.values
+    section = Section("Confidence")
+    if "confidence.kruskal.participant_median" in values:
+        section.paragraphs.append(f"The median of all answers is {values['confidence.median']:g} of 1 to 4.")
+        section.paragraphs.append(
+            wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence")
+        )
+        section.tables.append(
+            _table(
+                "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
+            )
+        )
+    return section
+
+
+def _ratio(results: Results) -> Section:
+    values, of = results.values, "saliency-feature ratio"
+    section = _linear(results, "ratio", of)
+    if "ratio.white.type2.hc3" in values:
+        table = values["ratio.white.type2.hc3"]
+        _effects(section, table, f"the {of}")
+        section.paragraphs.append(wording.pairs(values["ratio.pairs.heatmap.tukey"], f"the {of}"))
+        section.tables.append(
+            _table(
+                "Two-way ANOVA, White-corrected (HC3)",
+                table,
+                f"ratio.white.type2.hc3; R: {R_CALLS['white']}",
+                "term",
+            )
+        )
+        section.tables.append(
+            _table("Differences", values["ratio.pairs.heatmap.tukey"], f"R: {R_CALLS['pairs']}", "pair")
+        )
+    return section
+
+
+def _codes(results: Results) -> Section:
+    values = results.values
+    section = Section("Mentioned features")
+    if "codes.occlusion_vs_lrp" in values:
+        compared = values["codes.occlusion_vs_lrp"]
+        told = [code for code, row in compared["codes"].items() if row["p_holm"] < wording.ALPHA]
+        section.paragraphs.append(
+            f"Of {compared['family_size']} codes, occlusion and LRP differ in {', '.join(told) or 'none'} after Holm's "
+            "correction; answers are taken as the unit, as if independent."
+        )
+        section.tables.append(
+            _table(
+                "Occlusion and LRP, answers with each code",
+                compared["codes"],
+                "codes.occlusion_vs_lrp; R: fisher.test",
+                "code",
+            )
+        )
+    return section
+
+
+def _variants(results: Results) -> Section:
+    """What the other variants of each test say: the text does not tell which it used."""
+    values = results.values
+    section = Section("Variants of the tests")
+    section.paragraphs.append(
+        "The text does not say which variant of each test it used. Ours: Shapiro-Wilk on raw values, "
+        "Levene at the median, "
+        "sums of squares of type II, HC3, participants' median confidence. The others:"
+    )
+    rows = []
+    for measure in ("accuracy", "ratio"):
+        for name, key in (("Shapiro-Wilk", "shapiro"), ("Levene", "levene")):
+            for kind in ("raw", "residuals", "median", "mean"):
+                row = values.get(f"{measure}.{key}.{kind}")
+                if row:
+                    rows.append(
+                        [measure, name, kind, _number(row.get("W", row.get("F"))), wording.p_value(row["p"])]
+                    )
+        tests = [(f"type {t}", f"{measure}.anova.type{t}") for t in (1, 2, 3)]
+        tests += [
+            (f"type {t}, {kind.upper()}", f"{measure}.white.type{t}.{kind}")
+            for t in (2, 3)
+            for kind in ("hc0", "hc1", "hc2", "hc3", "hc4")
+        ]
+        for name, key in tests:
+            for term, row in values.get(key, {}).items():
+                if term != "residual":
+                    rows.append(
+                        [measure, f"ANOVA, {term}", name, _number(row["F"]), wording.p_value(row["p"])]
+                    )
+    for kind in ("participant_median", "participant_mean", "responses", "heatmap"):
+        row = values.get(f"confidence.kruskal.{kind}")
+        if row:
+            rows.append(["confidence", "Kruskal-Wallis", kind, _number(row["H"]), wording.p_value(row["p"])])
+    section.tables.append(
+        Table("Variants", ["measure", "test", "variant", "statistic", "p"], rows, "results.json")
+    )
+    return section
+
+
+def _better(results: Results) -> Section:
+    values = results.values
+    section = Section("Beyond the text")
+    section.paragraphs.append(
+        "A participant's share of right answers hides that the tasks differ and that the same tasks "
+        "recur: the mixed model "
+        "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
+    )
+    if "glmm.base.fixed" in values:
+        section.tables.append(
+            _table(
+                "Mixed logistic model of single answers",
+                values["glmm.base.fixed"],
+                f"glmm.base.fixed; R: {R_CALLS['glmm']}",
+                "effect",
+            )
+        )
+        deviations = values["glmm.base.random_sd"]
+        if values["glmm.base.fit"]["singular"]:
+            section.paragraphs.append(
+                "The mixed model is singular: a standard deviation of random effects is 0."
+            )
+        section.paragraphs.append(
+            "Standard deviations on the logit scale: "
+            + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
+            + "."
+        )
+        section.tables.append(
+            _table("Its Wald tests", values["glmm.base.wald.type2"], "car::Anova(m, type = 2)", "term")
+        )
+        section.tables.append(
+            _table(
+                "Its differences, log odds ratios",
+                values["glmm.base.pairs.heatmap.tukey"],
+                R_CALLS["pairs"],
+                "pair",
+            )
+        )
+    if "accuracy.signal_detection" in values:
+        section.tables.append(
+            _table(
+                "Signal detection",
+                values["accuracy.signal_detection"],
+                "accuracy.signal_detection",
+                "heatmap",
+            )
+        )
+    if "confidence.clmm.fixed" in values:
+        section.tables.append(
+            _table(
+                "Cumulative logit model of confidence",
+                values["confidence.clmm.fixed"],
+                f"R: {R_CALLS['clmm']}",
+                "effect",
+            )
+        )
+    if "ratio.betabinomial" in values:
+        section.tables.append(
+            _table(
+                "Beta-binomial model of the ratio",
+                values["ratio.betabinomial"]["fixed"],
+                f"R: {R_CALLS['betabinomial']}",
+                "effect",
+            )
+        )
+    for key, test in values.items():
+        if ".tost." in key:
+            measure, one, _, other = key.split(".")[0], *key.split(".")[2].split("_")
+            section.paragraphs.append(f"{measure}: " + wording.equivalence(test, one, other))
+        if key.endswith("bayes.ttest"):
+            measure = key.split(".")[0]
+            section.paragraphs += [
+                wording.bayes(f"{measure}, {pair}", row["log_BF10"]) for pair, row in test.items()
+            ]
+    if "multiplicity.family" in values:
+        family = values["multiplicity.family"]
+        rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
+        section.tables.append(_table("The seven omnibus tests as one family", rows, "R: p.adjust", "test"))
+    if "accuracy.screened.anova.type2" in values:
+        section.tables.append(
+            _table(
+                "Accuracy of those who passed the comprehension questions",
+                values["accuracy.screened.anova.type2"],
+                f"screening_passed == 1; R: {R_CALLS['anova.type2']}",
+                "term",
+            )
+        )
+    return section
+
+
+def _power(results: Results) -> Section:
+    values = results.values
+    section = Section("Power of the published design")
+    if "power.sensitivity" in values:
+        smallest = values["power.sensitivity"]["0.8"]["f_ncp96"]
+        section.paragraphs.append(
+            f"96 participants in three conditions show an effect of f = {smallest:.3f} with a power "
+            "of 80 %. Smaller ones "
+            "they miss more often than one time in five."
+        )
+        rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
+        section.tables.append(_table("Power", rows, "R: pwr::pwr.anova.test, pwr.f2.test", "effect"))
+        people = {
+            f"f = {f}": {"people a condition for 80 %": n} for f, n in values["power.n_per_group"].items()
+        }
+        section.tables.append(
+            _table("People needed", people, "R: pwr::pwr.anova.test(k = 3, power = .8)", "effect")
+        )
+    return section
+
+
+def _published() -> Section:
+    section = Section("The text's printed figures, recomputed")
+    rows = []
+    for one in recompute():
+        printed = one.printed
+        df = ", ".join(map(str, printed.df))
+        verdict = "reproduces" if one.reproduces else "does not reproduce"
+        rows.append(
+            [
+                printed.where,
+                printed.what,
+                f"{printed.distribution}({df}) = {printed.statistic:.3f}",
+                printed.p,
+                f"{one.p:.4g}",
+                verdict,
+            ]
+        )
+    header = ["section", "test", "statistic", "printed p", "recomputed p", ""]
+    section.tables.append(
+        Table("From statistic and degrees of freedom", header, rows, "occlumap analyse --published")
+    )
+    failed = [row[1] for row in rows if row[-1] != "reproduces"]
+    section.paragraphs.append(
+        f"{len(rows) - len(failed)} of {len(rows)} reproduce; not: {', '.join(failed) or 'none'}."
+    )
+    return section
+
+
+METHODS = (
+    "Accuracy is the share of right answers of those that a participant gave. The saliency-feature "
+    "ratio is the number of "
+    "saliency-feature codes over that of all codes of a participant, excluded participants left out. "
+    "Both are compared by "
+    "two-way ANOVA (heatmap x scores, sum-to-zero contrasts, type II sums of squares), the ratio with a "
+    "heteroscedasticity-consistent covariance (HC3), pairs of heatmaps by Tukey's method on estimated marginal means. "
+    "Confidence is compared between the six cells by Kruskal and Wallis's test of participants' "
+    "medians. Significance is "
+    "p < .05, two-sided. Single answers are also modelled by a logistic mixed model with crossed random intercepts of "
+    "participants and tasks (Laplace approximation), confidence by a cumulative logit model with the "
+    "same, the ratio by a "
+    "beta-binomial model."
+)
+
+DICTIONARY = (
+    ("participants", "participant_id", "an opaque id"),
+    ("participants", "source", "which study the participant belongs to"),
+    ("participants", "heatmap", "none, lrp or occlusion: the condition"),
+    ("participants", "scores", "not_shown or shown: the condition"),
+    ("participants", "first_class", "the class whose block came first"),
+    ("participants", "screening_passed", "1 if all comprehension questions were answered rightly"),
+    ("participants", "excluded_from_features", "1 if the participant misunderstood the free-text questions"),
+    ("responses", "task_id, position", "the task, and where it came in this participant's order"),
+    (
+        "responses",
+        "image_class, outcome",
+        "the class asked for; TP, FP, FN or TN of the system on the task's image",
+    ),
+    ("responses", "answer", "yes or no: will the system recognise the class? empty when missing"),
+    ("responses", "correct", "1 if the answer is what the system does (yes for TP and FP)"),
+    ("responses", "confidence", "1 extremely unconfident to 4 extremely confident"),
+    ("codes", "code, group", "a code of the sensitive features named in an answer; saliency or general"),
+    (
+        "double_coding",
+        "coder_a, coder_b, coder_c",
+        "the code that each coder gave a segment; empty when not coded",
+    ),
+)
+
+
+def _methods(study: Study) -> Section:
+    section = Section("Methods, data dictionary, versions", [METHODS])
+    section.tables.append(
+        Table("Data dictionary", ["table", "column", "holds"], DICTIONARY, "docs/analysis.md")
+    )
+    packages = ("occlumap", "numpy", "scipy", "pandas", "matplotlib")
+    versions = [[name, version(name)] for name in packages] + [["python", platform.python_version()]]
+    section.tables.append(Table("Versions", ["package", "version"], versions, "importlib.metadata.version"))
+    return section
+
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+table { border-collapse: collapse; font-size: 13px; margin: .5rem 0; }
+th, td { border-bottom: 1px solid #ccc; padding: .2rem .6rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+caption { text-align: left; font-weight: 600; padding: .4rem 0; }
+.scroll { overflow-x: auto; }
+.call, figcaption, .mark { color: #555; font-size: 12px; }
+figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
+"""
+
+
+def write_html(found: Sequence[Section], path: Path) -> None:
+    """One file that needs no other, figures as SVG in it."""
+    parts = [
+        "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>",
+        f"<title>Analysis of the study</title><style>{STYLE}</style>",
+        "<h1>Analysis of the study</h1>",
+    ]
+    for section in found:
+        parts.append(f"<h2>{html.escape(section.title)}</h2>{_mark(section)}")
+        parts += [f"<p>{html.escape(text)}</p>" for text in section.paragraphs]
+        for _, caption, figure in section.figures:
+            parts.append(f"<figure>{svg(figure)}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        for table in section.tables:
+            head = "".join(f"<th scope=col>{html.escape(str(cell))}</th>" for cell in table.header)
+            rows = "".join(
+                "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+                for row in table.rows
+            )
+            parts.append(
+                f"<div class=scroll><table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>"
+                f"<tbody>{rows}</tbody></table></div><p class=call>{html.escape(table.call)}</p>"
+            )
+    path.write_text("\n".join(parts) + "\n</html>\n", encoding="utf-8")
+
+
+def _mark(section: Section) -> str:
+    if section.exploratory is None:
+        return ""
+    told = (
+        "Exploratory: not in the frozen plan." if section.exploratory else "Confirmatory: in the frozen plan."
+    )
+    return f"<p class=mark>{told}</p>"
+
+
+def write_pdf(found: Sequence[Section], path: Path) -> None:
+    """The same as PDF (A4), with reportlab."""
+    import io
+
+    from reportlab.lib import colors
+    from reportlab.lib.pagesizes import A4
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Image, LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
+
+    styles = getSampleStyleSheet()
+    small = styles["BodyText"].clone("small", fontSize=6.5, leading=8)
+    flow: list[Any] = [Paragraph("Analysis of the study", styles["Title"])]
+    document = SimpleDocTemplate(
+        str(path), pagesize=A4, title="Analysis of the study", invariant=1, margin=36
+    )
+    ruled = TableStyle(
+        [
+            ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.lightgrey),
+            ("LEFTPADDING", (0, 0), (-1, -1), 2),
+            ("RIGHTPADDING", (0, 0), (-1, -1), 2),
+            ("VALIGN", (0, 0), (-1, -1), "TOP"),
+        ]
+    )
+    for section in found:
+        flow.append(Paragraph(html.escape(section.title), styles["Heading2"]))
+        if section.exploratory is not None:
+            flow.append(Paragraph("Exploratory" if section.exploratory else "Confirmatory", small))
+        flow += [Paragraph(html.escape(text), styles["BodyText"]) for text in section.paragraphs]
+        for _, caption, figure in section.figures:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=200)
+            buffer.seek(0)
+            width, height = figure.get_size_inches()
+            scale = min(1.0, document.width / (width * 72))
+            flow += [
+                Image(buffer, width * 72 * scale, height * 72 * scale),
+                Paragraph(html.escape(caption), small),
+            ]
+        for table in section.tables:
+            cells = [
+                [Paragraph(html.escape(str(cell)), small) for cell in row]
+                for row in (table.header, *table.rows)
+            ]
+            flow += [
+                Paragraph(f"<b>{html.escape(table.title)}</b>", small),
+                LongTable(cells, colWidths=_widths(table, document.width), repeatRows=1, style=ruled),
+                Paragraph(html.escape(table.call), small),
+                Spacer(1, 6),
+            ]
+    document.build(flow)
+
+
+def _widths(table: Table, width: float) -> list[float]:
+    """In proportion to each column's longest text, within reason."""
+    longest = [
+        min(40, max(len(str(row[column])) for row in (table.header, *table.rows))) + 2
+        for column in range(len(table.header))
+    ]
+    return [width * one / sum(longest) for one in longest]
+
+
+def figure_files(found: Sequence[Section], folder: Path) -> Iterator[Path]:
+    """Each figure as an SVG file in `folder`."""
+    for section in found:
+        for name, _, figure in section.figures:
+            path = folder / f"{name}.svg"
+            path.write_text(svg(figure), encoding="utf-8")
+            yield path

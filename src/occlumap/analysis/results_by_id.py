@@ -1,0 +1,689 @@
+"""Every result of the analysis under its id ("accuracy.anova.type2"), from the tables of a study.
+
+The ids and the shapes of the values are those of the golden values that R gave; tests/analysis compares them. What a
+study cannot give (one outcome only, a singular model) is left out, and said in `problems`.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap import agreement
+from occlumap.analysis import (
+    bayes_factors,
+    features,
+    generalised_models,
+    group_tests,
+    measures,
+    mixed_models,
+    power,
+)
+from occlumap.analysis import linear_models as linear
+from occlumap.analysis.tables import Study
+from occlumap.errors import ArgumentError
+
+Floats = NDArray[np.float64]
+TERMS = ("heatmap", "scores", "heatmap:scores")
+BOUNDS = {
+    "accuracy": (
+        ("occlusion", "lrp", 0.05),
+        ("occlusion", "none", 0.05),
+        ("occlusion", "lrp", 0.1),
+        ("occlusion", "none", 0.1),
+    ),
+    "ratio": (("occlusion", "lrp", 0.1), ("occlusion", "lrp", 0.2)),
+}
+"""Bounds of equivalence: of shares of right answers, and of the saliency-feature ratio."""
+
+
+@dataclass
+class Results:
+    """`values`: by id. `problems`: what could not be had, and why, by id."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def add(self, prefix: str, make: Callable[[], Iterator[tuple[str, Any]]]) -> None:
+        """All that `make` gives, under `prefix`; why it stopped, if it did."""
+        try:
+            # a group without variation makes infinite and undefined values, which `plain` tells
+            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+                for name, value in make():
+                    self.values[f"{prefix}.{name}" if name else prefix] = plain(value)
+        except (ArgumentError, np.linalg.LinAlgError, ValueError, KeyError, ZeroDivisionError) as error:
+            self.problems[prefix] = f"{type(error).__name__}: {error}"
+
+
+def plain(value: Any) -> Any:
+    """Python's own numbers in dicts and lists; infinite ones as the text "Inf", undefined ones as None."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(one) for one in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        if np.isinf(value):
+            return "Inf" if value > 0 else "-Inf"
+        return float(value)
+    return value
+
+
+def every_result(study: Study, progress: Callable[[str], None] = lambda section: None) -> Results:
+    """All results of `study`; `progress(section)` is called before each section."""
+    found = Results()
+    sections: list[tuple[str, Callable[[Results, Study], None]]] = [
+        ("design", _design),
+        ("accuracy", _accuracy),
+        ("mixed models", _mixed_models),
+        ("confidence", _confidence),
+        ("saliency-feature ratio", _ratio),
+        ("codes", _codes),
+        ("agreement of coders", _reliability),
+        ("power", _power),
+        ("multiplicity", _multiplicity),
+    ]
+    for name, make in sections:
+        progress(name)
+        make(found, study)
+    return found
+
+
+def _design(found: Results, study: Study) -> None:
+    def make() -> Iterator[tuple[str, Any]]:
+        people, responses = study.participants, study.responses
+        included = people[people["excluded_from_features"] == 0]
+        order = measures.cells(study)
+        yield "participants", len(people)
+        yield "cells", _counts(people, order)
+        yield "responses", len(responses)
+        yield "responses_missing", int(responses["correct"].isna().sum())
+        yield "participants_features", len(included)
+        yield "cells_features", _counts(included, order)
+        tasks = responses.drop_duplicates("task_id")["outcome"].value_counts()
+        yield "tasks_per_outcome", {name: int(tasks[name]) for name in outcomes(study)}
+        yield "codes_total", len(study.codes)
+        yield "codes_analysed", int(study.codes["participant_id"].isin(included["participant_id"]).sum())
+
+    found.add("design", make)
+
+
+def _counts(people: Any, order: list[str]) -> dict[str, int]:
+    cell = people["heatmap"].astype(str) + ":" + people["scores"].astype(str)
+    return {name: int((cell == name).sum()) for name in order}
+
+
+def outcomes(study: Study) -> list[str]:
+    """The outcomes that occur, in the order TP, FP, FN, TN."""
+    there = set(study.responses["outcome"])
+    return [name for name in ("TP", "FP", "FN", "TN") if name in there]
+
+
+def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str, Any]]:
+    """What accuracy and ratio have in common: descriptives, assumptions, ANOVA, contrasts, ranks, equivalence."""
+    y = table[measure].to_numpy(np.float64)
+    heatmaps = [level for level in table["heatmap"].cat.categories if (table["heatmap"] == level).any()]
+    cells = group_tests.groups_of(y, table["cell"].to_numpy(), measures.cells(study))
+    by_heatmap = group_tests.groups_of(y, table["heatmap"].astype(str).to_numpy(), heatmaps)
+    by_scores = group_tests.groups_of(
+        y, table["scores"].astype(str).to_numpy(), list(table["scores"].cat.categories)
+    )
+    yield "descriptives.overall", group_tests.describe(y)
+    for name, groups in (("heatmap", by_heatmap), ("scores", by_scores), ("cell", cells)):
+        yield f"descriptives.{name}", {key: group_tests.describe(values) for key, values in groups.items()}
+    model = linear.fit(linear.design(table, TERMS), y)
+    tables = {type_: linear.anova(model, type_) for type_ in (1, 2, 3)}
+    for type_, result in tables.items():
+        yield f"anova.type{type_}", result
+    for type_ in (2, 3):
+        yield f"effects.type{type_}", linear.effect_sizes(tables[type_], len(y))
+    yield "shapiro.raw", group_tests.shapiro_wilk(y)
+    yield "shapiro.residuals", group_tests.shapiro_wilk(model.residuals)
+    for center in ("median", "mean"):
+        yield f"levene.{center}", group_tests.levene(cells, center)
+    yield "bartlett", group_tests.bartlett(cells)
+    yield "fligner", group_tests.fligner(cells)
+    for type_ in (2, 3):
+        for kind in ("hc0", "hc1", "hc2", "hc3", "hc4"):
+            yield f"white.type{type_}.{kind}", linear.white_anova(model, type_, kind.upper())
+    yield from _contrasts(model, "const", "")
+    within: dict[str, Any] = {}
+    for level in table["scores"].cat.categories:
+        pairs = linear.pairwise(
+            model.design,
+            model.coefficients,
+            model.covariance(),
+            model.df,
+            "heatmap",
+            "tukey",
+            {"scores": level},
+            False,
+        )
+        within.update({f"{level} | {name}": row for name, row in pairs.items()})
+    yield "pairs.heatmap_within_scores.tukey", within
+    if measure == "ratio":
+        yield from _contrasts(model, "HC3", "_hc3")
+        yield "ols.coef", dict(zip(model.design.names, model.coefficients, strict=True))
+        yield (
+            "ols.se",
+            {
+                kind: dict(zip(model.design.names, np.sqrt(np.diag(model.covariance(kind))), strict=True))
+                for kind in linear.COVARIANCES
+            },
+        )
+    oneway_df = len(y) - len(by_heatmap)
+    oneway = sum(((values - values.mean()) ** 2).sum() for values in by_heatmap.values()) / oneway_df
+    yield "tukeyhsd.oneway", group_tests.tukey_hsd(by_heatmap, oneway, oneway_df)
+    yield "tukeyhsd.twoway", group_tests.tukey_hsd(by_heatmap, model.rss / model.df, model.df)
+    yield "games_howell", group_tests.games_howell(by_heatmap)
+    yield "welch.heatmap", group_tests.welch_anova(by_heatmap)
+    yield "welch.cell", group_tests.welch_anova(cells)
+    if measure == "ratio":
+        yield "dunn.heatmap", group_tests.dunn(by_heatmap)
+    yield "kruskal.heatmap", group_tests.kruskal(by_heatmap)
+    yield "kruskal.cell", group_tests.kruskal(cells)
+    for one, other, bound in BOUNDS[measure]:
+        if one in by_heatmap and other in by_heatmap:
+            yield (
+                f"tost.{one}_vs_{other}.{bound}",
+                group_tests.tost(by_heatmap[one], by_heatmap[other], bound),
+            )
+    names = list(by_heatmap)
+    yield (
+        "bayes.ttest",
+        {
+            f"{other}-{one}": bayes_factors.two_groups(by_heatmap[one], by_heatmap[other])
+            for at, one in enumerate(names)
+            for other in names[at + 1 :]
+        },
+    )
+    yield "bayes.anova", _bayes_anova(model)
+
+
+def _contrasts(model: linear.LinearModel, kind: str, suffix: str) -> Iterator[tuple[str, Any]]:
+    covariance = model.covariance(kind)
+    arguments = (model.design, model.coefficients, covariance, model.df, "heatmap")
+    yield f"emmeans.heatmap{suffix}", linear.marginal_means(*arguments)
+    for adjust in linear.ADJUSTMENTS:
+        yield f"pairs.heatmap{suffix}.{adjust}", linear.pairwise(*arguments, adjust)
+
+
+def _bayes_anova(model: linear.LinearModel) -> dict[str, Any]:
+    of = model.design
+    main = {
+        name: bayes_factors.orthonormal_contrasts(len(of.levels[name]))[of.values[name]]
+        for name in ("heatmap", "scores")
+    }
+    both = np.einsum("ni,nj->nij", main["heatmap"], main["scores"]).reshape(len(model.y), -1)
+    models = {
+        "heatmap": [main["heatmap"]],
+        "scores": [main["scores"]],
+        "heatmap + scores": [main["heatmap"], main["scores"]],
+        "heatmap + scores + heatmap:scores": [main["heatmap"], main["scores"], both],
+    }
+    return {name: {"log_BF10": bayes_factors.design(model.y, effects)} for name, effects in models.items()}
+
+
+def _accuracy(found: Results, study: Study) -> None:
+    table = measures.accuracy(study)
+    found.add("accuracy", lambda: linear_section(table, "accuracy", study))
+
+    def boxes() -> Iterator[tuple[str, Any]]:
+        yield (
+            "n_correct",
+            {
+                heatmap: {
+                    kind: group_tests.box(table["correct"][table["heatmap"] == heatmap].to_numpy(), kind)
+                    for kind in ("hinges", "type7")
+                }
+                for heatmap in table["heatmap"].cat.categories
+            },
+        )
+
+    found.add("accuracy.boxplot", boxes)
+    given = measures.answers(study)
+    found.add("accuracy.by_outcome", lambda: iter([("", _by_outcome(given, study))]))
+    found.add("accuracy.by_outcome_heatmap", lambda: iter([("", _by_outcome_heatmap(given, study))]))
+    found.add("accuracy.signal_detection", lambda: iter([("", _signal_detection(given))]))
+
+    def quasi() -> Iterator[tuple[str, Any]]:
+        model = linear.design(table, TERMS)
+        counts = table["correct"].to_numpy(np.float64), table["answered"].to_numpy(np.float64)
+        yield "", generalised_models.quasibinomial_anova(model, *counts)
+
+    found.add("accuracy.quasibinomial.type2", quasi)
+
+    def original() -> Iterator[tuple[str, Any]]:
+        part = table[table["source"] == "original"]
+        if len(part):
+            part = part.assign(heatmap=part["heatmap"].cat.remove_unused_categories())
+            model = linear.fit(linear.design(part, TERMS), part["accuracy"].to_numpy(np.float64))
+            yield "type2", linear.anova(model, 2)
+
+    found.add("accuracy.original_only.anova", original)
+
+    def screened() -> Iterator[tuple[str, Any]]:
+        part = table[table["screening_passed"] == 1]
+        yield "design", _counts(part, measures.cells(study))
+        model = linear.fit(linear.design(part, TERMS), part["accuracy"].to_numpy(np.float64))
+        for type_ in (1, 2, 3):
+            yield f"anova.type{type_}", linear.anova(model, type_)
+
+    found.add("accuracy.screened", screened)
+
+
+def _by_outcome(given: Any, study: Study) -> dict[str, Any]:
+    from scipy import stats
+
+    table = {}
+    for outcome in outcomes(study):
+        part = given[given["outcome"] == outcome]
+        correct, n = int(part["correct"].sum()), len(part)
+        test = stats.binomtest(correct, n, 0.5)
+        wilson, clopper = test.proportion_ci(method="wilson"), test.proportion_ci(method="exact")
+        people = part.groupby("participant_id")["correct"].mean().to_numpy()
+        t = stats.ttest_1samp(people, 0.5)
+        interval = t.confidence_interval()
+        table[outcome] = {
+            "correct": correct,
+            "n": n,
+            "proportion": correct / n,
+            "wilson_lower": wilson.low,
+            "wilson_upper": wilson.high,
+            "clopper_lower": clopper.low,
+            "clopper_upper": clopper.high,
+            "binomial_p_vs_half": test.pvalue,
+            "participant_mean": people.mean(),
+            "participant_t_vs_half": t.statistic,
+            "participant_df": t.df,
+            "participant_p_vs_half": t.pvalue,
+            "participant_ci_lower": interval.low,
+            "participant_ci_upper": interval.high,
+        }
+    return table
+
+
+def _by_outcome_heatmap(given: Any, study: Study) -> dict[str, Any]:
+    table = {}
+    for heatmap in given["heatmap"].cat.categories:
+        for outcome in outcomes(study):
+            part = given[(given["heatmap"] == heatmap) & (given["outcome"] == outcome)]["correct"]
+            table[f"{heatmap}:{outcome}"] = {
+                "correct": int(part.sum()),
+                "n": len(part),
+                "proportion": part.mean() if len(part) else None,
+            }
+    return table
+
+
+def _signal_detection(given: Any) -> dict[str, Any]:
+    """D' and criterion with the log-linear correction (Hautus 1995): yes to TP and FP are hits, to FN and TN false
+    alarms.
+    """
+    from scipy import stats
+
+    table = {}
+    signal = given["outcome"].isin(["TP", "FP"])
+    if signal.all() or not signal.any():
+        raise ArgumentError(
+            "expected tasks that the system recognises and tasks that it does not, got one kind only"
+        )
+    for name in ("all", *given["heatmap"].cat.categories):
+        part = given if name == "all" else given[given["heatmap"] == name]
+        yes, present = part["answer"] == "yes", part["outcome"].isin(["TP", "FP"])
+        hits, count = int((yes & present).sum()), int(present.sum())
+        alarms, noise = int((yes & ~present).sum()), int((~present).sum())
+        z_hit, z_alarm = stats.norm.ppf([(hits + 0.5) / (count + 1), (alarms + 0.5) / (noise + 1)])
+        table[name] = {
+            "hits": hits,
+            "signal": count,
+            "false_alarms": alarms,
+            "noise": noise,
+            "hit_rate": hits / count if count else None,
+            "false_alarm_rate": alarms / noise if noise else None,
+            "d_prime": z_hit - z_alarm,
+            "criterion": -(z_hit + z_alarm) / 2,
+        }
+    return table
+
+
+def _mixed_models(found: Results, study: Study) -> None:
+    given = measures.answers(study)
+    y = given["correct"].to_numpy(np.float64)
+    groups = {
+        "participant": measures.numbered(given["participant_id"]),
+        "task": measures.numbered(given["task_id"]),
+    }
+
+    def fitted(model: linear.Design) -> mixed_models.MixedModel:
+        return mixed_models.logistic(model.matrix, model.names, y, groups)
+
+    def section(
+        terms: tuple[str, ...], tests: Callable[..., Iterator[tuple[str, Any]]]
+    ) -> Iterator[tuple[str, Any]]:
+        if any("outcome" in term for term in terms) and len(outcomes(study)) < 2:
+            raise ArgumentError("expected several outcomes for a model with outcome, got one only")
+        model = linear.design(given, terms, {"outcome": outcomes(study)})
+        best = fitted(model)
+        table = best.coefficients()
+        yield "fixed", table
+        yield "fixed_tmb", {"fixed": table, "random_sd": dict(best.random_sd), "logLik": best.loglik}
+        yield "random_sd", dict(best.random_sd)
+        yield "fit", best.information()
+        for type_ in (2, 3):
+            yield f"wald.type{type_}", linear.wald(model, best.estimates, best.covariance, type_)
+        yield from tests(model, best)
+
+    def base_tests(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
+        additive = model.without("heatmap:scores")
+        both = fitted(additive)
+        yield (
+            "lrt",
+            {
+                "heatmap:scores": _likelihood_ratio(
+                    both.loglik, best.loglik, len(model.terms["heatmap:scores"])
+                ),
+                "heatmap": _likelihood_ratio(
+                    fitted(additive.without("heatmap")).loglik, both.loglik, len(model.levels["heatmap"]) - 1
+                ),
+                "scores": _likelihood_ratio(fitted(additive.without("scores")).loglik, both.loglik, 1),
+            },
+        )
+        arguments = (model, best.estimates, best.covariance, np.inf, "heatmap")
+        yield "pairs.heatmap.tukey", linear.pairwise(*arguments, "tukey")
+        yield (
+            "emmeans.heatmap",
+            {level: _as_probability(row) for level, row in linear.marginal_means(*arguments).items()},
+        )
+
+    def interaction_tests(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
+        without = fitted(model.without("heatmap:outcome"))
+        yield (
+            "lrt",
+            {
+                "heatmap:outcome": _likelihood_ratio(
+                    without.loglik, best.loglik, len(model.terms["heatmap:outcome"])
+                )
+            },
+        )
+
+    found.add("glmm.base", lambda: section(TERMS, base_tests))
+    found.add("glmm.outcome", lambda: section((*TERMS[:2], "outcome", TERMS[2]), lambda *_: iter(())))
+    found.add(
+        "glmm.interaction",
+        lambda: section(("heatmap", "outcome", "scores", "heatmap:outcome"), interaction_tests),
+    )
+
+    def clustered() -> Iterator[tuple[str, Any]]:
+        yield "", generalised_models.clustered_logistic(linear.design(given, TERMS), y, groups["participant"])
+
+    found.add("logit.cluster", clustered)
+
+
+def _likelihood_ratio(less: float, more: float, df: int) -> dict[str, float]:
+    from scipy import stats
+
+    chi2 = max(0.0, 2 * (more - less))
+    return {"chi2": chi2, "df": df, "p": float(stats.chi2.sf(chi2, df))}
+
+
+def _as_probability(row: dict[str, float]) -> dict[str, float]:
+    def share(value: float) -> float:
+        return float(1 / (1 + np.exp(-value)))
+
+    middle = share(row["mean"])
+    return {
+        "prob": middle,
+        "se": row["se"] * middle * (1 - middle),
+        "lower": share(row["lower"]),
+        "upper": share(row["upper"]),
+    }
+
+
+def _confidence(found: Results, study: Study) -> None:
+    rated = study.responses.dropna(subset=["confidence"]).join(
+        study.participants.set_index("participant_id")[["heatmap", "scores"]], on="participant_id"
+    )
+    rated = rated.assign(cell=rated["heatmap"].astype(str) + ":" + rated["scores"].astype(str))
+
+    def make() -> Iterator[tuple[str, Any]]:
+        values = rated["confidence"].to_numpy(np.float64)
+        order = measures.cells(study)
+        yield "median", float(np.median(values))
+        yield "counts", _rating_counts(values)
+        by_cell = group_tests.groups_of(values, rated["cell"].to_numpy(), order)
+        yield "counts_by_cell", {name: _rating_counts(group) for name, group in by_cell.items()}
+        people = measures.confidence(study)
+        for kind in ("median", "mean"):
+            groups = group_tests.groups_of(people[kind].to_numpy(), people["cell"].to_numpy(), order)
+            yield f"kruskal.participant_{kind}", group_tests.kruskal(groups)
+        yield "kruskal.responses", group_tests.kruskal(by_cell)
+        heatmaps = list(people["heatmap"].cat.categories)
+        groups = group_tests.groups_of(
+            people["mean"].to_numpy(), people["heatmap"].astype(str).to_numpy(), heatmaps
+        )
+        yield "kruskal.heatmap", group_tests.kruskal(groups)
+        yield "dunn.heatmap", group_tests.dunn(groups)
+
+    found.add("confidence", make)
+    y = measures.numbered(rated["confidence"])
+    full = linear.design(rated, TERMS)
+
+    def cumulative(model: linear.Design, crossed: bool) -> mixed_models.MixedModel:
+        groups = (
+            {name: measures.numbered(rated[f"{name}_id"]) for name in ("participant", "task")}
+            if crossed
+            else {}
+        )
+        return mixed_models.cumulative(model.matrix[:, 1:], model.names[1:], y, groups)
+
+    found.add("confidence.clm", lambda: iter([("", cumulative(full, False).coefficients())]))
+
+    def clmm() -> Iterator[tuple[str, Any]]:
+        best = cumulative(full, True)
+        yield "fixed", best.coefficients()
+        yield "random_sd", dict(best.random_sd)
+        additive = cumulative(full.without("heatmap:scores"), True)
+        scores = cumulative(full.without("heatmap:scores", "heatmap"), True)
+        yield (
+            "lrt",
+            {
+                "heatmap:scores": _likelihood_ratio(
+                    additive.loglik, best.loglik, len(full.terms["heatmap:scores"])
+                ),
+                "heatmap": _likelihood_ratio(scores.loglik, additive.loglik, len(full.terms["heatmap"])),
+            },
+        )
+
+    found.add("confidence.clmm", clmm)
+
+
+def _rating_counts(values: Floats) -> dict[str, int]:
+    return {str(value): int((values == value).sum()) for value in (1, 2, 3, 4)}
+
+
+def _ratio(found: Results, study: Study) -> None:
+    table = measures.ratio(study)
+    found.add("ratio", lambda: linear_section(table, "ratio", study))
+    saliency, codes = table["saliency"].to_numpy(np.float64), table["codes"].to_numpy(np.float64)
+
+    def quasi() -> Iterator[tuple[str, Any]]:
+        yield "", generalised_models.quasibinomial_anova(linear.design(table, TERMS), saliency, codes)
+
+    found.add("ratio.quasibinomial.type2", quasi)
+
+    def betabinomial() -> Iterator[tuple[str, Any]]:
+        model = linear.design(table, TERMS)
+        one = np.ones((len(table), 1))
+        plain_fit = generalised_models.beta_binomial(model.matrix, one, saliency, codes)
+        yield (
+            "betabinomial",
+            {
+                "fixed": mixed_models.coefficient_table(
+                    model.names, plain_fit["coefficients"], plain_fit["covariance"]
+                ),
+                "phi": plain_fit["phi"],
+                "logLik": plain_fit["loglik"],
+            },
+        )
+        spread = linear.design(table, ("heatmap",)).matrix
+
+        def loglik(design: linear.Design) -> float:
+            return float(generalised_models.beta_binomial(design.matrix, spread, saliency, codes)["loglik"])
+
+        full, additive = loglik(model), loglik(model.without("heatmap:scores"))
+        scores = loglik(model.without("heatmap:scores", "heatmap"))
+        dispersion = _likelihood_ratio(plain_fit["loglik"], full, spread.shape[1] - 1)
+        yield (
+            "betabinomial_dispersion",
+            {
+                "logLik": full,
+                "lrt_dispersion": dispersion,
+                "lrt_heatmap": _likelihood_ratio(scores, additive, spread.shape[1] - 1),
+            },
+        )
+
+    found.add("ratio", betabinomial)
+
+
+def _codes(found: Results, study: Study) -> None:
+    found.add("codes", lambda: features.code_results(study))
+
+
+def _reliability(found: Results, study: Study) -> None:
+    if study.double_coding is None or not len(study.double_coding):
+        found.problems["reliability"] = "no double_coding.csv"
+        return
+    group_of = dict(zip(study.codes["code"], study.codes["group"], strict=True))
+
+    def make() -> Iterator[tuple[str, Any]]:
+        table = study.double_coding
+        coders = {name: [value or None for value in table[f"coder_{name}"]] for name in "abc"}
+        for level in ("code", "group"):
+            of = {
+                name: [
+                    group_of.get(value) if level == "group" and value is not None else value
+                    for value in values
+                ]
+                for name, values in coders.items()
+            }
+            yield f"{level}.cohen_ab", _kappa(agreement.cohen_kappa(of["a"], of["b"]), True)
+            pairs = list(zip(of["a"], of["b"], strict=True))
+            yield f"{level}.krippendorff_ab", _alpha(agreement.krippendorff_alpha(pairs))
+            if not any(value is not None for value in of["c"]):
+                continue
+            units = list(zip(of["a"], of["b"], of["c"], strict=True))
+            yield f"{level}.cohen_ac", _kappa(agreement.cohen_kappa(of["a"], of["c"]), False)
+            fleiss = agreement.fleiss_kappa([unit for unit in units if None not in unit])
+            yield (
+                f"{level}.fleiss",
+                {
+                    "kappa": fleiss.kappa,
+                    "Pbar": fleiss.agreement,
+                    "Pe": fleiss.expected,
+                    "n": fleiss.n,
+                    "raters": fleiss.raters,
+                },
+            )
+            yield f"{level}.krippendorff_abc", _alpha(agreement.krippendorff_alpha(units))
+
+    found.add("reliability", make)
+
+
+def _kappa(kappa: agreement.CohenKappa, with_interval: bool) -> dict[str, float]:
+    table = {
+        "kappa": kappa.kappa,
+        "se0": kappa.se0,
+        "z": kappa.z,
+        "p": kappa.p,
+        "agreement": kappa.agreement,
+        "expected": kappa.expected,
+        "n": kappa.n,
+    }
+    if with_interval:
+        table |= {
+            "se_asymptotic": kappa.se,
+            "ci_lower": kappa.ci_lower,
+            "ci_upper": kappa.ci_upper,
+            "se_psych": kappa.se,
+        }
+    return table
+
+
+def _alpha(alpha: agreement.KrippendorffAlpha) -> dict[str, float]:
+    return {
+        "alpha": alpha.alpha,
+        "pairable_values": alpha.pairable_values,
+        "Do": alpha.observed,
+        "De": alpha.expected,
+    }
+
+
+def _power(found: Results, study: Study) -> None:
+    """For the design as it was published: three heatmaps, 32 people each, 90 degrees of freedom of error."""
+
+    def f_power(f: float) -> float:
+        return power.model_power(2, 90, f**2, ncp=96 * f**2)
+
+    def make() -> Iterator[tuple[str, Any]]:
+        yield (
+            "given_f",
+            {
+                f: {
+                    "oneway_k3_n32": power.anova_power(3, 32, f),
+                    "f2_u2_v90": power.model_power(2, 90, f**2),
+                    "f2_u2_v90_ncp96": f_power(f),
+                }
+                for f in (0.1, 0.25, 0.4)
+            },
+        )
+        yield (
+            "sensitivity",
+            {
+                wanted: {
+                    "oneway_f": power.effect_for(wanted, lambda f: power.anova_power(3, 32, f)),
+                    "f2": power.effect_for(wanted, lambda f2: power.model_power(2, 90, f2)),
+                    "f_ncp96": power.effect_for(wanted, f_power),
+                }
+                for wanted in (0.8, 0.9)
+            },
+        )
+        yield "n_per_group", {f: power.per_group_for(0.8, 3, f) for f in (0.1, 0.25, 0.4)}
+        yield (
+            "pairwise_d",
+            {
+                "d_unadjusted": power.effect_for(0.8, lambda d: power.t_power(32, d)),
+                "d_bonferroni3": power.effect_for(0.8, lambda d: power.t_power(32, d, 0.05 / 3)),
+            },
+        )
+
+    found.add("power", make)
+
+
+def _multiplicity(found: Results, study: Study) -> None:
+    def make() -> Iterator[tuple[str, Any]]:
+        accuracy, ratio = found.values["accuracy.anova.type2"], found.values["ratio.white.type2.hc3"]
+        raw = {
+            "accuracy_heatmap": accuracy["heatmap"]["p"],
+            "accuracy_scores": accuracy["scores"]["p"],
+            "accuracy_interaction": accuracy["heatmap:scores"]["p"],
+            "confidence": found.values["confidence.kruskal.participant_median"]["p"],
+            "ratio_heatmap": ratio["heatmap"]["p"],
+            "ratio_scores": ratio["scores"]["p"],
+            "ratio_interaction": ratio["heatmap:scores"]["p"],
+        }
+        methods = ("holm", "hochberg", "BH", "BY", "bonferroni")
+        table: dict[str, Any] = {"raw": raw}
+        for method in methods:
+            table[method] = dict(zip(raw, linear.adjusted(list(raw.values()), method), strict=True))
+        yield "family", table
+
+    found.add("multiplicity", make)

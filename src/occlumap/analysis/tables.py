@@ -1,0 +1,280 @@
+"""The tables of a study, read and checked: participants, responses, codes, double coding."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from occlumap.errors import FileFormatError
+
+HEATMAPS = ("none", "lrp", "occlusion")
+SCORES = ("not_shown", "shown")
+OUTCOMES = ("TP", "FP", "FN", "TN")
+GROUPS = ("saliency", "general")
+
+_COLUMNS = {
+    "participants": (
+        "participant_id",
+        "source",
+        "heatmap",
+        "scores",
+        "first_class",
+        "screening_passed",
+        "excluded_from_features",
+    ),
+    "responses": (
+        "participant_id",
+        "task_id",
+        "position",
+        "image_class",
+        "outcome",
+        "answer",
+        "correct",
+        "confidence",
+    ),
+    "codes": ("participant_id", "task_id", "code", "group"),
+    "double_coding": ("segment_id", "participant_id", "task_id", "coder_a", "coder_b", "coder_c"),
+}
+_OPTIONAL = {"responses": ("position",), "participants": ("first_class",)}
+_VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "participants": {
+        "heatmap": HEATMAPS,
+        "scores": SCORES,
+        "screening_passed": ("0", "1"),
+        "excluded_from_features": ("0", "1"),
+    },
+    "responses": {
+        "outcome": OUTCOMES,
+        "answer": ("yes", "no", ""),
+        "correct": ("0", "1", ""),
+        "confidence": ("1", "2", "3", "4", ""),
+    },
+    "codes": {"group": GROUPS},
+}
+
+
+class TableError(FileFormatError):
+    """Tables of a study that cannot be analysed; the message names table, row and column of each fault."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The tables of one study, or of several merged, as pandas data frames with the columns of `_COLUMNS`.
+
+    `participants`: heatmap and scores are categoricals in the order of HEATMAPS and SCORES; screening_passed and
+    excluded_from_features 0 or 1. `responses`: correct and confidence are floats, NaN where the answer is missing.
+    `double_coding`: None where there is none. `remarks`: what is odd but can be analysed, in words.
+    """
+
+    participants: Any
+    responses: Any
+    codes: Any
+    double_coding: Any
+    remarks: tuple[str, ...] = ()
+
+
+def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Study:
+    """The study in a folder of CSV tables, or the studies in several, merged.
+
+    participants.csv, responses.csv and codes.csv must be there, double_coding.csv may; further columns are left alone.
+    Merged exports keep their `source`; a participant id that stands in several is made unique by its folder's name.
+    Rows may come in any order.
+
+    Raises TableError, which names table, row (the line in the file, 1 the header) and column of every fault, up to ten
+    of a kind: missing columns, values that are none of those allowed, participants or answers that stand twice, rows of
+    unknown participants, an empty cell of the design.
+    """
+    import pandas as pd
+
+    chosen = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    if not chosen:
+        raise TableError("expected at least one folder of tables, got none")
+    parts = [_read_one(Path(folder)) for folder in chosen]
+    seen: set[str] = set()
+    for folder, tables in zip(chosen, parts, strict=True):
+        ids = set(tables["participants"]["participant_id"])
+        if seen & ids:
+            name = Path(folder).resolve().name
+            for table in tables.values():
+                table["participant_id"] = f"{name}:" + table["participant_id"]
+            ids = set(tables["participants"]["participant_id"])
+            if seen & ids:
+                raise TableError(
+                    f"expected different studies, got {folder} twice, or two folders of its name and ids"
+                )
+        seen |= ids
+    merged = {
+        name: pd.concat([part[name] for part in parts if name in part], ignore_index=True)
+        for name in _COLUMNS
+        if any(name in part for part in parts)
+    }
+    return _typed(merged)
+
+
+def _read_one(folder: Path) -> dict[str, Any]:
+    import pandas as pd
+
+    if not folder.is_dir():
+        raise TableError(f"expected a folder of CSV tables at {folder}, found none")
+    tables = {}
+    problems: list[str] = []
+    for name, columns in _COLUMNS.items():
+        path = folder / f"{name}.csv"
+        if not path.exists():
+            if name != "double_coding":
+                problems.append(f"{name}.csv: not in {folder}")
+            continue
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        except (ValueError, OSError) as error:
+            problems.append(f"{name}.csv: cannot be read as CSV: {error}")
+            continue
+        table = table.apply(lambda column: column.str.strip()).replace("NA", "")
+        optional = {*_OPTIONAL.get(name, ()), *(["coder_c"] if name == "double_coding" else [])}
+        missing = [column for column in columns if column not in table and column not in optional]
+        if missing:
+            problems.append(
+                f"{name}.csv: expected columns {', '.join(missing)}, got {', '.join(table.columns)}"
+            )
+        tables[name] = table
+    if problems:
+        raise TableError(_told(problems))
+    problems = [*_wrong_values(tables), *_twice(tables), *_strangers(tables)]
+    if problems:
+        raise TableError(_told(problems))
+    return tables
+
+
+def _told(problems: Iterable[str]) -> str:
+    listed = list(problems)
+    return "expected tables of a study as docs/analysis.md describes them, but\n  " + "\n  ".join(listed)
+
+
+def _wrong_values(tables: dict[str, Any]) -> Iterable[str]:
+    for name, columns in _VALUES.items():
+        for column, allowed in columns.items():
+            wrong = tables[name][~tables[name][column].isin(allowed)]
+            for row, value in list(wrong[column].items())[:10]:
+                expected = ", ".join(repr(one) for one in allowed)
+                yield f"{name}.csv, row {row + 2}, column {column}: expected {expected}, got {value!r}"
+    answers = tables["responses"]
+    half = answers[(answers["correct"] == "") != (answers["answer"] == "")]
+    for row in list(half.index)[:10]:
+        yield (
+            f"responses.csv, row {row + 2}, columns answer and correct: expected both or neither, got "
+            f"{half['answer'][row]!r} and {half['correct'][row]!r}"
+        )
+    truth = answers["outcome"].isin(["TP", "FP"]).map({True: "yes", False: "no"})
+    given = answers[answers["correct"] != ""]
+    right = (given["answer"] == truth[given.index]).map({True: "1", False: "0"})
+    for row in list(given.index[right != given["correct"]])[:10]:
+        yield (
+            f"responses.csv, row {row + 2}, column correct: expected {right[row]!r} for answer "
+            f"{given['answer'][row]!r} to a {given['outcome'][row]} (yes is right for TP and FP), got "
+            f"{given['correct'][row]!r}"
+        )
+
+
+def _twice(tables: dict[str, Any]) -> Iterable[str]:
+    keys = {
+        "participants": ["participant_id"],
+        "responses": ["participant_id", "task_id"],
+        "codes": ["participant_id", "task_id", "code"],
+        "double_coding": ["segment_id"],
+    }
+    for name, columns in keys.items():
+        if name in tables:
+            again = tables[name][tables[name].duplicated(columns)]
+            for row in list(again.index)[:10]:
+                what = ", ".join(again[column][row] for column in columns)
+                yield (
+                    f"{name}.csv, row {row + 2}, column "
+                    f"{columns[-1] if len(columns) > 1 else columns[0]}: {what} stands twice"
+                )
+    kinds = tables["codes"].groupby("code")["group"].nunique()
+    for code in kinds[kinds > 1].index:
+        yield f"codes.csv, column group: code {code!r} is both saliency and general"
+    for column in ("outcome", "image_class"):
+        kinds = tables["responses"].groupby("task_id")[column].nunique()
+        for task in kinds[kinds > 1].index:
+            yield f"responses.csv, column {column}: task {task} has several"
+
+
+def _strangers(tables: dict[str, Any]) -> Iterable[str]:
+    known = set(tables["participants"]["participant_id"])
+    for name in ("responses", "codes", "double_coding"):
+        if name in tables:
+            table = tables[name]
+            for row in list(table.index[~table["participant_id"].isin(known)])[:10]:
+                yield (
+                    f"{name}.csv, row {row + 2}, column participant_id: {table['participant_id'][row]!r} is not in "
+                    "participants.csv"
+                )
+
+
+def _typed(tables: dict[str, Any]) -> Study:
+    import pandas as pd
+
+    participants = tables["participants"].sort_values("participant_id", ignore_index=True)
+    answered = set(tables["responses"]["participant_id"])
+    silent = [one for one in participants["participant_id"] if one not in answered]
+    if silent:
+        raise TableError(
+            _told(
+                f"participants.csv, column participant_id: {one!r} has no row in responses.csv"
+                for one in silent[:10]
+            )
+        )
+    heatmaps = [level for level in HEATMAPS if (participants["heatmap"] == level).any()]
+    for column, levels in (("heatmap", heatmaps), ("scores", list(SCORES))):
+        participants[column] = pd.Categorical(participants[column], levels)
+    for column in ("screening_passed", "excluded_from_features"):
+        participants[column] = participants[column].astype(int)
+    cells = participants.groupby(["heatmap", "scores"], observed=False).size()
+    empty = [f"{heatmap}:{scores}" for (heatmap, scores), count in cells.items() if not count]
+    if empty or len(heatmaps) < 2:
+        raise TableError(
+            _told(
+                [
+                    f"participants.csv, columns heatmap and scores: no participant in the cell {cell}"
+                    for cell in empty
+                ]
+                or [f"participants.csv, column heatmap: only {heatmaps[0]!r}, nothing to compare"]
+            )
+        )
+    responses = tables["responses"].sort_values(["participant_id", "task_id"], ignore_index=True)
+    for column in ("correct", "confidence"):
+        responses[column] = pd.to_numeric(responses[column].replace("", None)).astype(float)
+    codes = tables["codes"].sort_values(["participant_id", "task_id", "code"], ignore_index=True)
+    double = tables.get("double_coding")
+    if double is not None and "coder_c" not in double:
+        double = double.assign(coder_c="")
+    return Study(participants, responses, codes, double, tuple(_remarks(participants, responses, codes)))
+
+
+def _remarks(participants: Any, responses: Any, codes: Any) -> Iterable[str]:
+    coded = set(codes["participant_id"])
+    analysed = participants[participants["excluded_from_features"] == 0]
+    for one in analysed["participant_id"]:
+        if one not in coded:
+            yield (
+                f"participants.csv, column participant_id: {one!r} is not excluded and has no row in "
+                "codes.csv; left out "
+                "of the saliency-feature ratio"
+            )
+    if responses["outcome"].nunique() == 1:
+        yield (
+            f"responses.csv, column outcome: only {responses['outcome'][0]!r}; models with outcome "
+            "and signal detection "
+            "are left out"
+        )
+    missing = int(responses["correct"].isna().sum())
+    if missing:
+        yield (
+            f"responses.csv, column correct: {missing} answers are missing; each participant's share is "
+            "of those given"
+        )
+    per_task = responses.groupby("participant_id").size()
+    if per_task.nunique() > 1:
+        yield f"responses.csv: participants have {per_task.min()} to {per_task.max()} rows"

@@ -1,0 +1,86 @@
+"""Conclusions in words, chosen from the numbers."""
+
+from collections.abc import Mapping
+
+ALPHA = 0.05
+
+
+def p_value(p: float) -> str:
+    """P to three places, "p < .001" below that.
+
+    >>> p_value(0.0004), p_value(0.03)
+    ('p < .001', 'p = .030')
+    """
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+
+
+def normality(test: Mapping[str, float], of: str) -> str:
+    """Whether Shapiro and Wilk's test speaks against a normal distribution.
+
+    >>> normality({"W": 0.964, "p": 0.009}, "accuracy")
+    'Accuracy is not approximately normal: Shapiro-Wilk rejects it (W = 0.964, p = .009).'
+    """
+    about = f"(W = {test['W']:.3f}, {p_value(test['p'])})"
+    if test["p"] < ALPHA:
+        return f"{_capital(of)} is not approximately normal: Shapiro-Wilk rejects it {about}."
+    return f"Shapiro-Wilk finds no departure of {of} from a normal distribution {about}."
+
+
+def variances(test: Mapping[str, float], of: str) -> str:
+    """Whether Levene's test finds different variances."""
+    about = f"(F({test['df1']:.0f}, {test['df2']:.0f}) = {test['F']:.3f}, {p_value(test['p'])})"
+    if test["p"] < ALPHA:
+        return f"The cells differ in their variance of {of} {about}."
+    return f"No difference in the cells' variances of {of} is shown {about}."
+
+
+def effect(term: str, test: Mapping[str, float], residual_df: float, of: str) -> str:
+    """Whether an F test shows an effect; no difference shown is not the same as no difference."""
+    name = {"heatmap": "the heatmap", "scores": "showing scores"}.get(
+        term, "the interaction of heatmap and scores"
+    )
+    about = f"(F({test['df']:.0f}, {residual_df:.0f}) = {test['F']:.3f}, {p_value(test['p'])})"
+    if test["p"] < ALPHA:
+        return f"{_capital(name)} has an effect on {of} {about}."
+    return f"No effect of {name} on {of} is shown {about}."
+
+
+def ranks(test: Mapping[str, float], of: str) -> str:
+    """Whether Kruskal and Wallis's test shows a difference."""
+    about = f"(H({test['df']:.0f}) = {test['H']:.3f}, {p_value(test['p'])})"
+    if test["p"] < ALPHA:
+        return f"The conditions differ in {of} {about}."
+    return f"No difference between conditions in {of} is shown {about}."
+
+
+def pairs(tests: Mapping[str, Mapping[str, float]], of: str) -> str:
+    """Which pairs of conditions differ."""
+    told = [f"{name} ({p_value(row['p'])})" for name, row in tests.items() if row["p"] < ALPHA]
+    rest = [f"{name} ({p_value(row['p'])})" for name, row in tests.items() if row["p"] >= ALPHA]
+    first = f"Tukey's test shows differences in {of} for {'; '.join(told)}." if told else ""
+    second = f"It shows none for {'; '.join(rest)}." if rest else ""
+    if not told:
+        second = f"Tukey's test shows no difference in {of}: {'; '.join(rest)}."
+    return f"{first} {second}".strip()
+
+
+def equivalence(test: Mapping[str, float], one: str, other: str) -> str:
+    """Whether two means are shown to lie within the bound of each other."""
+    about = f"({p_value(test['p'])}, 90 % interval {test['ci90_lower']:+.3f} to {test['ci90_upper']:+.3f})"
+    if test["p"] < ALPHA:
+        return f"{_capital(one)} and {other} are equivalent within {test['bound']} {about}."
+    return f"Equivalence of {one} and {other} within {test['bound']} is not shown {about}."
+
+
+def bayes(one: str, log_bf10: float) -> str:
+    """How far a Bayes factor speaks for or against a difference (Jeffreys's 3 and 10)."""
+    import math
+
+    bf = math.exp(min(abs(log_bf10), 700))
+    strength = "hardly speaks" if bf < 3 else "speaks" if bf < 10 else "speaks strongly"
+    side = "for" if log_bf10 > 0 else "against"
+    return f"{one}: BF10 = {math.exp(min(log_bf10, 700)):.3g}, which {strength} {side} a difference."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,194 @@
+"""occlumap analyse: the statistics of a study, its report, its plan and its replication package."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from occlumap.cli.text import printable
+from occlumap.errors import MissingDependencyError
+
+
+class _WithDefault(click.Group):
+    """A group whose first argument may be a folder: then it is `run`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in (*self.commands, "--help", "-h"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_WithDefault, short_help="Analyse a user study: every statistic, figures, a report.")
+def analyse() -> None:
+    """Analyse the exported tables of a user study: every statistic of the text, its figures, its report.
+
+    \b
+    Examples:
+      occlumap analyse data/ --out report/
+      occlumap analyse original/ ours/ --out report/      # merged, each keeps its source
+      occlumap analyse --published
+      occlumap analyse freeze --out plan.json
+      occlumap analyse data/ --plan plan.json --out report/
+      occlumap analyse power --people 32 --tasks 14
+      occlumap analyse package data/ --out package.zip
+      occlumap analyse verify package.zip
+
+    What `occlumap analyse FOLDER` takes: occlumap analyse run --help
+    """  # noqa: D301 - click wants a real \b
+
+
+@analyse.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True
+)
+@click.option(
+    "--plan", type=click.Path(path_type=Path), help="A frozen plan: what is not in it is marked exploratory."
+)
+@click.option("--blind", is_flag=True, help="Exchange the names of the heatmap conditions at random.")
+@click.option(
+    "--published", is_flag=True, help="Recompute the text's printed figures instead; takes no folder."
+)
+def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, published: bool) -> None:
+    """Analyse the tables in FOLDERS (participants.csv, responses.csv, codes.csv, double_coding.csv).
+
+    Writes into --out: results.json (every result by its id), report.html, report.pdf and the figures as SVG.
+    """
+    _needs_extra()
+    from occlumap.analysis import every_result, read
+    from occlumap.analysis import plan as plans
+    from occlumap.analysis import published as printed
+
+    if published:
+        for line in printed.lines():
+            click.echo(line)
+        failed = [one.printed.what for one in printed.recompute() if not one.reproduces]
+        click.echo(
+            f"{len(printed.PRINTED) - len(failed)} of {len(printed.PRINTED)} reproduce; not: {', '.join(failed)}"
+        )
+        return
+    if not folders:
+        raise click.UsageError("expected a folder of tables: occlumap analyse data/ --out report/")
+    from occlumap.analysis import report
+
+    frozen = None if plan is None else plans.read(plan)
+    study = read(list(folders))
+    if blind:
+        study = plans.blinded(study)
+    for remark in study.remarks:
+        click.echo(printable(f"note: {remark}"), err=True)
+    results = every_result(study, lambda section: click.echo(f"  {section}", err=True))
+    for name, why in results.problems.items():
+        click.echo(printable(f"warning: {name} is left out: {why}"), err=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
+    found = report.sections(study, results, None if frozen is None else frozen["confirmatory"])
+    report.write_html(found, out / "report.html")
+    report.write_pdf(found, out / "report.pdf")
+    written = [
+        out / "results.json",
+        out / "report.html",
+        out / "report.pdf",
+        *report.figure_files(found, out),
+    ]
+    for path in written:
+        click.echo(f"  {path}")
+
+
+@analyse.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("plan.json"), show_default=True
+)
+@click.option(
+    "--from", "source", type=click.Path(path_type=Path), help="A JSON plan of yours; ours when left out."
+)
+def freeze(out: Path, source: Path | None) -> None:
+    """Freeze a plan: hypotheses, exclusions, formulas, with the time and a hash."""
+    from occlumap.analysis import plan as plans
+    from occlumap.errors import FileFormatError
+
+    given: dict[str, Any] | None = None
+    if source is not None:
+        try:
+            given = json.loads(source.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise FileFormatError(f"expected a plan as JSON at {source}: {error}") from error
+    click.echo(f"{plans.freeze(out, given)}  {out}")
+
+
+@analyse.command()
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("package.zip"), show_default=True
+)
+def package(folders: tuple[Path, ...], out: Path) -> None:
+    """Pack tables, results and versions, for `occlumap analyse verify` elsewhere."""
+    _needs_extra()
+    from occlumap.analysis import package as packages
+
+    manifest = packages.write(list(folders), out)
+    click.echo(f"  {out}: {len(manifest['sha256'])} files")
+
+
+@analyse.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def verify(file: Path) -> None:
+    """Analyse a replication package's tables again and compare with its results."""
+    _needs_extra()
+    from occlumap.analysis import package as packages
+
+    wrong = packages.verify(file)
+    for line in wrong:
+        click.echo(printable(f"  {line}"), err=True)
+    click.echo(f"{file}: {'verified' if not wrong else f'{len(wrong)} differences'}")
+    if wrong:
+        raise click.exceptions.Exit(1)
+
+
+@analyse.command()
+@click.option("--people", type=click.IntRange(2), default=32, show_default=True, help="People a condition.")
+@click.option("--tasks", type=click.IntRange(2), default=14, show_default=True, help="Tasks each.")
+@click.option(
+    "--shares", default="0.57,0.57,0.63", show_default=True, help="Chance of a right answer by condition."
+)
+@click.option(
+    "--person-sd", type=click.FloatRange(0), default=0.41, show_default=True, help="On the logit scale."
+)
+@click.option(
+    "--task-sd", type=click.FloatRange(0), default=1.04, show_default=True, help="On the logit scale."
+)
+@click.option("--runs", type=click.IntRange(2), default=1000, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def power(
+    people: int, tasks: int, shares: str, person_sd: float, task_sd: float, runs: int, seed: int
+) -> None:
+    """Power of the ANOVA of accuracy by simulated answers, and by formula for Cohen's f."""
+    _needs_extra()
+    from occlumap.analysis import power as powers
+
+    try:
+        chances = {str(at): float(part) for at, part in enumerate(shares.split(","))}
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected numbers like 0.5,0.6, got {shares!r}", param_hint="--shares"
+        ) from error
+    found = powers.simulated_power(chances, people, tasks, person_sd, task_sd, runs, seed)
+    click.echo(f"simulated: {found['power']:.3f} (standard error {found['se']:.3f}, {runs} runs)")
+    for f in (0.1, 0.25, 0.4):
+        click.echo(f"f = {f}: {powers.anova_power(len(chances), people, f):.3f}")
+    smallest = powers.effect_for(0.8, lambda f: powers.anova_power(len(chances), people, f))
+    click.echo(f"smallest f with 80 %: {smallest:.3f}")
+
+
+def _needs_extra() -> None:
+    try:
+        for module in ("pandas", "scipy", "matplotlib", "reportlab"):
+            importlib.import_module(module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"expected the packages of the extra analysis, got {type(error).__name__}: {error}; "
+            "install them, in a clone "
+            "of occlumap: pip install '.[analysis]'"
+        ) from error

@@ -1,0 +1,99 @@
+"""occlumap analyse: the report, a frozen plan, blinding, and the replication package."""
+
+import json
+import zipfile
+
+import pytest
+
+pytest.importorskip("scipy")
+pytest.importorskip("reportlab")
+from occlumap.analysis import plan, read, wording
+from tests.analysis.study_tables import drawn
+from tests.edges.command_line import run
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("analyse")
+    drawn(folder / "data")
+    run("analyse", "freeze", "--out", str(folder / "plan.json"))
+    run("analyse", str(folder / "data"), "--plan", str(folder / "plan.json"), "--out", str(folder / "report"))
+    return folder / "report"
+
+
+def test_it_writes_results_report_and_figures(report):
+    names = {path.name for path in report.iterdir()}
+    assert names == {
+        "results.json",
+        "report.html",
+        "report.pdf",
+        *(f"figure-{n}.svg" for n in (25, 26, 27, 28, 29)),
+    }
+    assert json.loads((report / "results.json").read_text())["design.participants"] == 24
+    assert (report / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
+    text = (report / "report.html").read_text()
+    assert text.count("<svg") == 5
+    assert "src=" not in text
+    assert "Confirmatory: in the frozen plan." in text
+    assert "Exploratory: not in the frozen plan." in text
+
+
+def test_a_frozen_plan_is_not_overwritten_and_a_changed_one_is_refused(tmp_path):
+    path = tmp_path / "plan.json"
+    run("analyse", "freeze", "--out", str(path))
+    assert "not overwritten" in run("analyse", "freeze", "--out", str(path), code=1).stderr
+    document = json.loads(path.read_text())
+    document["plan"]["hypotheses"].append("and one more that fits the data")
+    path.write_text(json.dumps(document))
+    drawn(tmp_path / "data")
+    result = run("analyse", str(tmp_path / "data"), "--plan", str(path), code=1)
+    assert "it was changed" in result.stderr
+
+
+def test_blinding_exchanges_names_and_nothing_else(tmp_path):
+    study = read(drawn(tmp_path / "data"))
+    hidden = plan.blinded(study, seed=1)
+    orders = {tuple(plan.blinded(study, seed).participants["heatmap"]) for seed in range(40)}
+    assert len(orders) == 6  # every order of three names
+    assert sorted(hidden.participants["heatmap"].value_counts()) == sorted(
+        study.participants["heatmap"].value_counts()
+    )
+    assert "blinded" in hidden.remarks[0]
+
+
+def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
+    drawn(tmp_path / "data")
+    package = tmp_path / "package.zip"
+    run("analyse", "package", str(tmp_path / "data"), "--out", str(package))
+    assert "verified" in run("analyse", "verify", str(package)).stdout
+    with zipfile.ZipFile(package) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    name = next(name for name in files if name.endswith("participants.csv"))
+    files[name] = files[name].replace(b"P001,drawn,none", b"P001,drawn,lrp")
+    with zipfile.ZipFile(package, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    result = run("analyse", "verify", str(package), code=1)
+    assert "not as it was packed" in result.stderr
+    assert "another result" in result.stderr
+
+
+def test_published_names_the_one_that_does_not_reproduce():
+    result = run("analyse", "--published")
+    assert "11 of 12 reproduce; not: ratio, scores" in result.stdout
+
+
+def test_without_a_folder_the_command_says_what_it_wants():
+    assert "expected a folder" in run("analyse", "run", code=2).stderr
+
+
+def test_words_follow_the_numbers():
+    rejected = wording.normality({"W": 0.964, "p": 0.0098}, "accuracy")
+    assert "not approximately normal" in rejected
+    assert "No effect of the heatmap" in wording.effect(
+        "heatmap", {"df": 2, "F": 3.067, "p": 0.051}, 90, "accuracy"
+    )
+    assert "has an effect" in wording.effect("heatmap", {"df": 2, "F": 12.34, "p": 1e-5}, 88, "the ratio")

@@ -1,0 +1,73 @@
+"""Every value that R gave, from the shared data set; and what must not depend on order, names or further columns."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("scipy")
+from occlumap.analysis import every_result, read
+from tests.analysis.study_tables import ALPHA, changed, differences
+
+pytestmark = pytest.mark.skipif(not ALPHA.exists(), reason="the shared study is not there")
+GOLDEN = json.loads((ALPHA / "golden.json").read_text())["entries"] if ALPHA.exists() else {}
+
+
+@pytest.fixture(scope="module")
+def results():
+    return every_result(read(ALPHA))
+
+
+@pytest.mark.parametrize("name", [name for name, entry in GOLDEN.items() if entry["tier"] != "trap"])
+def test_it_is_what_r_gives(results, name):
+    entry = GOLDEN[name]
+    # bayes.anova has no relative tolerance: R's is a Monte Carlo estimate, good to 0.1
+    rtol, atol = (0, 0.1) if entry["rtol"] is None else (entry["rtol"], entry["atol"])
+    assert not list(differences(results.values[name], entry["value"], rtol, atol))
+
+
+@pytest.mark.parametrize(
+    ("trap", "ours"),
+    [
+        ("accuracy.anova.type3_treatment_TRAP", "accuracy.anova.type3"),
+        ("accuracy.missing_as_wrong_TRAP", "accuracy.anova.type2"),
+        ("ratio.anova.type3_treatment_TRAP", "ratio.anova.type3"),
+        ("ratio.exclusions_ignored_TRAP", "ratio.white.type2.hc3"),
+    ],
+)
+def test_a_common_mistake_is_not_made(results, trap, ours):
+    assert trap not in results.values
+    assert list(differences(results.values[ours], GOLDEN[trap]["value"], 1e-6, 1e-9))
+
+
+@pytest.mark.parametrize("trap", ["ratio.mean_of_answer_ratios_TRAP", "ratio.pooled_by_heatmap_TRAP"])
+def test_the_ratio_is_a_mean_of_participants(results, trap):
+    means = {name: row["mean"] for name, row in results.values["ratio.descriptives.heatmap"].items()}
+    assert list(differences(means, GOLDEN[trap]["value"], 1e-3, 0))
+
+
+def test_nothing_was_left_out(results):
+    assert results.problems == {}
+
+
+def test_order_names_and_further_columns_change_nothing(results, tmp_path):
+    random = np.random.default_rng(0)
+    ids = sorted(pd.read_csv(ALPHA / "participants.csv")["participant_id"])
+    names = dict(zip(ids, [f"x{number:04d}" for number in random.permutation(len(ids))], strict=True))
+
+    def shuffled(table):
+        table = table.iloc[random.permutation(len(table))].assign(remark="none of ours")
+        return table.assign(participant_id=table["participant_id"].map(names))
+
+    tables = dict.fromkeys(("participants", "responses", "codes", "double_coding"), shuffled)
+    again = every_result(read(changed(ALPHA, tmp_path / "again", **tables)))
+    assert again.values.keys() == results.values.keys()
+    for name, value in results.values.items():
+        iterated = name.startswith(
+            ("glmm", "confidence.cl", "ratio.betabinomial", "accuracy.bayes", "ratio.bayes")
+        )
+        found = list(
+            differences(again.values[name], value, 1e-4 if iterated else 1e-9, 1e-6 if iterated else 1e-9)
+        )
+        assert not found, name

@@ -1,0 +1,131 @@
+"""Statistics with known answers: agreement worked by hand, models that recover what was drawn, adjustments."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from occlumap import agreement
+from occlumap.errors import ArgumentError
+
+pytest.importorskip("scipy")
+from occlumap.analysis import bayes_factors, group_tests, linear_models, mixed_models, power
+from occlumap.analysis.published import PRINTED, recompute, shapiro_wilk_p
+
+
+def test_cohens_kappa_of_a_table_worked_by_hand():
+    # 20 both yes, 5 and 10 differ, 15 both no: agreement .7, chance .5, kappa .4 (Wikipedia's example)
+    first = ["y"] * 25 + ["n"] * 25
+    second = ["y"] * 20 + ["n"] * 5 + ["y"] * 10 + ["n"] * 15
+    found = agreement.cohen_kappa(first, second)
+    assert found.kappa == pytest.approx(0.4)
+    assert (found.agreement, found.expected) == (pytest.approx(0.7), pytest.approx(0.5))
+
+
+def test_krippendorffs_alpha_of_his_own_example():
+    # Krippendorff (2011), nominal data, two observers, no missing data
+    first, second = "aabbddccaaee", "abbbddccaade"
+    units = list(zip(first, second, strict=True))
+    disagreements = 2
+    n = 24
+    counts = [7, 5, 5, 4, 3]
+    expected = 1 - sum(c * (c - 1) for c in counts) / (n * (n - 1))
+    found = agreement.krippendorff_alpha(units)
+    assert found.observed == pytest.approx(disagreements / 12)
+    assert found.expected == pytest.approx(expected)
+
+
+def test_fleiss_kappa_of_perfect_agreement_is_one_and_of_one_code_undefined():
+    assert agreement.fleiss_kappa(["aaa", "bbb"]).kappa == 1
+    assert math.isnan(agreement.fleiss_kappa(["aaa", "aaa"]).kappa)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=30))
+def test_kappa_is_symmetric_and_at_most_one(pairs):
+    one, other = zip(*pairs, strict=True)
+    found, back = agreement.cohen_kappa(one, other), agreement.cohen_kappa(other, one)
+    if not math.isnan(found.kappa):
+        assert found.kappa <= 1 + 1e-12
+        assert found.kappa == pytest.approx(back.kappa)
+
+
+@pytest.mark.parametrize("units", [[], ["a"], ["aa", "aaa"]])
+def test_fleiss_refuses_what_it_cannot_compare(units):
+    with pytest.raises(ArgumentError):
+        agreement.fleiss_kappa(units)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_adjusted_p_values_are_ordered_and_not_smaller(p):
+    for method in ("holm", "hochberg", "BH", "BY", "bonferroni"):
+        found = linear_models.adjusted(p, method)
+        assert all(one <= other + 1e-15 for one, other in zip(p, found, strict=True)) or method in ("BH",)
+        order = np.argsort(p, kind="stable")
+        assert (np.diff(np.array(found)[order]) >= -1e-12).all()
+
+
+def test_a_mixed_model_finds_what_was_drawn():
+    random = np.random.default_rng(0)
+    people, tasks = 200, 30
+    person, task = np.repeat(np.arange(people), tasks), np.tile(np.arange(tasks), people)
+    x = np.repeat(random.choice([-1.0, 1.0], people), tasks)
+    eta = 0.3 + 0.5 * x + random.normal(0, 0.7, people)[person] + random.normal(0, 0.9, tasks)[task]
+    y = (random.random(len(eta)) < 1 / (1 + np.exp(-eta))).astype(float)
+    matrix = np.stack([np.ones(len(x)), x], axis=1)
+    found = mixed_models.logistic(matrix, ("(Intercept)", "x"), y, {"person": person, "task": task})
+    assert found.converged
+    assert not found.singular
+    assert abs(found.coefficients()["x"]["estimate"] - 0.5) < 3 * found.coefficients()["x"]["se"]
+    assert found.random_sd["person"] == pytest.approx(0.7, abs=0.15)
+    assert found.random_sd["task"] == pytest.approx(0.9, abs=0.35)
+
+
+def test_a_grouping_without_effect_makes_a_singular_fit():
+    y = np.tile([0.0, 1.0], 60)  # each group has as many right as wrong
+    found = mixed_models.logistic(np.ones((120, 1)), ("(Intercept)",), y, {"group": np.arange(120) // 12})
+    assert found.singular
+    assert found.coefficients()["(Intercept)"]["estimate"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_cumulative_model_without_effects_gives_the_logits_of_shares():
+    y = np.repeat([0, 1, 2, 3], [10, 20, 30, 40])
+    found = mixed_models.cumulative(np.zeros((100, 0)), (), y, {})
+    np.testing.assert_allclose(
+        found.estimates, np.log(np.array([0.1, 0.3, 0.6]) / [0.9, 0.7, 0.4]), atol=1e-5
+    )
+
+
+def test_a_bayes_factor_of_equal_groups_speaks_against_a_difference():
+    values = np.linspace(-1, 1, 50)
+    assert bayes_factors.two_groups(values, values)["log_BF10"] < 0
+    assert bayes_factors.two_groups(values, values + 2)["log_BF10"] > 10
+
+
+def test_equivalence_is_shown_within_a_wide_bound_only():
+    random = np.random.default_rng(0)
+    one, other = random.normal(0, 1, 100), random.normal(0, 1, 100)
+    assert group_tests.tost(one, other, 1.0)["p"] < 0.05
+    assert group_tests.tost(one, other, 0.01)["p"] > 0.05
+
+
+def test_simulated_power_is_the_level_without_an_effect_and_grows_with_one():
+    none = power.simulated_power({"a": 0.6, "b": 0.6}, 20, 14, 0.4, 0.5, runs=400, seed=1)
+    large = power.simulated_power({"a": 0.4, "b": 0.8}, 20, 14, 0.4, 0.5, runs=100, seed=1)
+    assert none["power"] == pytest.approx(0.05, abs=3 * 0.011 + 0.01)
+    assert large["power"] > 0.95
+    assert power.simulated_power({"a": 0.6, "b": 0.6}, 20, 14, 0.4, 0.5, runs=400, seed=1) == none
+
+
+def test_one_printed_figure_of_the_text_does_not_reproduce():
+    assert [one.printed.statistic for one in recompute() if not one.reproduces] == [0.788]
+    assert len(PRINTED) == 12
+
+
+def test_roystons_p_is_scipys():
+    from scipy import stats
+
+    values = np.random.default_rng(3).gamma(2, size=96)
+    found = stats.shapiro(values)
+    assert shapiro_wilk_p(float(found.statistic), 96) == pytest.approx(float(found.pvalue), rel=1e-5)
