@@ -180,3 +180,22 @@ def demo(out: Path, seed: int) -> None:
 
     manifest = chain.demo(out, ProgressBar, seed=seed)
     click.echo(f"{chain.summary(manifest)}: {out / 'stimuli' / 'manifest.json'}")
+
+
+@stimuli.command(short_help="Which parts a classifier really uses.")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option(
+    "--class", "label", required=True, help="The class whose score is watched, in scenes that show it."
+)
+@click.option(
+    "--scenes", type=click.IntRange(min=1), default=200, show_default=True, help="At most, the first ones."
+)
+def parts(model: Path, data: Path, label: str, scenes: int) -> None:
+    """Draw scenes of DATA (occlumap stimuli draw) again without a part, and tell what that costs MODEL's score."""
+    from occlumap.stimuli.train import load
+    from occlumap.stimuli.truth import parts_used_in
+
+    click.echo("part     mean fall of the score  scenes")
+    for one in parts_used_in(data, load(model).classifier, label, scenes):
+        click.echo(f"{one.part:8} {one.mean_drop:22.3f} {one.scenes:7d}")

@@ -24,7 +24,7 @@ from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import Request, condition, heatmap
 from occlumap.stimuli.schema import check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
-from occlumap.stimuli.train import Model, load, predict
+from occlumap.stimuli.train import WEIGHTS, Model, load, predict
 from occlumap.stimuli.voc import VocSplit, read_split
 
 MANIFEST = "manifest.json"
@@ -279,6 +279,7 @@ def _manifest(
             "conditions": {name: dict(options) for name, options in config.conditions.items()},
             "explain_side": config.explain_side,
             "caveats": {name: count for name, count in pictures.caveats.items() if count},
+            "weights_sha256": hashlib.sha256((config.model / WEIGHTS).read_bytes()).hexdigest(),
             "model": {key: model.card[key] for key in ("settings", "data", "versions")},
         },
     }

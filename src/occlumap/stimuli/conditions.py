@@ -156,7 +156,12 @@ def relevances(classifier: Studied, image: NDArray[np.uint8], target: int, rules
     attr = optional("captum.attr")
     inputs = classifier.inputs(image[None]).requires_grad_()
     _set_rules(classifier.network, rules)
-    found = attr.LRP(classifier.network).attribute(inputs, target=target)
+    try:
+        found = attr.LRP(classifier.network).attribute(inputs, target=target)
+    except TypeError as error:  # Captum's word for a layer without a rule
+        raise ArgumentError(
+            f"expected a network of convolutions, pooling, ReLU and linear layers for lrp: {error}"
+        ) from error
     pixels: NDArray[np.float64] = found[0].detach().double().numpy()
     return pixels
 

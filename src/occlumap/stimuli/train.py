@@ -87,7 +87,7 @@ def train(
         torch.manual_seed(settings.seed)
         network = build(settings.backbone, len(learn.classes))
         left = [] if weights is None else load_weights(network, weights)
-        history = _fit(network, learn, judge, settings, progress)
+        history, kept = _fit(network, learn, judge, settings, progress)
     classifier = Studied(network, settings.size, learn.classes, settings.backbone)
     scores = {split.name: predict(classifier, split)[0] for split in (learn, judge)}
     card = {
@@ -109,6 +109,7 @@ def train(
         "data": learn.root.name,
         "splits": {"train": learn.name, "val": judge.name},
         "history": history,
+        "epoch": kept,
         "versions": {
             "occlumap": occlumap.__version__,
             "torch": torch.__version__,
@@ -168,14 +169,15 @@ def _fit(
     judge: VocSplit,
     settings: Training,
     progress: Callable[[int, int], None] | None,
-) -> list[dict[str, float]]:
+) -> tuple[list[dict[str, float]], int]:
+    """Train the network in place; what each epoch reached, and the epoch (from 1) whose weights it has now."""
     torch = optional("torch")
     pixels = {one.name: _squares(one, range(len(one.ids)), settings.size) for one in (learn, judge)}
     labels = torch.from_numpy(learn.labels)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     batches = -(-len(learn.ids) // settings.batch_size)
     history: list[dict[str, float]] = []
-    best, best_state, since = -1.0, None, 0
+    best, best_state, kept, since = -1.0, None, 0, 0
     for epoch in range(settings.epochs):
         network.train()
         order = torch.randperm(len(learn.ids))
@@ -200,8 +202,8 @@ def _fit(
         }
         history.append({"epoch": epoch + 1, **ap})
         enough = settings.stop_at_ap is not None and ap["train"] >= settings.stop_at_ap
-        if enough or ap["val"] > best:
-            best, since = ap["val"], 0
+        if enough or best_state is None or ap["val"] > best:
+            best, kept, since = ap["val"], epoch + 1, 0
             best_state = {name: value.clone() for name, value in network.state_dict().items()}
         else:
             since += 1
@@ -211,7 +213,7 @@ def _fit(
         network.load_state_dict(best_state)
     if progress is not None:
         progress(len(history) * batches, len(history) * batches)
-    return history
+    return history, kept
 
 
 def _scores(classifier: Studied, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -247,7 +249,7 @@ def _page(card: dict[str, Any]) -> str:
         f"# Model card: {settings['backbone']} on {card['data']}\n\n"
         f"A classifier with {len(card['classes'])} sigmoid outputs for {settings['size']} x {settings['size']} pixels, "
         f"trained from {begun} on {card['images'][splits['train']]} images for {len(card['history'])} epochs "
-        f"(seed {settings['seed']}), and judged on {card['images'][splits['val']]} others. {stop}\n\n"
+        f"(weights of epoch {card['epoch']}, seed {settings['seed']}), and judged on {card['images'][splits['val']]} others. {stop}\n\n"
         f"Average precision by VOC's {settings['ap']} definition, difficult objects ignored. A class is recognised "
         "where its score is above the threshold, which maximises F1 on the training split.\n\n"
         "| class | AP, training | AP, validation | threshold |\n| --- | --- | --- | --- |\n" + rows + "\n"

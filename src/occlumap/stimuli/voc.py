@@ -92,8 +92,8 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
     """The split `split` (a list in ImageSets/Main) of the data set in `root`.
 
     root: VOC2008 itself, or a folder above it (VOCdevkit, or what holds that) with one data set. classes: those that
-    occur in the annotations when None, VOC's twenty in VOC's order first. Raises FileFormatError for what is not in
-    this layout, an image of the list without annotation included.
+    occur in the annotations, not only as difficult objects, when None; VOC's twenty in VOC's order first. Raises
+    FileFormatError for what is not in this layout, an image of the list without annotation included.
     """
     home = find_root(root)
     listed = home / "ImageSets" / "Main" / f"{split}.txt"
@@ -107,7 +107,7 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
         raise FileFormatError(f"expected images in {listed}, got an empty list")
     everything = [_objects(home / "Annotations" / f"{one}.xml") for one in ids]
     if classes is None:
-        names = {one.name for objects in everything for one in objects}
+        names = {one.name for objects in everything for one in objects if not one.difficult}
         classes = [*(one for one in VOC_CLASSES if one in names), *sorted(names - set(VOC_CLASSES))]
     labels = np.full((len(ids), len(classes)), -1, dtype=np.int8)
     for row, objects in enumerate(everything):

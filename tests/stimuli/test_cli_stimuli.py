@@ -1,0 +1,58 @@
+"""occlumap stimuli, as it is typed: draw, train, parts; one plain line where something is missing."""
+
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from occlumap.cli.group import occlumap as command_line
+from occlumap.errors import ArgumentError, FileFormatError
+
+
+def run(*arguments, code=0):
+    result = CliRunner().invoke(command_line, ["stimuli", *map(str, arguments)])
+    assert result.exit_code == code, f"{result.output}\n{result.exc_info}"
+    return result.output
+
+
+def test_draw_train_and_parts(tmp_path):
+    pytest.importorskip("torch")
+    data, model = tmp_path / "data", tmp_path / "model"
+    assert "120 scenes to train on and 40 to validate on" in run(
+        "draw", data, "--train", 120, "--val", 40, "--size", 32
+    )
+    told = run(
+        *("train", data, "--out", model, "--backbone", "vgg-narrow", "--size", 32, "--epochs", 1),
+        *("--learning-rate", 0.001),
+    )
+    assert "mean AP: train 0." in told
+    assert (model / "MODEL_CARD.md").read_text().startswith("# Model card: vgg-narrow")
+    lines = run("parts", model, data, "--class", "horse", "--scenes", 5).splitlines()
+    assert lines[0].startswith("part")
+    assert {"body", "legs"} <= {line.split()[0] for line in lines[1:]}
+    assert "did you mean horse" in run("parts", model, data, "--class", "hors", code=1)
+
+
+def test_a_data_set_of_photographs_has_no_parts(drawn, trained, tmp_path):
+    from occlumap.stimuli.train import load
+    from occlumap.stimuli.truth import parts_used, parts_used_in
+
+    for one in ("Annotations", "ImageSets/Main"):
+        (tmp_path / one).mkdir(parents=True)
+    with pytest.raises(FileFormatError, match="scenes of"):
+        parts_used_in(tmp_path, load(trained).classifier, "cat")
+    with pytest.raises(ArgumentError, match="zebra"):
+        parts_used(load(trained).classifier, 0, "zebra", [1, 2], 32)
+
+
+def test_without_torch_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    run("draw", tmp_path, "--train", 2, "--val", 1, "--size", 32)
+    told = run("train", tmp_path, "--out", tmp_path / "model", code=1)
+    assert told.count("\n") == 1
+    assert "pip install '.[stimuli]'" in told
+
+
+def test_there_is_no_drawing_over_a_data_set(tmp_path):
+    run("draw", tmp_path, "--train", 1, "--val", 1, "--size", 32)
+    assert "choose another" in run("draw", tmp_path, code=1)
