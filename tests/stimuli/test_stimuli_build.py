@@ -168,6 +168,18 @@ def test_an_example_without_its_heatmap_is_found(copy):
     assert any("no heatmap for lrp" in one for one in errors(copy))
 
 
+def test_heatmaps_that_show_nothing_are_told(copy):
+    report = json.loads((copy / "fairness.json").read_text())
+    report["lrp"] |= {"empty": 3, "ink": 0.0}
+    (copy / "fairness.json").write_text(json.dumps(report))
+    assert any(
+        f"3 of {report['lrp']['heatmaps']} heatmaps of lrp show nothing" in one for one in warnings(copy)
+    )
+    assert any("random shows" in one for one in warnings(copy))
+    (copy / "fairness.json").unlink()
+    assert any("unknown" in one for one in warnings(copy))
+
+
 def test_a_manifest_that_breaks_the_schema_is_found(copy, tmp_path):
     manifest = manifest_of(copy)
     manifest["tasks"][0]["outcome"] = "TN" if manifest["tasks"][0]["outcome"] in ("TP", "FP") else "TP"

@@ -170,7 +170,15 @@ def _fairness(root: Path) -> list[Finding]:
                 f"there is no {FAIRNESS} that can be read: how much red each condition shows is unknown",
             )
         ]
-    return [Finding("warning", one) for one in unfair(report)]
+    empty = [
+        Finding(
+            "warning",
+            f"{one.empty} of {one.heatmaps} heatmaps of {name} show nothing: nothing speaks for the class",
+        )
+        for name, one in report.items()
+        if one.empty
+    ]
+    return [*empty, *(Finding("warning", one) for one in unfair(report))]
 
 
 def _caveats(manifest: dict[str, Any]) -> list[Finding]:
