@@ -146,6 +146,24 @@ def test_none_shows_nothing_and_others_are_refused():
         relevances(unbiased(), an_image(), 0, "epsylon")
 
 
+def test_an_installed_package_adds_a_condition(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from occlumap.stimuli import conditions
+
+    entry = EntryPoint("brightness", "numpy:mean", conditions.GROUP)
+    monkeypatch.setattr(
+        conditions, "entry_points", lambda group: [entry] if group == conditions.GROUP else []
+    )
+    assert condition("brightness") is np.mean
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    monkeypatch.setattr(np, "mean", lambda request: request.image[..., 0] / 255)
+    np.testing.assert_array_equal(heatmap("brightness", request), request.image[..., 0] / 255)
+    monkeypatch.setattr(np, "mean", lambda request: np.zeros((3, 3)))
+    with pytest.raises(ArgumentError, match="shape"):
+        heatmap("brightness", request)
+
+
 def test_colours_are_those_of_matplotlib_and_stronger_is_darker():
     grey = np.full((8, 8, 3), 200, dtype=np.uint8)
     ramp = np.linspace(0, 1, 8)[None].repeat(8, axis=0)

@@ -101,6 +101,8 @@ def test_a_class_or_an_outcome_that_does_not_exist_is_refused():
         choose(predictions(0), ["zebra"])
     with pytest.raises(StimuliError, match="PT"):
         choose(predictions(0), ["cat"], {"PT": 1})
+    with pytest.raises(StimuliError, match="3"):
+        choose(predictions(0), [3])
 
 
 def test_repetitions_are_counted():

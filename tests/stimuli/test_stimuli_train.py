@@ -1,6 +1,7 @@
 """Training: the real code on drawn data, from scratch, in seconds."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.stimuli.network import build, load_weights
 from occlumap.stimuli.outcomes import average_precision
 from occlumap.stimuli.train import Training, load, predict, train
-from occlumap.stimuli.voc import read_split
+from occlumap.stimuli.voc import VOC_CLASSES, read_split
 
 torch = pytest.importorskip("torch")
+
+SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "voc-sample"
 
 VGG16_SHAPES = {"features.0.weight": (64, 3, 3, 3), "features.28.weight": (512, 512, 3, 3)}
 """Of torchvision's vgg16, with classifier.0, .3 and .6 of 25088, 4096 and 4096 inputs."""
@@ -104,3 +107,13 @@ def test_scores_do_not_depend_on_the_batch(drawn, trained):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="stimuli train"):
         load(tmp_path)
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the data pack is not beside the repository")
+def test_real_photographs_in_the_layout_of_voc_are_trained_on(tmp_path):
+    """A class that is there only as a difficult object cannot be learnt, so it is no class of the model."""
+    settings = Training("vgg-narrow", 32, 1, 1, None, 1e-3, 8)
+    card = train(SAMPLE, tmp_path, settings, train_split="sample", val_split="sample").card
+    assert set(card["classes"]) < set(VOC_CLASSES)
+    assert "diningtable" not in card["classes"]
+    assert card["thresholds"].keys() == set(card["classes"])

@@ -83,7 +83,7 @@ def choose(
     if wrong or unknown:
         raise StimuliError(
             f"expected outcomes among {', '.join(OUTCOMES)} and classes among {', '.join(predictions.classes)}, got "
-            f"{', '.join([*wrong, *unknown])}"
+            f"{', '.join(map(str, [*wrong, *unknown]))}"
         )
     chosen, taken = _tasks(predictions, classes, tasks)
     lacking = _shortages(predictions, classes, tasks, examples, chosen, taken)
