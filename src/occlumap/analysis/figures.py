@@ -27,7 +27,7 @@ COLOURS = {
 
 
 def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
-    """(name, caption, Matplotlib figure) of each."""
+    """(name, caption, Matplotlib figure) of each; 26 to 28 only when there are codes."""
     yield from _bars(
         study, "25", measures.accuracy(study), "accuracy", "Average share of correct predictions"
     )

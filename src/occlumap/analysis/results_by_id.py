@@ -512,6 +512,9 @@ def _rating_counts(values: Floats) -> dict[str, int]:
 
 def _ratio(found: Results, study: Study) -> None:
     table = measures.ratio(study)
+    if not len(table):
+        found.problems["ratio"] = "no codes of participants who are not excluded"
+        return
     found.add("ratio", lambda: linear_section(table, "ratio", study))
     saliency, codes = table["saliency"].to_numpy(np.float64), table["codes"].to_numpy(np.float64)
 
@@ -555,7 +558,8 @@ def _ratio(found: Results, study: Study) -> None:
 
 
 def _codes(found: Results, study: Study) -> None:
-    found.add("codes", lambda: features.code_results(study))
+    if len(study.codes):
+        found.add("codes", lambda: features.code_results(study))
 
 
 def _reliability(found: Results, study: Study) -> None:

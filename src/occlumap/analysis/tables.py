@@ -256,8 +256,10 @@ def _typed(tables: dict[str, Any]) -> Study:
 def _remarks(participants: Any, responses: Any, codes: Any) -> Iterable[str]:
     coded = set(codes["participant_id"])
     analysed = participants[participants["excluded_from_features"] == 0]
+    if not len(codes):
+        yield "codes.csv: no codes yet: the saliency-feature ratio and features are left out"
     for one in analysed["participant_id"]:
-        if one not in coded:
+        if len(codes) and one not in coded:
             yield (
                 f"participants.csv, column participant_id: {one!r} is not excluded and has no row in "
                 "codes.csv; left out "

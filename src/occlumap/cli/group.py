@@ -21,6 +21,7 @@ from occlumap.cli.doctor import doctor
 from occlumap.cli.explain import explain
 from occlumap.cli.show import show
 from occlumap.cli.stimuli import stimuli
+from occlumap.cli.study import study
 from occlumap.cli.text import printable
 from occlumap.errors import ClassifierNotFoundError, MeasuringError, OcclumapError, OcclumapWarning
 
@@ -126,5 +127,5 @@ def occlumap() -> None:
     """  # noqa: D301 - click wants a real \b
 
 
-for command in (explain, classify, doctor, show, benchmark, stimuli, analyse):
+for command in (explain, classify, doctor, show, benchmark, stimuli, study, analyse):
     occlumap.add_command(command)

@@ -1,0 +1,200 @@
+"""occlumap study: run a user study, try it with bots, export what people said."""
+
+import secrets
+import time
+from pathlib import Path
+
+import click
+
+FOLDER = Path("occlumap-study")
+"""Where the demo keeps all that it makes, and where export reads it."""
+
+_HOME = click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=FOLDER,
+    show_default=True,
+    help="Where configuration, stimuli and database lie.",
+)
+
+
+@click.group(short_help="Run a user study of heatmaps with people.")
+def study() -> None:
+    """Run the dissertation's user study: three heatmaps, scores shown or not, 14 tasks.
+
+    \b
+    Examples:
+      occlumap study demo --port 8000
+      occlumap study bots --url http://127.0.0.1:8000 --count 24
+      occlumap study export --out data/
+      occlumap analyse data/ --out report/
+      occlumap study check study.yaml
+      occlumap study serve study.yaml
+    """  # noqa: D301 - click wants a real \b
+
+
+@study.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one."
+)
+@_HOME
+def demo(port: int, folder: Path) -> None:
+    """The whole study on this machine, on SQLite, with drawn stimuli; runs until Ctrl-C.
+
+    Prints the address, and a researcher's name and password once. What it makes is kept in --folder.
+    """
+    import yaml
+
+    from occlumap.study import demo_stimuli, server
+    from occlumap.study.domain import configuration as configurations
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "study.yaml"
+    if not config.exists():
+        demo_stimuli.write(folder / "stimuli")
+        names = {name: f"(demo: your {name.replace('_', ' ')})" for name in configurations.PLACEHOLDERS}
+        values = {"title": "Demo study", "people": names, "entries_per_minute": 6000}
+        config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    configuration = configurations.read(config)
+    server.set_up(config, str(folder / "study.sqlite3"), _secret(folder), https=False)
+    server.migrate(configuration)
+    password = server.researcher()
+    running, _ = server.serve(port)
+    address = f"http://127.0.0.1:{running.server_port}/"
+    click.echo(f"study:      {address}")
+    click.echo(
+        f"researcher: {address}researcher/  name {server.RESEARCHER}, password {password or '(as shown at first)'}"
+    )
+    click.echo(f"kept in:    {folder}/  (Ctrl-C ends it)")
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        running.shutdown()
+        click.echo("stopped")
+
+
+def _secret(folder: Path) -> str:
+    """The key that signs sessions, made once and readable by its owner only."""
+    path = folder / "secret.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48), encoding="utf-8")
+    return path.read_text(encoding="utf-8").strip()
+
+
+@study.command()
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+def check(config: Path) -> None:
+    """Say what must be mended in CONFIG before real people take part."""
+    from occlumap.study.domain import configuration as configurations
+
+    faults = configurations.faults_before_launch(configurations.read(config))
+    for fault in faults:
+        click.echo(f"  {fault}", err=True)
+    if faults:
+        raise click.ClickException(f"{len(faults)} faults: not to be launched")
+    click.echo("nothing to mend")
+
+
+@study.command()
+@click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--bind", default="127.0.0.1:8000", show_default=True, help="Address and port, behind a proxy with TLS."
+)
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True)
+def serve(config: Path, bind: str, workers: int) -> None:
+    """Serve the study of CONFIG for real, by gunicorn.
+
+    Refused while `occlumap study check` finds a fault. The environment has OCCLUMAP_STUDY_DATABASE
+    (postgresql://user:password@host/name), OCCLUMAP_STUDY_SECRET (32 characters or more) and OCCLUMAP_STUDY_HOSTS (the
+    names under which it is served).
+    """
+    import os
+    import sys
+
+    from occlumap.errors import ArgumentError
+    from occlumap.study import server
+    from occlumap.study.domain import configuration as configurations
+
+    configuration = configurations.read(config)
+    faults = configurations.faults_before_launch(configuration)
+    if faults:
+        raise ArgumentError("expected a study that can be launched, but\n  " + "\n  ".join(faults))
+    missing = [
+        name
+        for name in ("OCCLUMAP_STUDY_DATABASE", "OCCLUMAP_STUDY_SECRET", "OCCLUMAP_STUDY_HOSTS")
+        if not os.environ.get(name)
+    ]
+    if missing:
+        raise ArgumentError(
+            f"expected {', '.join(missing)} in the environment; see occlumap study serve --help"
+        )
+    server.set_up(
+        config.resolve(),
+        os.environ["OCCLUMAP_STUDY_DATABASE"],
+        os.environ["OCCLUMAP_STUDY_SECRET"],
+        https=os.environ.get("OCCLUMAP_STUDY_HTTPS", "1") == "1",
+        hosts=os.environ["OCCLUMAP_STUDY_HOSTS"],
+    )
+    server.migrate(configuration)
+    password = server.researcher()
+    if password:
+        click.echo(f"researcher: name {server.RESEARCHER}, password {password} (shown once)")
+    threads = ["--worker-class", "gthread", "--threads", "8"]
+    command = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", str(workers), *threads]
+    sys.stdout.flush()
+    os.execv(sys.executable, [*command, "occlumap.study.wsgi:application"])  # noqa: S606 - it becomes the server
+
+
+@study.command()
+@click.option("--url", required=True, help="The study's address.")
+@click.option("--count", type=click.IntRange(1), default=6, show_default=True)
+@click.option("--kind", type=click.Choice(["random", "always-yes"]), default="random", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--at-once", type=click.IntRange(1, 200), default=8, show_default=True)
+def bots(url: str, count: int, kind: str, seed: int, at_once: int) -> None:
+    """Let programs take part, through the real pages."""
+    from occlumap.study import bots as participants
+
+    found = participants.many(url, count, kind, seed, at_once)
+    click.echo(", ".join(f"{number} {code}" for code, number in found.items()))
+
+
+@study.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder for the tables."
+)
+@_HOME
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of a served study; the demo's when left out.",
+)
+def export(out: Path, folder: Path, config: Path | None) -> None:
+    """Write the tables that `occlumap analyse` reads.
+
+    Of the demo in --folder, or of the study of --config with the database that OCCLUMAP_STUDY_DATABASE names.
+    """
+    import os
+
+    from occlumap.errors import ArgumentError
+    from occlumap.study import server
+    from occlumap.study.domain import configuration as configurations
+
+    if config is None:
+        config = folder / "study.yaml"
+        if not config.exists():
+            raise ArgumentError(f"expected a study in {folder}, found none; start one: occlumap study demo")
+        database, secret = str(folder / "study.sqlite3"), _secret(folder)
+    else:
+        database = os.environ.get("OCCLUMAP_STUDY_DATABASE", "")
+        secret = os.environ.get("OCCLUMAP_STUDY_SECRET", secrets.token_urlsafe(48))
+        if not database:
+            raise ArgumentError("expected the study's database in OCCLUMAP_STUDY_DATABASE")
+    configuration = configurations.read(config)
+    server.set_up(config, database, secret, https=False)
+    from occlumap.study import export as exports
+
+    for path in exports.write(configuration, out):
+        click.echo(f"  {path}")

@@ -1,0 +1,133 @@
+"""Participants that are programs: through the real pages, over HTTP, filling in whatever form they find."""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin
+
+from occlumap.errors import MissingDependencyError, OcclumapError
+
+KINDS = ("random", "always-yes")
+MOST_PAGES = 200
+
+
+class BotError(OcclumapError, RuntimeError):
+    """A bot could not finish; the message says where."""
+
+
+@dataclass
+class _Form:
+    """What a page asks for: hidden values, groups of choices, texts."""
+
+    action: str = ""
+    hidden: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, list[str]] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+
+class _Page(HTMLParser):
+    """The first form of a page, and its completion code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.form: _Form | None = None
+        self.code = ""
+        self._inside = self._in_code = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Collects the form."""
+        of = {name: value or "" for name, value in attributes}
+        self._in_code = "code" in of.get("class", "").split()
+        if tag == "form" and self.form is None:
+            self.form, self._inside = _Form(of.get("action", "")), True
+        if not self._inside or self.form is None or not of.get("name"):
+            return
+        if tag == "input" and of.get("type") == "hidden":
+            self.form.hidden[of["name"]] = of.get("value", "")
+        elif tag == "input" and of.get("type") in ("radio", "checkbox"):
+            self.form.choices.setdefault(of["name"], []).append(of.get("value", "on"))
+        elif tag == "textarea":
+            self.form.texts.append(of["name"])
+
+    def handle_endtag(self, tag: str) -> None:
+        """The end of the form."""
+        if tag == "form":
+            self._inside = False
+        self._in_code = False
+
+    def handle_data(self, data: str) -> None:
+        """The code's text."""
+        if self._in_code and data.strip():
+            self.code = data.strip()
+
+
+def take_part(url: str, kind: str, seed: int, person: str = "", timeout: float = 30.0) -> str:
+    """One bot's way from the entry to its completion code, which is given back.
+
+    Tries again after a lost connection or a server's error, as a person would reload. Raises BotError when it cannot
+    finish.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise MissingDependencyError(
+            "expected httpx for bots; install it, in a clone of occlumap: pip install '.[study]'"
+        ) from error
+    chance = random.Random(seed)  # noqa: S311 - a bot's answers
+    with httpx.Client(follow_redirects=True, timeout=timeout) as client:
+
+        def asked(send: Callable[[], Any]) -> Any:
+            for attempt in range(20):
+                try:
+                    response = send()
+                except httpx.TransportError:
+                    response = None
+                if response is not None and response.status_code < 500 and response.status_code != 429:
+                    return response
+                import time
+
+                time.sleep(min(5.0, 0.2 * 2**attempt))
+            raise BotError(f"bot {seed}: {url} does not answer")
+
+        entry = urljoin(url, f"/?PROLIFIC_PID={person}") if person else url
+        response = asked(lambda: client.get(entry))
+        for _ in range(MOST_PAGES):
+            page = _Page(response.text)
+            if page.code:
+                return page.code
+            if page.form is None:
+                raise BotError(
+                    f"bot {seed}: no form and no code at {response.url} (status {response.status_code})"
+                )
+            answers = _filled(page.form, kind, chance)
+            target = urljoin(str(response.url), page.form.action)
+            headers = {"Referer": str(response.url)}
+            sent = asked(lambda: client.post(target, data=answers, headers=headers))  # noqa: B023 - called at once
+            # whatever became of it, where the study now stands is what counts
+            response = sent if sent.status_code == 200 else asked(lambda: client.get(urljoin(url, "/study/")))
+    raise BotError(f"bot {seed}: no end after {MOST_PAGES} pages")
+
+
+def _filled(form: _Form, kind: str, chance: random.Random) -> dict[str, str]:
+    answers = dict(form.hidden)
+    for name, values in form.choices.items():
+        always = kind == "always-yes" and name == "answer"
+        answers[name] = "yes" if always or name in ("agree", "eligible") else chance.choice(values)
+    words = ("ears", "legs", "the background", "colour", "tail", "face", "grass", "size")
+    answers |= {name: ", ".join(chance.sample(words, 2)) for name in form.texts}
+    return answers
+
+
+def many(url: str, count: int, kind: str, seed: int = 0, at_once: int = 8) -> dict[str, int]:
+    """`count` bots, `at_once` at a time; how often each completion code came."""
+    if kind not in KINDS:
+        from occlumap.errors import ArgumentError
+
+        raise ArgumentError(f"expected kind to be one of {', '.join(KINDS)}, got {kind!r}")
+    with ThreadPoolExecutor(at_once) as pool:
+        codes = list(pool.map(lambda number: take_part(url, kind, seed + number), range(count)))
+    return {code: codes.count(code) for code in sorted(set(codes))}

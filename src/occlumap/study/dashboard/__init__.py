@@ -1,0 +1,1 @@
+"""The researcher's side: cells, pause, preview, export."""

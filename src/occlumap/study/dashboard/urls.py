@@ -1,0 +1,16 @@
+"""Addresses of the researcher's side."""
+
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from occlumap.study.dashboard import views
+
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("login/", views.login, name="login"),
+    path("logout/", LogoutView.as_view(next_page="login"), name="logout"),
+    path("pause/", views.pause, name="pause"),
+    path("export.zip", views.export_archive, name="export"),
+    path("bonuses.csv", views.bonus_file, name="bonuses"),
+    path("preview/<str:heatmap>/<str:scores>/<str:task_id>/", views.preview, name="preview"),
+]

@@ -1,0 +1,128 @@
+"""Pages of the researcher: each asks for a login."""
+
+from collections import Counter
+
+from django.contrib.auth import authenticate
+from django.contrib.auth import login as log_in
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from occlumap.study import export, limits
+from occlumap.study.configured import configuration
+from occlumap.study.domain import progress
+from occlumap.study.participants.models import Participant, StudyState
+from occlumap.study.participants.views import task_context
+
+TRIES = 5
+"""Wrong passwords for one name, or from one address, in LOCKED seconds."""
+
+LOCKED = 300
+
+
+def login(request: HttpRequest) -> HttpResponse:
+    """Name and password; locked for a while after TRIES wrong ones. Never says which of the two was wrong."""
+    told = ""
+    if request.method == "POST":
+        name = request.POST.get("username", "")[:150]
+        address = request.META.get("REMOTE_ADDR", "")
+        free = limits.allowed(f"login:{name}", TRIES, LOCKED) and limits.allowed(
+            f"login-from:{address}", 4 * TRIES, LOCKED
+        )
+        user = (
+            authenticate(request, username=name, password=request.POST.get("password", "")) if free else None
+        )
+        if user is not None and user.is_staff:
+            log_in(request, user)
+            return redirect("overview")
+        told = "Name or password is wrong." if free else "Too many tries. Please wait five minutes."
+    return render(
+        request, "dashboard/login.html", {"title": "Researcher", "told": told}, status=401 if told else 200
+    )
+
+
+@login_required
+@require_GET
+def overview(request: HttpRequest) -> HttpResponse:
+    """Cells with completed, live and left; people by state and step."""
+    study, now = configuration(), timezone.now()
+    quota = study.values["quota_per_cell"]
+    people = list(Participant.objects.select_related("cell"))
+    rows = []
+    for name in study.cells:
+        inside = [one for one in people if one.cell is not None and one.cell.name == name]
+        done = sum(one.state == progress.FINISHED for one in inside)
+        live = sum(
+            one.state == progress.ACTIVE and one.lease_until is not None and one.lease_until > now
+            for one in inside
+        )
+        gone = len(inside) - done - live
+        heatmap, _, scores = name.partition(":")
+        rows.append(
+            {
+                "cell": name,
+                "heatmap": heatmap,
+                "scores": scores,
+                "done": done,
+                "live": live,
+                "gone": gone,
+                "quota": quota,
+            }
+        )
+    return render(
+        request,
+        "dashboard/overview.html",
+        {
+            "title": study.values["title"],
+            "rows": rows,
+            "states": sorted(Counter(one.state for one in people).items()),
+            "steps": sorted(Counter(one.step for one in people if one.state == progress.ACTIVE).items()),
+            "paused": StudyState.objects.get(pk=1).paused,
+            "sha256": study.sha256,
+            "task": next(iter(study.tasks)),
+        },
+    )
+
+
+@login_required
+@require_POST
+def pause(request: HttpRequest) -> HttpResponse:
+    """Let nobody new in, or let people in again; who has a place goes on."""
+    StudyState.objects.filter(pk=1).update(paused=request.POST.get("paused") == "yes")
+    return redirect("overview")
+
+
+@login_required
+@require_GET
+def export_archive(request: HttpRequest) -> HttpResponse:
+    """All tables as a zip."""
+    response = HttpResponse(export.archive(configuration()), content_type="application/zip")
+    response.headers["Content-Disposition"] = 'attachment; filename="study.zip"'
+    return response
+
+
+@login_required
+@require_GET
+def bonus_file(request: HttpRequest) -> HttpResponse:
+    """Lines of id and amount, as Prolific takes them."""
+    text = "".join(f"{one},{amount}\n" for one, amount in export.bonuses(configuration()))
+    return HttpResponse(text, content_type="text/csv; charset=utf-8")
+
+
+@login_required
+@require_GET
+def preview(request: HttpRequest, heatmap: str, scores: str, task_id: str) -> HttpResponse:
+    """The page of a task as a condition shows it; sends nothing."""
+    study = configuration()
+    if f"{heatmap}:{scores}" not in study.cells or task_id not in study.tasks:
+        raise Http404
+    context = task_context(study, study.tasks[task_id], heatmap, scores)
+    context |= {
+        "title": "Preview",
+        "position": list(study.tasks).index(task_id) + 1,
+        "count": len(study.tasks),
+        "given": {},
+    }
+    return render(request, "participants/task.html", context)

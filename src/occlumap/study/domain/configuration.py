@@ -1,0 +1,347 @@
+"""The configuration of a study: one YAML file, checked; its texts, with money and names filled in from one place."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.study.domain import reward
+
+FILL_IN = "FILL IN"
+"""A value that begins so has not been filled in; a launch is refused while one is there."""
+
+PLACEHOLDERS = ("institution", "investigator", "contact", "ethics_number", "data_controller")
+
+DEFAULTS: dict[str, Any] = {
+    "title": "Interacting with an object recognition system",
+    "version": "1",
+    "seed": 1,
+    "quota_per_cell": 16,
+    "lease_minutes": 60,
+    "heatmaps": ["none", "lrp", "occlusion"],
+    "scores": ["not_shown", "shown"],
+    "comprehension_rule": "record",
+    "payment": {"currency": "GBP", "base": "8.00", "per_correct": "0.50"},
+    "people": {name: f"{FILL_IN}: {name.replace('_', ' ')}" for name in PLACEHOLDERS},
+    "codes": {
+        "completed": "DONE",
+        "no_consent": "NOCONSENT",
+        "screened_out": "SCREENEDOUT",
+        "over_quota": "FULL",
+    },
+    "completion_url": "",
+    "entries_per_minute": 60,
+    "stimuli": "stimuli/manifest.json",
+    "texts": {},
+}
+_RULES = ("record", "repeat", "screen_out")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """`values`: those of the file over DEFAULTS. `folder`: where the file lies, to which `stimuli` is relative."""
+
+    values: Mapping[str, Any]
+    folder: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of all values: stands in every participant's row."""
+        return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def cells(self) -> list[str]:
+        """The cells of the design: "heatmap:scores"."""
+        return [
+            f"{heatmap}:{scores}" for heatmap in self.values["heatmaps"] for scores in self.values["scores"]
+        ]
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The stimulus set; FileFormatError when it cannot be read."""
+        path = self.folder / self.values["stimuli"]
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            for task in document["tasks"]:
+                for key in ("id", "class", "outcome", "scores", "image", "examples"):
+                    task[key]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(
+                f"expected the manifest of a stimulus set at {path} ({type(error).__name__}: {error}); make one with "
+                "occlumap stimuli build, or name it under `stimuli` in the configuration"
+            ) from error
+        return dict(document)
+
+    @cached_property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The tasks of the stimulus set by id."""
+        return {str(task["id"]): task for task in self.manifest["tasks"]}
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that tasks ask for."""
+        return sorted({str(task["class"]) for task in self.tasks.values()})
+
+    def image(self, name: str) -> Path | None:
+        """The file of an image that the manifest names; None for any other name."""
+        return self._images.get(name)
+
+    @cached_property
+    def _images(self) -> dict[str, Path]:
+        folder = (self.folder / self.values["stimuli"]).parent
+        names: set[str] = set()
+        for task in self.tasks.values():
+            names.add(task["image"])
+            for example in task["examples"]:
+                names.add(example["image"])
+                names.update(file for file in example.get("heatmaps", {}).values() if file)
+        return {name: folder / name for name in names}
+
+    def money(self, name: str) -> Decimal:
+        """An amount of `payment`."""
+        return Decimal(str(self.values["payment"][name]))
+
+    def texts(self, scores: str = "shown", heatmap: str = "occlusion") -> dict[str, Any]:
+        """Markdown texts with payment and people filled in; `instructions` is a list of pages for the condition."""
+        values = {**self.values["people"], "title": self.values["title"], **self._payment()}
+        own = {**_TEXTS, **self.values["texts"]}
+        pages = [
+            page["text"]
+            for page in own["instructions"]
+            if (page.get("for") != "scores" or scores == "shown")
+            and (page.get("for") != "heatmap" or heatmap != "none")
+        ]
+        return {
+            "information": filled(own["information"], values),
+            "consent": filled(own["consent"], values),
+            "instructions": [filled(page, values) for page in pages],
+        }
+
+    def _payment(self) -> dict[str, str]:
+        tasks = len(self.tasks)
+        base, each = self.money("base"), self.money("per_correct")
+        currency = self.values["payment"]["currency"]
+        return {
+            "base": f"{currency} {base:.2f}",
+            "per_correct": f"{currency} {each:.2f}",
+            "maximum": f"{currency} {reward.maximum(base, tasks, each)}",
+            "tasks": str(tasks),
+        }
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """`text` with each {{ name }} replaced; ArgumentError for a name that there is not."""
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            raise ArgumentError(
+                f"expected one of {', '.join(sorted(values))} in a text, got {{{{ {match[1]} }}}}"
+            )
+        return values[match[1]]
+
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", value, text)
+
+
+def read(path: Path) -> Configuration:
+    """The configuration in a YAML file over DEFAULTS.
+
+    Raises FileFormatError for no YAML, ArgumentError, which names the key, for values that cannot be.
+    """
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise FileFormatError(f"expected a study's configuration as YAML at {path}: {error}") from error
+    return make(given, path.parent)
+
+
+def make(given: object, folder: Path) -> Configuration:
+    """A configuration of a mapping of values over DEFAULTS."""
+    if not isinstance(given, dict):
+        raise ArgumentError(
+            f"expected keys and values in a study's configuration, got {type(given).__name__}"
+        )
+    unknown = sorted(set(given) - set(DEFAULTS))
+    if unknown:
+        from occlumap._checks import nearest
+
+        raise ArgumentError(
+            f"expected only {', '.join(DEFAULTS)} in a study's configuration, got {unknown[0]!r}"
+            f"{nearest(unknown[0], DEFAULTS)}"
+        )
+    values = {
+        key: {**default, **(given.get(key) or {})} if isinstance(default, dict) else given.get(key, default)
+        for key, default in DEFAULTS.items()
+    }
+    problems = list(_faults(values))
+    if problems:
+        raise ArgumentError("expected a study's configuration that can be, but " + "; ".join(problems))
+    return Configuration(values, folder)
+
+
+def _faults(values: Mapping[str, Any]) -> Iterator[str]:
+    for key in ("quota_per_cell", "lease_minutes", "entries_per_minute"):
+        if not isinstance(values[key], int) or isinstance(values[key], bool) or values[key] < 1:
+            yield f"{key} is {values[key]!r}, not a whole number of 1 or more"
+    if not isinstance(values["seed"], int):
+        yield f"seed is {values['seed']!r}, not a whole number"
+    for key, known in (("heatmaps", None), ("scores", ("not_shown", "shown"))):
+        chosen = values[key]
+        sound = isinstance(chosen, list) and chosen and len(set(map(str, chosen))) == len(chosen)
+        if not sound or not all(isinstance(one, str) and re.fullmatch(r"[a-z_]+", one) for one in chosen):
+            yield f"{key} is {chosen!r}, not a list of different names"
+        elif known and not set(chosen) <= set(known):
+            yield f"{key} is {chosen!r}, not of {', '.join(known)}"
+    if values["comprehension_rule"] not in _RULES:
+        yield f"comprehension_rule is {values['comprehension_rule']!r}, not one of {', '.join(_RULES)}"
+    for name in ("base", "per_correct"):
+        try:
+            amount = Decimal(str(values["payment"][name]))
+            sound = amount.is_finite() and amount >= 0
+        except InvalidOperation:
+            sound = False
+        if not sound:
+            yield f"payment.{name} is {values['payment'][name]!r}, not an amount"
+    url = values["completion_url"]
+    if url and not str(url).startswith("https://"):
+        yield f"completion_url is {url!r}, not an address that begins with https://"
+
+
+def faults_before_launch(configuration: Configuration) -> list[str]:
+    """What must be mended before real people take part; an empty list is well.
+
+    Placeholders that are not filled in, amounts of money typed into texts, a condition without heatmaps in the stimulus
+    set, images that are not there, tasks that give themselves away in a file's name.
+    """
+    found = [
+        f"people.{name} is not filled in"
+        for name, value in configuration.values["people"].items()
+        if not str(value).strip() or str(value).startswith(FILL_IN)
+    ]
+    own = {**_TEXTS, **configuration.values["texts"]}
+    pages = [
+        (f"instructions page {at}", page["text"]) for at, page in enumerate(own["instructions"], start=1)
+    ]
+    for name, text in (("information", own["information"]), ("consent", own["consent"]), *pages):
+        for amount in re.findall(r"(?:[£$€]|GBP|USD|EUR)\s*\d[\d.,]*|\d+\s*(?:p|pence|cents)\b", text):
+            found.append(
+                f"the text {name} says {amount!r}: money comes from `payment`, by {{{{ base }}}} and the like"
+            )
+        for match in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
+            if match not in (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks"):
+                found.append(f"the text {name} has an unknown {{{{ {match} }}}}")
+    shown = [name for name in configuration.values["heatmaps"] if name != "none"]
+    for task in configuration.tasks.values():
+        for example in task["examples"]:
+            missing = [name for name in shown if not example.get("heatmaps", {}).get(name)]
+            if missing:
+                found.append(f"an example of task {task['id']} has no heatmap {', '.join(missing)}")
+                break
+    found += [
+        f"the image {name} is not there" for name, path in configuration._images.items() if not path.is_file()
+    ]
+    words = {"tp", "fp", "fn", "tn", *configuration.classes}
+    for task in configuration.tasks.values():
+        if words & set(re.split(r"[^a-z]+", Path(task["image"]).stem.lower())):
+            found.append(f"the file name {task['image']} gives its task away")
+    if not configuration.values["completion_url"]:
+        found.append("completion_url is empty: participants would not be led back")
+    return found
+
+
+_TEXTS: dict[str, Any] = {
+    "information": """
+# Information for participants
+
+**{{ title }}**, a research project of {{ institution }}.
+
+Please read this before you decide whether to take part. You only take part if you want to; not taking part has no
+disadvantage.
+
+You will look at photos and at what an image recognition system made of them, and say what it will make of others.
+The images hold nothing offensive. It takes about 30 minutes.
+
+For completing the study you receive {{ base }}, and {{ per_correct }} for each of the {{ tasks }} questions that you
+answer
+rightly: at most {{ maximum }}.
+
+Your answers are kept under a number, apart from your participant id. You can withdraw on every page, and have your
+answers erased. Anonymous data may be published. The data controller is {{ data_controller }}.
+
+Questions or complaints: {{ investigator }}, {{ contact }}.
+""",
+    "consent": """
+# Consent
+
+This study was approved under the number {{ ethics_number }}. Investigator: {{ investigator }}, {{ contact }}.
+
+I agree that:
+
+1. I have read the information on the page before;
+2. I know whom to ask about the research and about my rights as a participant;
+3. I understand that I can withdraw without penalty, and that my answers are processed for this study only.
+""",
+    "instructions": [
+        {
+            "text": """
+# What the system does
+
+A system for image recognition gives labels to photos. It was trained on many photos that people had labelled: the
+training
+set. For each label it computes a score from 0 to 1, and assigns every label whose score is above that label's
+threshold. It is not always right:
+
+- **True positive (TP):** the photo shows it, and the system recognises it (hurrah!)
+- **True negative (TN):** the photo does not show it, and the system does not see it (hurrah!)
+- **False negative (FN):** the photo shows it, and the system fails to recognise it (oops!)
+- **False positive (FP):** the photo does not show it, and the system sees it all the same (oops!)
+"""
+        },
+        {
+            "text": """
+# What you will see
+
+You will work on {{ tasks }} photos, one after the other. For each you first see 12 photos from the training set that
+look
+similar to it: true positives, false negatives and false positives. Study what the system gets right and wrong.
+"""
+        },
+        {
+            "for": "scores",
+            "text": """
+# Scores
+
+Beneath each example a bar shows the system's score for the label. The line marks the label's threshold: above it the
+system assigns the label, below it not. Each label has a threshold of its own.
+""",
+        },
+        {
+            "for": "heatmap",
+            "text": """
+# Heatmaps
+
+Beside each example a heatmap shows in red which areas supported the label; the darker the red, the greater the
+support. In a false positive it shows what misled the system.
+""",
+        },
+        {
+            "text": """
+# Your task
+
+For each photo: look at the examples, name features that the system is sensitive to and features that it ignores, and
+say
+whether it will recognise the class in the new photo. Each right answer earns {{ per_correct }}. How confident you
+say you are
+does not change what you earn.
+"""
+        },
+    ],
+}
+"""The dissertation's texts (appendix A1, A2), corrected; money and names come from the configuration."""

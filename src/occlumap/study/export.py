@@ -1,0 +1,189 @@
+"""The export: tidy tables that `occlumap analyse` reads, with a data dictionary; written whole or not at all."""
+
+import csv
+import io
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from occlumap.study.domain import progress, reward
+from occlumap.study.domain.configuration import Configuration
+
+DICTIONARY = (
+    ("participants", "participant_id", "an opaque id; nothing tells who it is"),
+    ("participants", "source", "the study's title and version"),
+    ("participants", "heatmap, scores, first_class", "the condition, and the class whose block came first"),
+    (
+        "participants",
+        "screening_passed",
+        "1 if the comprehension questions were answered rightly at the first try",
+    ),
+    (
+        "participants",
+        "excluded_from_features",
+        "1 if coders marked that the free-text questions were misunderstood",
+    ),
+    ("participants", "started_at, consented_at, finished_at", "UTC"),
+    ("participants", "config_sha256", "of the configuration with which the study was launched"),
+    ("responses", "task_id, position", "the task, and where it came in this participant's order"),
+    (
+        "responses",
+        "image_class, outcome",
+        "the class asked for; TP, FP, FN or TN of the system on the task's image",
+    ),
+    ("responses", "answer, correct", "yes or no; 1 if that is what the system does"),
+    ("responses", "confidence", "1 extremely unconfident to 4 extremely confident"),
+    ("responses", "sensitive, ignored", "free text: what the system is sensitive to, and what it ignores"),
+    (
+        "codes",
+        "participant_id, task_id, code, group",
+        "codes of the sensitive features; empty before they are coded",
+    ),
+    ("reports", "useful_*, learned", "1 not at all to 4 very; free text"),
+    ("events", "kind, step, at", "what happened when"),
+)
+
+
+def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
+    """(name, columns, rows) of each table, of participants who finished; events of all."""
+    from occlumap.study.participants.models import Answer, Event, Page, Participant
+
+    finished = (
+        Participant.objects.filter(state=progress.FINISHED).select_related("cell").order_by("public_id")
+    )
+    source = f"{study.values['title']} {study.values['version']}"
+    yield (
+        "participants",
+        [
+            "participant_id",
+            "source",
+            "heatmap",
+            "scores",
+            "first_class",
+            "screening_passed",
+            "excluded_from_features",
+            "started_at",
+            "consented_at",
+            "finished_at",
+            "config_sha256",
+        ],
+        (
+            [
+                one.public_id,
+                source,
+                one.heatmap,
+                one.scores,
+                one.first_class,
+                int(bool(one.screening_passed)),
+                0,
+                one.started_at.isoformat(),
+                one.consented_at.isoformat() if one.consented_at else "",
+                one.finished_at.isoformat() if one.finished_at else "",
+                one.config_sha256,
+            ]
+            for one in finished
+        ),
+    )
+    columns = (
+        "participant_id,task_id,position,image_class,outcome,answer,correct,confidence,sensitive,ignored"
+    )
+    answers = Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant")
+    yield (
+        "responses",
+        columns.split(","),
+        (_response(one, study) for one in answers.order_by("participant__public_id", "position")),
+    )
+    yield "codes", ["participant_id", "task_id", "code", "group"], []
+    reports = Page.objects.filter(step="report", participant__state=progress.FINISHED).select_related(
+        "participant"
+    )
+    names = ["useful_outcomes", "useful_heatmaps", "useful_scores", "learned"]
+    yield (
+        "reports",
+        ["participant_id", *names],
+        (
+            [one.participant.public_id, *(one.content.get(name, "") for name in names)]
+            for one in reports.order_by("participant__public_id")
+        ),
+    )
+    events = Event.objects.select_related("participant").order_by("pk")
+    yield (
+        "events",
+        ["participant_id", "kind", "step", "at"],
+        (
+            [one.participant.public_id if one.participant else "", one.kind, one.step, one.at.isoformat()]
+            for one in events.iterator()
+        ),
+    )
+    yield "data_dictionary", ["table", "column", "holds"], [list(row) for row in DICTIONARY]
+
+
+def _response(answer: Any, study: Configuration) -> list[Any]:
+    task = study.tasks[answer.task_id]
+    correct = int(reward.correct(task["outcome"], answer.answer))
+    return [
+        answer.participant.public_id,
+        answer.task_id,
+        answer.position,
+        task["class"],
+        task["outcome"],
+        answer.answer,
+        correct,
+        answer.confidence,
+        _plain(answer.sensitive),
+        _plain(answer.ignored),
+    ]
+
+
+def _plain(text: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def write(study: Configuration, folder: Path) -> list[Path]:
+    """Each table as a CSV file in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, columns, rows in tables(study):
+        path = folder / f"{name}.csv"
+        new = path.with_suffix(".csv.part")
+        with new.open("w", newline="", encoding="utf-8") as file:
+            _write(file, columns, rows)
+        new.replace(path)
+        written.append(path)
+    return written
+
+
+def archive(study: Configuration) -> bytes:
+    """All tables in a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, columns, rows in tables(study):
+            text = io.StringIO(newline="")
+            _write(text, columns, rows)
+            zipped.writestr(f"{name}.csv", text.getvalue())
+    return buffer.getvalue()
+
+
+def _write(file: Any, columns: list[str], rows: Iterable[list[Any]]) -> None:
+    writer: Callable[[Any], Any] = csv.writer(file).writerow
+    writer(columns)
+    for row in rows:
+        writer(row)
+
+
+def bonuses(study: Configuration) -> list[tuple[str, str]]:
+    """(submission or person, amount) of everybody who finished and came by a recruiting service; the same each time."""
+    from occlumap.study.participants import services
+    from occlumap.study.participants.models import Identity
+
+    found = []
+    for identity in Identity.objects.filter(participant__state=progress.FINISHED).order_by(
+        "participant__public_id"
+    ):
+        right = sum(correct for _, correct in services.score(identity.participant, study))
+        amount = reward.bonus(right, len(study.tasks), study.money("per_correct"))
+        if amount:
+            found.append((identity.submission or identity.person, f"{amount:.2f}"))
+    return found

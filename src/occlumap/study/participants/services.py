@@ -1,0 +1,321 @@
+"""What spans several tables: start, submit, withdraw, erase. Each is one transaction with the participant locked."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from occlumap.study.domain import progress, reward
+from occlumap.study.domain.assignment import assign
+from occlumap.study.domain.configuration import Configuration
+from occlumap.study.participants.models import (
+    Answer,
+    Cell,
+    Consent,
+    Event,
+    Identity,
+    Page,
+    Participant,
+    StudyState,
+)
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer to a person
+    """What was submitted cannot be taken; `fields` says what to mend, by the name of the field."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("; ".join(fields.values()))
+        self.fields = dict(fields)
+
+
+def prepare(configuration: Configuration) -> None:
+    """The rows that a study needs: its state and its cells.
+
+    The configuration is frozen by the first participant: with another one the study is not served.
+    """
+    from occlumap.errors import ArgumentError
+
+    with transaction.atomic():
+        state, _ = StudyState.objects.get_or_create(pk=1, defaults={"config_sha256": configuration.sha256})
+        if state.config_sha256 != configuration.sha256:
+            if Participant.objects.exists():
+                raise ArgumentError(
+                    "expected the configuration with which this study was launched (hash "
+                    f"{state.config_sha256[:12]}), got another ({configuration.sha256[:12]}); a study is frozen at "
+                    "launch: use a new database for a new version"
+                )
+            state.config_sha256 = configuration.sha256
+            state.save()
+        for name in configuration.cells:
+            Cell.objects.get_or_create(name=name)
+
+
+def all_steps(participant: Participant, configuration: Configuration) -> tuple[str, ...]:
+    """The steps of this participant; before consent those of any."""
+    scores, heatmap = participant.scores or "shown", participant.heatmap or "occlusion"
+    pages = len(configuration.texts(scores, heatmap)["instructions"])
+    return progress.steps(pages, len(configuration.tasks))
+
+
+def order_of(participant: Participant, configuration: Configuration) -> list[str]:
+    """The ids of the participant's tasks in their order."""
+    tasks = [(task, str(about["class"])) for task, about in configuration.tasks.items()]
+    return progress.task_order(tasks, participant.first_class, participant.seed)
+
+
+def start(configuration: Configuration, identity: Mapping[str, str]) -> Participant:
+    """A new participant, or the one that this identity already is; takes no place yet."""
+    person = identity.get("person", "")
+    if person:
+        known = Identity.objects.filter(person=person).select_related("participant").first()
+        if known is not None:
+            return known.participant
+    try:
+        with transaction.atomic():
+            participant = Participant.objects.create(
+                public_id=_temporary_id(),
+                config_sha256=configuration.sha256,
+            )
+            participant.public_id = f"P{participant.pk:05d}"
+            participant.seed = configuration.values["seed"] * 1_000_003 + participant.pk
+            participant.save()
+            if person:
+                Identity.objects.create(
+                    participant=participant,
+                    person=person[:200],
+                    study=identity.get("study", "")[:200],
+                    submission=identity.get("submission", "")[:200],
+                )
+            Event.objects.create(participant=participant, kind="started")
+            return participant
+    except IntegrityError:  # the same person in another tab, at the same time
+        return Identity.objects.select_related("participant").get(person=person).participant
+
+
+def _temporary_id() -> str:
+    import secrets
+
+    return f"new-{secrets.token_hex(6)}"
+
+
+def submit(
+    participant_pk: int, step: str, content: Mapping[str, Any], configuration: Configuration, now: datetime
+) -> Participant:
+    """Take what was submitted on `step`, whole or not at all, and go on.
+
+    A step that was submitted before (the back button, a double click, another tab) changes nothing: the first stays.
+    Raises Refused for what is incomplete.
+    """
+    with transaction.atomic():
+        # of: the cell is joined on the nullable side of an outer join, which PostgreSQL does not lock
+        participant = (
+            Participant.objects.select_for_update(of=("self",)).select_related("cell").get(pk=participant_pk)
+        )
+        if participant.state in progress.OVER or step != participant.step:
+            return participant
+        if participant.cell is not None and not _still_has_place(participant, configuration, now):
+            participant.state = progress.OVER_QUOTA
+            participant.save()
+            return participant
+        if step.startswith("task-"):
+            _take_answer(participant, step, content, configuration)
+        elif step == "consent":
+            if content.get("agree") != "yes":
+                raise Refused({"agree": "Please tick the box if you agree, or withdraw."})
+            if not _give_place(participant, configuration, now):
+                participant.state = progress.OVER_QUOTA
+                Event.objects.create(participant=participant, kind="over-quota")
+                participant.save()
+                return participant
+            text = configuration.texts()["consent"]
+            Consent.objects.create(
+                participant=participant,
+                text_sha256=hashlib.sha256(text.encode()).hexdigest(),
+                version=str(configuration.values["version"]),
+            )
+            participant.consented_at = now
+            participant.state = progress.ACTIVE
+        elif step == "comprehension":
+            if not _take_comprehension(participant, content, configuration):
+                return participant
+        else:
+            _check_page(step, content)
+            Page.objects.create(participant=participant, step=step, content=dict(content))
+            if step == "eligibility" and content.get("eligible") == "no":
+                participant.state = progress.DECLINED
+                participant.save()
+                return participant
+        participant.step = progress.after(step, all_steps(participant, configuration))
+        if participant.cell is not None:
+            participant.lease_until = now + timedelta(minutes=configuration.values["lease_minutes"])
+        if participant.step == progress.LAST:
+            participant.state = progress.FINISHED
+            participant.finished_at = now
+        Event.objects.create(participant=participant, kind="submitted", step=step)
+        participant.save()
+        return participant
+
+
+def _check_page(step: str, content: Mapping[str, Any]) -> None:
+    if step == "eligibility" and content.get("eligible") not in ("yes", "no"):
+        raise Refused({"eligible": "Please say whether all of these are true of you."})
+    if step == "report":
+        asked = [name for name in content if name.startswith("useful_")]
+        missing = {name: "Please choose one." for name in asked if not content[name]}
+        if missing:
+            raise Refused(missing)
+
+
+def _take_answer(
+    participant: Participant, step: str, content: Mapping[str, Any], configuration: Configuration
+) -> None:
+    problems = {}
+    if content.get("answer") not in ("yes", "no"):
+        problems["answer"] = "Please say yes or no."
+    if str(content.get("confidence")) not in ("1", "2", "3", "4"):
+        problems["confidence"] = "Please say how confident you are."
+    for name in ("sensitive", "ignored"):
+        text = str(content.get(name, "")).strip()
+        if not text:
+            problems[name] = "Please name at least one feature, in your own words."
+        elif len(text) > 2000:
+            problems[name] = "Please use 2,000 characters at most."
+    if problems:
+        raise Refused(problems)
+    position = int(step.removeprefix("task-"))
+    Answer.objects.create(
+        participant=participant,
+        task_id=order_of(participant, configuration)[position - 1],
+        position=position,
+        answer=content["answer"],
+        confidence=int(content["confidence"]),
+        sensitive=str(content["sensitive"]).strip().replace("\x00", ""),
+        ignored=str(content["ignored"]).strip().replace("\x00", ""),
+    )
+
+
+_QUESTIONS = (
+    (
+        "A photo shows a bicycle, and the system's score for bicycle is below the threshold. "
+        "Is this a false negative of bicycle?",
+        "yes",
+    ),
+    ("The same photo shows no motorbike. Is it a false negative of motorbike?", "no"),
+)
+_OF_HEATMAPS = (
+    (
+        "A heatmap for car is dark red on the side window. "
+        "Does it suggest that the side window supports the label car?",
+        "yes",
+    ),
+    ("The roof is not red. Does the heatmap suggest that the roof supports the label car?", "no"),
+)
+
+
+def questions(participant: Participant) -> list[tuple[str, str, str]]:
+    """The comprehension questions of the condition: (name, question, right answer)."""
+    asked = _QUESTIONS + (_OF_HEATMAPS if participant.heatmap != "none" else ())
+    return [(f"q{number}", question, right) for number, (question, right) in enumerate(asked, start=1)]
+
+
+def _take_comprehension(
+    participant: Participant, content: Mapping[str, Any], configuration: Configuration
+) -> bool:
+    """Whether to go on; the rule of the configuration says what a wrong answer means."""
+    asked = questions(participant)
+    missing = {
+        name: "Please say yes or no." for name, _, _ in asked if content.get(name) not in ("yes", "no")
+    }
+    if missing:
+        raise Refused(missing)
+    passed = all(content[name] == right for name, _, right in asked)
+    rule = configuration.values["comprehension_rule"]
+    if participant.screening_passed is None:
+        participant.screening_passed = passed  # of the first try
+    if not passed:
+        participant.comprehension_failures += 1
+        Event.objects.create(participant=participant, kind="comprehension-failed", step="comprehension")
+        if rule == "repeat":
+            participant.save()
+            return False
+        if rule == "screen_out":
+            participant.state = progress.SCREENED_OUT
+            participant.save()
+            return False
+    Page.objects.create(
+        participant=participant, step="comprehension", content={name: content[name] for name, _, _ in asked}
+    )
+    return True
+
+
+def taken(now: datetime, but: int | None = None) -> dict[tuple[str, str], int]:
+    """How many completed or hold a live lease, by cell and order."""
+    holding = Participant.objects.filter(
+        Q(state=progress.FINISHED) | Q(state=progress.ACTIVE, lease_until__gt=now), cell__isnull=False
+    ).exclude(pk=but)
+    counts: dict[tuple[str, str], int] = {}
+    for cell, order in holding.values_list("cell__name", "first_class"):
+        counts[cell, order] = counts.get((cell, order), 0) + 1
+    return counts
+
+
+def _lock_cells() -> dict[str, Cell]:
+    """All cells, locked in one order, so that places are given one after the other."""
+    return {cell.name: cell for cell in Cell.objects.select_for_update().order_by("pk")}
+
+
+def _give_place(participant: Participant, configuration: Configuration, now: datetime) -> bool:
+    cells = _lock_cells()
+    if StudyState.objects.get(pk=1).paused:
+        raise Refused({"form": "The study is paused. Please come back later: nothing is lost."})
+    place = assign(
+        taken(now),
+        configuration.cells,
+        configuration.classes,
+        configuration.values["quota_per_cell"],
+        participant.seed,
+    )
+    if place is None:
+        return False
+    participant.cell, participant.first_class = cells[place.cell], place.first_class
+    participant.lease_until = now + timedelta(minutes=configuration.values["lease_minutes"])
+    return True
+
+
+def _still_has_place(participant: Participant, configuration: Configuration, now: datetime) -> bool:
+    """A live lease, or, after it ended, room in the same cell."""
+    if participant.lease_until is not None and participant.lease_until > now:
+        return True
+    _lock_cells()
+    counts = taken(now, participant.pk)
+    in_cell = sum(count for (cell, _), count in counts.items() if cell == participant.cell.name)
+    return in_cell < configuration.values["quota_per_cell"]
+
+
+def withdraw(participant_pk: int) -> None:
+    """End it at the participant's wish; what was said is erased, and a row without content stays for the counts."""
+    with transaction.atomic():
+        participant = Participant.objects.select_for_update(of=("self",)).get(pk=participant_pk)
+        participant.state = progress.WITHDRAWN
+        erase(participant)
+        participant.save()
+
+
+def erase(participant: Participant) -> None:
+    """Remove everything that the participant said and is; the row that counts stays, without a seed or times."""
+    for table in (Answer, Page, Consent, Identity, Event):
+        table.objects.filter(participant=participant).delete()
+    participant.cell, participant.first_class, participant.seed = None, "", 0
+    participant.lease_until = participant.consented_at = participant.finished_at = None
+    participant.screening_passed, participant.comprehension_failures = None, 0
+
+
+def score(participant: Participant, configuration: Configuration) -> list[tuple[Answer, bool]]:
+    """The answers in their order, each with whether it is right."""
+    return [
+        (answer, reward.correct(configuration.tasks[answer.task_id]["outcome"], answer.answer))
+        for answer in Answer.objects.filter(participant=participant).order_by("position")
+    ]

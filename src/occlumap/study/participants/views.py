@@ -1,0 +1,314 @@
+"""Pages of the participant: each parses, calls one service and shows the result."""
+
+from typing import Any
+
+from django.http import FileResponse as File
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+
+from occlumap.study import limits
+from occlumap.study.configured import configuration
+from occlumap.study.domain import progress, reward
+from occlumap.study.domain.configuration import Configuration
+from occlumap.study.participants import services
+from occlumap.study.participants.models import Identity, Participant
+
+COOKIE = "participant"
+CONFIDENCE = (
+    (1, "extremely unconfident"),
+    (2, "slightly unconfident"),
+    (3, "slightly confident"),
+    (4, "extremely confident"),
+)
+OUTCOMES = {
+    "TP": ("✓", "True positive: the photo shows it and the system recognises it"),
+    "FP": ("✗", "False positive: the photo does not show it, and the system sees it"),
+    "FN": ("✗", "False negative: the photo shows it, and the system fails to see it"),
+    "TN": ("✓", "True negative: the photo does not show it, and the system does not see it"),
+}
+
+
+def markdown(text: str) -> SafeString:
+    """Markdown as safe HTML: whatever is no plain mark-up is taken out."""
+    import markdown as library
+    import nh3
+
+    return mark_safe(nh3.clean(library.markdown(text, extensions=["tables"])))  # noqa: S308 - cleaned
+
+
+def entry(request: HttpRequest) -> HttpResponse:
+    """The first page. Looking at it changes nothing: links are opened by previews, too. Its button starts."""
+    person = {
+        "person": request.GET.get("PROLIFIC_PID", ""),
+        "study": request.GET.get("STUDY_ID", ""),
+        "submission": request.GET.get("SESSION_ID", ""),
+    }
+    if request.method == "GET":
+        if any(person.values()):  # the id leaves the address at once
+            request.session["identity"] = person
+            return redirect("entry")
+        return render(request, "participants/entry.html", {"title": configuration().values["title"]})
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["GET", "POST"])
+    address = request.META.get("REMOTE_ADDR", "")
+    if not limits.allowed(f"entry:{address}", configuration().values["entries_per_minute"], 60):
+        return _message(
+            request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
+        )
+    known = _participant(request)
+    identity = request.session.get("identity", {})
+    if known is None or (identity.get("person") and not Identity.objects.filter(participant=known).exists()):
+        known = services.start(configuration(), identity)
+        request.session[COOKIE] = known.code
+    return redirect("step")
+
+
+def _participant(request: HttpRequest) -> Participant | None:
+    code = request.session.get(COOKIE, "")
+    return Participant.objects.select_related("cell").filter(code=code).first() if code else None
+
+
+def step(request: HttpRequest) -> HttpResponse:
+    """The step on which the participant is; POST submits it."""
+    participant = _participant(request)
+    if participant is None:
+        return redirect("entry")
+    study = configuration()
+    if request.method == "POST":
+        submitted = request.POST.get("step", "")
+        content = {
+            key: value for key, value in request.POST.items() if key not in ("csrfmiddlewaretoken", "step")
+        }
+        try:
+            after = services.submit(participant.pk, submitted, content, study, timezone.now())
+        except services.Refused as refusal:
+            return _page(request, participant, study, content, refusal.fields, 422)
+        if submitted == "comprehension" and after.step == submitted and after.state == progress.ACTIVE:
+            told = {
+                "form": "Not all answers are right. Please look at the instructions again, and answer once more."
+            }
+            return _page(request, after, study, content, told, 422)
+        return redirect("step")
+    return _page(request, participant, study, {}, {}, 200)
+
+
+def _page(
+    request: HttpRequest,
+    participant: Participant,
+    study: Configuration,
+    given: dict[str, Any],
+    problems: dict[str, str],
+    status: int,
+) -> HttpResponse:
+    """The page of a step, with what was typed and what is to be mended."""
+    name = participant.step
+    steps = services.all_steps(participant, study)
+    context: dict[str, Any] = {
+        "participant": participant,
+        "step": name,
+        "given": given,
+        "problems": problems,
+        "title": study.values["title"],
+        "done": steps.index(name),
+        "of": len(steps) - 1,
+        "contact": study.values["people"]["contact"],
+    }
+    if participant.state in progress.OVER and participant.state != progress.FINISHED:
+        return _over(request, participant, study)
+    if name in ("eligibility", "information", "consent"):
+        texts = study.texts()
+        context["text"] = markdown(texts[name]) if name in texts else ""
+        return render(request, f"participants/{name}.html", context, status=status)
+    if name.startswith("instructions-"):
+        return _instructions(request, participant, study, int(name.removeprefix("instructions-")), context)
+    if name == "comprehension":
+        context["questions"] = services.questions(participant)
+        context["pages"] = range(
+            1, len(study.texts(participant.scores, participant.heatmap)["instructions"]) + 1
+        )
+        return render(request, "participants/comprehension.html", context, status=status)
+    if name.startswith("task-"):
+        position = int(name.removeprefix("task-"))
+        task = study.tasks[services.order_of(participant, study)[position - 1]]
+        context |= task_context(study, task, participant.heatmap, participant.scores)
+        context |= {"position": position, "count": len(study.tasks)}
+        return render(request, "participants/task.html", context, status=status)
+    if name == "report":
+        context["useful"] = [
+            (f"useful_{what}", f"How useful were the {label}?")
+            for what, label in (("outcomes", "outcomes"), ("heatmaps", "heatmaps"), ("scores", "scores"))
+            if (what != "heatmaps" or participant.heatmap != "none")
+            and (what != "scores" or participant.scores == "shown")
+        ]
+        return render(request, "participants/report.html", context, status=status)
+    return _end(request, participant, study, context)
+
+
+def task_context(study: Configuration, task: dict[str, Any], heatmap: str, scores: str) -> dict[str, Any]:
+    """What the page of a task shows: examples with outcome, heatmap and score where shown; of the task its image
+    only.
+    """
+    threshold = float(study.manifest["thresholds"][task["class"]])
+    examples = []
+    for example in task["examples"]:
+        mark, told = OUTCOMES[example["outcome"]]
+        score = float(example["scores"][task["class"]])
+        examples.append(
+            {
+                "outcome": example["outcome"],
+                "mark": mark,
+                "told": told,
+                "image": example["image"],
+                "heatmap": example.get("heatmaps", {}).get(heatmap) if heatmap != "none" else None,
+                "score": f"{score:.2f}",
+                "side": "above" if score > threshold else "below",
+                "width": round(100 * score),
+            }
+        )
+    return {
+        "examples": examples,
+        "class": task["class"],
+        "image": task["image"],
+        "heatmap": heatmap,
+        "scores_shown": scores == "shown",
+        "threshold": f"{threshold:.2f}",
+        "threshold_at": round(100 * threshold),
+        "confidence": CONFIDENCE,
+    }
+
+
+def instructions(request: HttpRequest, number: int) -> HttpResponse:
+    """A page of the instructions again, as long as no task is begun."""
+    participant = _participant(request)
+    if participant is None:
+        return redirect("entry")
+    study = configuration()
+    if not progress.back_to(
+        participant.step, f"instructions-{number}", services.all_steps(participant, study)
+    ):
+        return redirect("step")
+    context = {"step": participant.step, "title": study.values["title"], "again": True}
+    return _instructions(request, participant, study, number, context)
+
+
+def _instructions(
+    request: HttpRequest, participant: Participant, study: Configuration, number: int, context: dict[str, Any]
+) -> HttpResponse:
+    pages = study.texts(participant.scores, participant.heatmap)["instructions"]
+    context |= {"text": markdown(pages[number - 1]), "number": number, "pages": len(pages)}
+    context["contact"] = study.values["people"]["contact"]
+    return render(request, "participants/instructions.html", context)
+
+
+def _end(
+    request: HttpRequest, participant: Participant, study: Configuration, context: dict[str, Any]
+) -> HttpResponse:
+    scored = services.score(participant, study)
+    right = sum(correct for _, correct in scored)
+    earned = reward.bonus(right, len(study.tasks), study.money("per_correct"))
+    currency = study.values["payment"]["currency"]
+    context |= {
+        "right": right,
+        "count": len(study.tasks),
+        "reward": f"{currency} {study.money('base') + earned:.2f}",
+        "answers": [
+            {
+                "image": study.tasks[answer.task_id]["image"],
+                "class": study.tasks[answer.task_id]["class"],
+                "answer": answer.answer,
+                "truth": reward.RIGHT[study.tasks[answer.task_id]["outcome"]],
+                "right": correct,
+            }
+            for answer, correct in scored
+        ],
+        "code": study.values["codes"]["completed"],
+        "link": _completion(study, "completed"),
+    }
+    return render(request, "participants/end.html", context)
+
+
+def _completion(study: Configuration, name: str) -> str:
+    url = study.values["completion_url"]
+    return f"{url}{'&' if '?' in url else '?'}cc={study.values['codes'][name]}" if url else ""
+
+
+_OVER = {
+    progress.WITHDRAWN: (
+        "You have withdrawn",
+        "Your answers are erased. Thank you for your time.",
+        "no_consent",
+    ),
+    progress.DECLINED: ("Thank you", "This study is for people of whom all of these are true.", "no_consent"),
+    progress.OVER_QUOTA: (
+        "The study is full",
+        "All places are taken, or your place ran out while you were away. You will be paid for your time by this code.",
+        "over_quota",
+    ),
+    progress.SCREENED_OUT: (
+        "Thank you",
+        "The questions about the instructions were not all answered rightly.",
+        "screened_out",
+    ),
+}
+
+
+def _over(request: HttpRequest, participant: Participant, study: Configuration) -> HttpResponse:
+    title, text, code = _OVER[participant.state]
+    context = {
+        "title": title,
+        "text": text,
+        "code": study.values["codes"][code],
+        "link": _completion(study, code),
+    }
+    context["contact"] = study.values["people"]["contact"]
+    return render(request, "participants/message.html", context)
+
+
+def withdraw(request: HttpRequest) -> HttpResponse:
+    """Asks once more on GET; on POST the participant's answers are erased."""
+    participant = _participant(request)
+    if participant is None:
+        return redirect("entry")
+    if request.method == "POST":
+        services.withdraw(participant.pk)
+        return redirect("step")
+    return render(request, "participants/withdraw.html", {"title": "Withdraw"})
+
+
+def stimulus(request: HttpRequest, name: str) -> HttpResponse:
+    """An image that the manifest names; its name says nothing."""
+    path = configuration().image(name)
+    if path is None or not path.is_file():
+        raise Http404
+    response = File(path.open("rb"))
+    response.headers["Cache-Control"] = "private, max-age=86400"
+    return response
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """200 when the database answers."""
+    Participant.objects.exists()
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def _message(request: HttpRequest, title: str, text: str, status: int) -> HttpResponse:
+    return render(request, "participants/message.html", {"title": title, "text": text}, status=status)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The form again with what was typed, when its key has expired; nothing typed is lost."""
+    participant = _participant(request)
+    if participant is None or request.path != "/study/":
+        return _message(
+            request,
+            "Please try again",
+            "This page had expired. Go back, load it again, and send it once more.",
+            403,
+        )
+    given = {key: value for key, value in request.POST.items() if key not in ("csrfmiddlewaretoken", "step")}
+    told = {"form": "The page had expired. What you typed is still here: please send it once more."}
+    if request.POST.get("step") != participant.step:
+        return redirect("step")
+    return _page(request, participant, configuration(), given, told, 403)

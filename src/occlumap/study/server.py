@@ -1,0 +1,88 @@
+"""Setting up Django for a study, and serving it."""
+
+import os
+import secrets
+import threading
+from pathlib import Path
+from typing import Any
+
+from occlumap.errors import MissingDependencyError
+from occlumap.study.domain.configuration import Configuration
+
+RESEARCHER = "researcher"
+
+
+def set_up(
+    config: Path, database: str, secret: str, *, https: bool, hosts: str = "127.0.0.1,localhost"
+) -> None:
+    """Make Django ready in this process, and the database's tables as this version wants them.
+
+    Raises MissingDependencyError without the extra `study`.
+    """
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="occlumap.study.settings",
+        OCCLUMAP_STUDY_CONFIG=str(config),
+        OCCLUMAP_STUDY_DATABASE=database,
+        OCCLUMAP_STUDY_SECRET=secret,
+        OCCLUMAP_STUDY_HTTPS="1" if https else "0",
+        OCCLUMAP_STUDY_HOSTS=hosts,
+    )
+    try:
+        import django
+        import markdown  # noqa: F401
+        import nh3  # noqa: F401
+        import whitenoise  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"expected the packages of the extra study, got {type(error).__name__}: {error}; install "
+            "them, in a clone of "
+            "occlumap: pip install '.[study]'"
+        ) from error
+    django.setup()
+
+
+def migrate(configuration: Configuration) -> None:
+    """Bring the database up to date, and write what the study needs."""
+    from django.core.management import call_command
+
+    from occlumap.study.participants.services import prepare
+
+    call_command("migrate", verbosity=0, interactive=False)
+    prepare(configuration)
+
+
+def researcher(name: str = RESEARCHER) -> str | None:
+    """A researcher's login with a new password, which is given back; None where there is one already."""
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model().objects
+    if users.filter(username=name).exists():
+        return None
+    password = secrets.token_urlsafe(12)
+    users.create_user(name, password=password, is_staff=True)
+    return password
+
+
+def serve(port: int) -> tuple[Any, threading.Thread]:
+    """The study on this machine's loopback, in threads; the server and the thread that runs it."""
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+    from occlumap.study.wsgi import application
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+        request_queue_size = 256
+
+    class Handler(WSGIRequestHandler):
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - addresses hold ids
+            pass
+
+        def address_string(self) -> str:
+            return str(self.client_address[0])
+
+    server = Server(("127.0.0.1", port), Handler)
+    server.set_app(application)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    return server, thread

@@ -1,0 +1,107 @@
+"""Django's settings for a study; what differs comes from the environment, which `occlumap study` sets.
+
+OCCLUMAP_STUDY_CONFIG: the configuration's path. OCCLUMAP_STUDY_DATABASE: the path of an SQLite file, or
+postgresql://user:password@host:port/name. OCCLUMAP_STUDY_SECRET: the key that signs sessions. OCCLUMAP_STUDY_HOSTS:
+names
+under which it is served, with commas. OCCLUMAP_STUDY_HTTPS: "1" behind TLS (the default), "0" on this machine only.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from occlumap.errors import ArgumentError
+
+
+def _database(address: str) -> dict[str, object]:
+    if not address.startswith(("postgres://", "postgresql://")):
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": address,
+            # a write waits for its turn; IMMEDIATE takes the lock at the start, so a transaction is never torn in two
+            "OPTIONS": {
+                "timeout": 30,
+                "transaction_mode": "IMMEDIATE",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            },
+        }
+    parts = urlsplit(address)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.lstrip("/"),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 30}},
+    }
+
+
+STUDY_CONFIG = Path(os.environ.get("OCCLUMAP_STUDY_CONFIG", "study.yaml"))
+SECRET_KEY = os.environ.get("OCCLUMAP_STUDY_SECRET", "")
+if len(SECRET_KEY) < 32:
+    raise ArgumentError(
+        "expected a secret of 32 characters or more in OCCLUMAP_STUDY_SECRET, got a shorter one or none"
+    )
+HTTPS = os.environ.get("OCCLUMAP_STUDY_HTTPS", "1") == "1"
+DEBUG = False
+ALLOWED_HOSTS = [
+    host for host in os.environ.get("OCCLUMAP_STUDY_HOSTS", "127.0.0.1,localhost").split(",") if host
+]
+DATABASES = {"default": _database(os.environ.get("OCCLUMAP_STUDY_DATABASE", "study.sqlite3"))}
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "occlumap.study.participants",
+    "occlumap.study.dashboard",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "occlumap.study.headers.Headers",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+ROOT_URLCONF = "occlumap.study.urls"
+WSGI_APPLICATION = "occlumap.study.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+CSRF_FAILURE_VIEW = "occlumap.study.participants.views.csrf_failure"
+LOGIN_URL = "/researcher/login/"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}}
+]
+SESSION_COOKIE_AGE = 30 * 24 * 3600  # longer than a study: an expired session must not lose a participant
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_REFERRER_POLICY = "no-referrer"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+USE_TZ = True
+TIME_ZONE = "UTC"
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    # addresses of entry pages hold participants' ids, and go into no log
+    "loggers": {"django.server": {"handlers": [], "propagate": False}, "django.request": {"level": "ERROR"}},
+}

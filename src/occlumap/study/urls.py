@@ -1,0 +1,15 @@
+"""The study's addresses."""
+
+from django.urls import include, path
+
+from occlumap.study.participants import views
+
+urlpatterns = [
+    path("", views.entry, name="entry"),
+    path("study/", views.step, name="step"),
+    path("study/withdraw/", views.withdraw, name="withdraw"),
+    path("study/instructions/<int:number>/", views.instructions, name="instructions"),
+    path("stimuli/<str:name>", views.stimulus, name="stimulus"),
+    path("health/", views.health, name="health"),
+    path("researcher/", include("occlumap.study.dashboard.urls")),
+]

@@ -1,0 +1,46 @@
+"""A study on SQLite for the tests of one process: Django is set up once, tables are emptied before each test."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("django")
+pytest.importorskip("nh3")
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import yaml
+
+    from occlumap.study import demo_stimuli, server
+    from occlumap.study.domain import configuration
+
+    folder = tmp_path_factory.mktemp("study")
+    demo_stimuli.write(folder / "stimuli")
+    people = {name: f"(test {name})" for name in configuration.PLACEHOLDERS}
+    values = {"title": "A study", "people": people, "quota_per_cell": 2, "entries_per_minute": 100_000}
+    values["completion_url"] = "https://app.example/complete"
+    (folder / "study.yaml").write_text(yaml.safe_dump(values))
+    server.set_up(
+        folder / "study.yaml", str(folder / "db.sqlite3"), "x" * 40, https=False, hosts="testserver,127.0.0.1"
+    )
+    server.migrate(configuration.read(folder / "study.yaml"))
+    return folder
+
+
+@pytest.fixture
+def study(study_folder: Path):
+    """The configuration, with an empty database."""
+    from django.contrib.auth import get_user_model
+    from django.contrib.sessions.models import Session
+    from django.core.cache import cache
+
+    from occlumap.study.configured import configuration
+    from occlumap.study.participants.models import Participant, StudyState
+
+    Participant.objects.all().delete()
+    Session.objects.all().delete()
+    get_user_model().objects.all().delete()
+    StudyState.objects.update(paused=False)
+    cache.clear()
+    return configuration()

@@ -1,0 +1,274 @@
+"""The participant's way through real pages: nothing lost, nothing twice, nothing given away."""
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.study.pages import answers_for, client, field, go_to, start
+
+
+def test_the_whole_way_ends_with_score_reward_and_code(study):
+    from occlumap.study.participants.models import Answer, Consent, Page, Participant
+
+    browser = start()
+    page = go_to(browser, "end")
+    assert "Your completion code" in page
+    assert "https://app.example/complete?cc=DONE" in page
+    participant = Participant.objects.get()
+    assert participant.state == "finished"
+    assert Answer.objects.filter(participant=participant).count() == 14
+    assert sorted(Answer.objects.values_list("position", flat=True)) == list(range(1, 15))
+    assert Consent.objects.get().version == "1"
+    assert set(Page.objects.values_list("step", flat=True)) >= {"eligibility", "comprehension", "report"}
+
+
+def test_before_the_answer_is_in_nothing_gives_the_truth_away(study):
+    from occlumap.study.participants.models import Participant
+    from occlumap.study.participants.services import order_of
+
+    browser = start()
+    page = go_to(browser, "task-1")
+    order = order_of(Participant.objects.get(), study)
+    for position, task_id in enumerate(order, start=1):
+        task = study.tasks[task_id]
+        form = page[page.index("The new photo") :]
+        assert not re.search(r"\b(TP|FP|FN|TN)\b|true|false|score", form, re.IGNORECASE)
+        assert f"{task['scores'][task['class']]:.2f}" not in form
+        assert task["outcome"].lower() not in task["image"]
+        assert "DONE" not in page
+        page = go_to(browser, f"task-{position + 1}" if position < len(order) else "report")
+
+
+@pytest.mark.parametrize("cell", range(6))
+def test_pages_follow_the_condition(study, cell):
+    from occlumap.study.participants.models import Participant
+
+    for _ in range(cell):
+        go_to(start(), "task-1")  # the ones before take the other cells
+    browser = start()
+    page = go_to(browser, "task-1")
+    participant = Participant.objects.order_by("-pk")[0]
+    assert ("Heatmap of example" in page) == (participant.heatmap != "none")
+    assert ("the threshold" in page) == (participant.scores == "shown")
+    report = go_to(browser, "report")
+    assert ("useful were the heatmaps" in report) == (participant.heatmap != "none")
+    assert ("useful were the scores" in report) == (participant.scores == "shown")
+
+
+def test_consent_blocks(study):
+    from occlumap.study.participants.models import Consent, Participant
+
+    browser = start()
+    go_to(browser, "consent")
+    response = browser.post("/study/", {"step": "consent"})
+    assert response.status_code == 422
+    assert Participant.objects.get().cell is None
+    assert not Consent.objects.exists()
+
+
+def test_looking_changes_nothing_and_a_place_is_taken_at_consent(study):
+    from occlumap.study.participants.models import Participant
+
+    browser = client()
+    browser.get("/?PROLIFIC_PID=abc&STUDY_ID=s&SESSION_ID=t")
+    assert not Participant.objects.exists()
+    browser.post("/")
+    go_to(browser, "consent")
+    assert Participant.objects.get().cell is None
+
+
+def test_an_incomplete_answer_is_asked_for_and_what_was_typed_stays(study):
+    from occlumap.study.participants.models import Answer
+
+    browser = start()
+    go_to(browser, "task-1")
+    response = browser.post("/study/", {"step": "task-1", "sensitive": "its <b>ears</b>", "answer": "yes"})
+    page = response.content.decode()
+    assert response.status_code == 422
+    assert "its &lt;b&gt;ears&lt;/b&gt;" in page
+    assert 'href="#confidence"' in page
+    assert not Answer.objects.exists()
+
+
+def test_a_double_submit_and_the_back_button_keep_the_first_answer(study):
+    from occlumap.study.participants.models import Answer
+
+    browser = start()
+    page = go_to(browser, "task-1")
+    first = {**answers_for(page), "sensitive": "first"}
+    for text in ("first", "second"):
+        browser.post("/study/", {**first, "sensitive": text})
+    assert [answer.sensitive for answer in Answer.objects.all()] == ["first"]
+    assert field(browser.get("/study/").content.decode(), "step") == "task-2"
+
+
+def test_another_browser_with_the_same_id_goes_on_where_the_first_was(study):
+    from occlumap.study.participants.models import Participant
+
+    one, other = start("someone"), client()
+    go_to(one, "task-3")
+    other.get("/?PROLIFIC_PID=someone")
+    other.post("/")
+    assert field(other.get("/study/").content.decode(), "step") == "task-3"
+    assert Participant.objects.count() == 1
+
+
+def test_an_expired_form_comes_back_with_what_was_typed(study):
+    from django.test import Client
+
+    browser = start()
+    page = go_to(browser, "task-1")
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = browser.cookies
+    expired = {key: value for key, value in answers_for(page).items() if key != "csrfmiddlewaretoken"}
+    response = strict.post("/study/", {**expired, "sensitive": "long thought"})
+    assert response.status_code == 403
+    assert "long thought" in response.content.decode()
+    again = field(response.content.decode(), "csrfmiddlewaretoken")
+    typed = {
+        **answers_for(response.content.decode()),
+        "csrfmiddlewaretoken": again,
+        "sensitive": "long thought",
+    }
+    assert strict.post("/study/", typed).status_code == 302
+
+
+def test_when_all_cells_are_full_the_next_is_told_with_a_code(study):
+    from occlumap.study.participants.models import Participant
+
+    for _ in range(12):
+        go_to(start(), "end")
+    counts: dict[str, int] = {}
+    for participant in Participant.objects.select_related("cell"):
+        counts[participant.cell.name] = counts.get(participant.cell.name, 0) + 1
+    assert counts == dict.fromkeys(study.cells, 2)
+    late = start()
+    go_to(late, "consent")
+    page = late.post("/study/", {"step": "consent", "agree": "yes"}, follow=True).content.decode()
+    assert "The study is full" in page
+    assert "FULL" in page
+
+
+def test_who_comes_back_late_has_the_place_if_there_is_room_and_not_otherwise(study):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from occlumap.study.participants.models import Participant
+
+    sleeper = start()
+    page = go_to(sleeper, "task-2")
+    Participant.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    sleeper.post("/study/", answers_for(page))
+    assert Participant.objects.get().step == "task-3"  # there was room
+    Participant.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    for _ in range(12):
+        go_to(start(), "end")
+    page = sleeper.get("/study/").content.decode()
+    after = sleeper.post("/study/", answers_for(page), follow=True).content.decode()
+    assert "The study is full" in after
+
+
+def test_withdrawing_erases_everything_but_a_row_that_counts(study, study_folder):
+    import sqlite3
+
+    browser = start("ERASE-ME-PID")
+    page = go_to(browser, "task-1")
+    browser.post("/study/", {**answers_for(page), "sensitive": "ERASE-ME-TEXT"})
+    browser.post("/study/withdraw/")
+    assert "You have withdrawn" in browser.get("/study/").content.decode()
+    browser.session.flush()
+    with sqlite3.connect(study_folder / "db.sqlite3") as database:
+        dump = "\n".join(database.iterdump())
+    assert "ERASE-ME" not in dump
+    from occlumap.study.participants.models import Participant
+
+    assert Participant.objects.get().state == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("rule", "step", "state"),
+    [
+        ("record", "task-1", "active"),
+        ("repeat", "comprehension", "active"),
+        ("screen_out", "comprehension", "screened-out"),
+    ],
+)
+def test_a_wrong_comprehension_answer_follows_the_rule(study, monkeypatch, rule, step, state):
+    from occlumap.study.participants.models import Participant
+
+    monkeypatch.setitem(study.values, "comprehension_rule", rule)
+    browser = start()
+    page = go_to(browser, "comprehension")
+    wrong = {**answers_for(page), "q1": "no"}
+    browser.post("/study/", wrong)
+    participant = Participant.objects.get()
+    assert (participant.step, participant.state) == (step, state)
+    assert participant.screening_passed is False
+    assert participant.comprehension_failures == 1
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(["submit", "again", "stale", "reload", "empty", "other"]), max_size=30))
+def test_no_sequence_of_requests_loses_or_doubles_an_answer(study, actions):
+    from occlumap.study.participants.models import Answer, Participant
+
+    Participant.objects.all().delete()
+    browser = start("walker")
+    go_to(browser, "task-1")
+    acknowledged: dict[str, str] = {}
+    sent: dict[str, str] = {}
+    for number, action in enumerate(actions):
+        page = browser.get("/study/").content.decode()
+        step = field(page, "step")
+        if action == "submit" and step.startswith("task-"):
+            sent = {**answers_for(page), "sensitive": f"text {number}"}
+            assert browser.post("/study/", sent).status_code == 302
+            acknowledged[step] = f"text {number}"
+        elif action == "again" and sent:
+            browser.post("/study/", {**sent, "sensitive": "twice"})
+        elif action == "stale":
+            browser.post(
+                "/study/",
+                {"step": "task-1", "answer": "no", "confidence": "1", "sensitive": "x", "ignored": "y"},
+            )
+            acknowledged.setdefault("task-1", "x")
+        elif action == "empty":
+            browser.post("/study/", {"step": step})
+        elif action == "other":
+            browser = client()
+            browser.get("/?PROLIFIC_PID=walker")
+            browser.post("/")
+        kept = {f"task-{answer.position}": answer.sensitive for answer in Answer.objects.all()}
+        assert kept == acknowledged
+
+
+def test_every_page_has_its_headers(study):
+    response = start().get("/study/")
+    policy = response.headers["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "default-src 'none'" in policy
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Frame-Options"] == "DENY"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "<script" not in response.content.decode()
+    assert "style=" not in response.content.decode()
+
+
+def test_only_images_that_the_manifest_names_are_served(study):
+    browser = start()
+    name = next(iter(study.tasks.values()))["image"]
+    response = browser.get(f"/stimuli/{name}")
+    assert b"".join(response.streaming_content).startswith(b"\x89PNG")
+    response.close()
+    for path in ("/stimuli/manifest.json", "/stimuli/..%2Fstudy.yaml", "/stimuli/%2Fetc%2Fpasswd"):
+        assert browser.get(path).status_code == 404
+
+
+def test_the_id_leaves_the_address_at_once(study):
+    response = client().get("/?PROLIFIC_PID=secret-id")
+    assert response.status_code == 302
+    assert "secret-id" not in response.headers["Location"]

@@ -1,0 +1,169 @@
+"""The researcher's side: login, overview, export, bonuses, configuration and its faults."""
+
+import csv
+import io
+import zipfile
+
+import pytest
+
+from tests.study.pages import client, go_to, start
+
+
+@pytest.fixture
+def researcher(study):
+    from occlumap.study import server
+
+    browser = client()
+    password = server.researcher()
+    response = browser.post("/researcher/login/", {"username": server.RESEARCHER, "password": password})
+    assert response.status_code == 302
+    return browser
+
+
+@pytest.mark.parametrize("path", ["", "export.zip", "bonuses.csv", "preview/none/shown/1/"])
+def test_without_a_login_nothing_is_shown(study, path):
+    response = client().get(f"/researcher/{path}")
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/researcher/login/")
+
+
+def test_wrong_passwords_lock_and_say_nothing_of_the_name(study):
+    from occlumap.study import server
+
+    server.researcher()
+    browser = client()
+    for name in (server.RESEARCHER, "nobody"):
+        told = browser.post("/researcher/login/", {"username": name, "password": "wrong"}).content.decode()
+        assert "Name or password is wrong." in told
+    for _ in range(5):
+        told = browser.post(
+            "/researcher/login/", {"username": server.RESEARCHER, "password": "wrong"}
+        ).content.decode()
+    assert "Too many tries" in told
+
+
+def test_the_overview_counts_by_cell(researcher):
+    go_to(start(), "end")
+    go_to(start(), "task-2")
+    page = researcher.get("/researcher/").content.decode()
+    assert "finished: 1" in page
+    assert "task-2: 1" in page
+
+
+def test_a_pause_lets_nobody_new_in_and_those_inside_go_on(researcher):
+    inside = start()
+    go_to(inside, "task-1")
+    researcher.post("/researcher/pause/", {"paused": "yes"})
+    new = start()
+    go_to(new, "consent")
+    assert "paused" in new.post("/study/", {"step": "consent", "agree": "yes"}).content.decode()
+    assert "completion code" in go_to(inside, "end")
+    researcher.post("/researcher/pause/", {"paused": "no"})
+    assert "completion code" in go_to(new, "end")
+
+
+@pytest.mark.parametrize("cell", ["none/shown", "lrp/not_shown", "occlusion/shown"])
+def test_each_condition_has_a_preview(researcher, cell):
+    page = researcher.get(f"/researcher/preview/{cell}/3/").content.decode()
+    assert ("Heatmap of example" in page) == (not cell.startswith("none"))
+
+
+def test_the_export_is_what_the_analysis_reads(researcher, study, tmp_path):
+    pytest.importorskip("scipy")
+    from occlumap.analysis import every_result, read
+
+    for number in range(12):
+        go_to(start(f"person-{number}"), "end")
+    with zipfile.ZipFile(io.BytesIO(researcher.get("/researcher/export.zip").content)) as archive:
+        archive.extractall(tmp_path)
+    everything = "".join(path.read_text() for path in tmp_path.glob("*.csv"))
+    assert "person-3" not in everything
+    with (tmp_path / "responses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12 * 14
+    assert set(rows[0]) >= {"sensitive", "ignored"}
+    found = read(tmp_path)
+    assert every_result(found).values["design.cells"] == dict.fromkeys(study.cells, 2)
+    assert any("no codes yet" in remark for remark in found.remarks)
+
+
+def test_text_that_a_spreadsheet_would_run_is_made_plain(study):
+    from occlumap.study.export import _plain
+
+    assert _plain("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert _plain("ears = eyes") == "ears = eyes"
+
+
+def test_bonuses_are_the_sum_over_right_answers_each_time_the_same(researcher, study):
+    from occlumap.study.domain.reward import RIGHT
+    from occlumap.study.participants.models import Answer
+
+    go_to(start("person"), "end")
+    right = sum(
+        RIGHT[study.tasks[answer.task_id]["outcome"]] == answer.answer for answer in Answer.objects.all()
+    )
+    first = researcher.get("/researcher/bonuses.csv").content.decode()
+    assert first == f"person,{right * 0.5:.2f}\n"
+    assert researcher.get("/researcher/bonuses.csv").content.decode() == first
+
+
+def test_a_study_is_frozen_at_launch(study):
+    from occlumap.errors import ArgumentError
+    from occlumap.study.domain.configuration import make
+    from occlumap.study.participants.services import prepare
+
+    start()
+    with pytest.raises(ArgumentError, match="frozen at launch"):
+        prepare(make({**study.values, "title": "Another"}, study.folder))
+
+
+def test_faults_before_launch_are_named(study):
+    from occlumap.study.domain.configuration import faults_before_launch, make
+
+    assert faults_before_launch(study) == []
+    people = {**study.values["people"], "ethics_number": "FILL IN: number"}
+    changed = {
+        **study.values,
+        "people": people,
+        "completion_url": "",
+        "heatmaps": ["none", "grad_cam"],
+        "texts": {"consent": "You get £5 plus 10p for each answer. {{ reward }}"},
+    }
+    found = "\n".join(faults_before_launch(make(changed, study.folder)))
+    for told in (
+        "people.ethics_number",
+        "'£5'",
+        "'10p'",
+        "unknown {{ reward }}",
+        "no heatmap grad_cam",
+        "completion_url",
+    ):
+        assert told in found
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"quota_per_cel": 3}, "did you mean quota_per_cell"),
+        ({"quota_per_cell": 0}, "quota_per_cell is 0"),
+        ({"heatmaps": []}, "heatmaps"),
+        ({"scores": ["hidden"]}, "scores"),
+        ({"comprehension_rule": "ignore"}, "comprehension_rule"),
+        ({"payment": {"base": "eight"}}, "payment.base"),
+        ({"completion_url": "http://x"}, "completion_url"),
+        ([1], "keys and values"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused(study, values, told):
+    from occlumap.errors import ArgumentError
+    from occlumap.study.domain.configuration import make
+
+    with pytest.raises(ArgumentError, match=told):
+        make(values, study.folder)
+
+
+def test_money_in_the_texts_comes_from_the_configuration(study):
+    text = study.texts()["information"]
+    assert "GBP 8.00" in text
+    assert "GBP 15.00" in text
+    assert "GBP 0.50" in study.texts()["instructions"][-1]
