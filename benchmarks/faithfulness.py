@@ -1,7 +1,7 @@
 """The runs behind docs/figures/faithfulness.md: our methods and their peers on the photographs of ../shared/data.
 
     python benchmarks/faithfulness.py run mobilenet_v1_025_128   # or another of RUNS; goes on where it was
-    python benchmarks/faithfulness.py write                      # the page, from all runs that are there
+    python benchmarks/faithfulness.py write      # the page; sections of runs that are not there stay as they are
 
 Needs `pip install '.[peers]'`. Results are kept in benchmarks/results (ignored by git), or where
 OCCLUMAP_RESULTS says. Hours on two cores: about one for mobilenet_v1_025_128, more for the others.
@@ -67,12 +67,26 @@ def write() -> None:
         "better. In brackets the 95 % bootstrap interval of the mean over n photographs. Calls are the mean "
         "counted at the classifier, seconds the median, on two cores that did other work beside it.",
     ]
+    kept = sections_of(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for name in RUNS:
         folder = RESULTS / name
         if (folder / "summary.csv").exists():
             lines += page_of(name, folder)
+        else:
+            lines += kept.get(name, [])  # of a run whose results lie on another machine
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+def sections_of(page: str) -> dict[str, list[str]]:
+    """The lines of each run's section, by its name."""
+    found: dict[str, list[str]] = {}
+    for section in page.rstrip("\n").split("\n## ")[1:]:
+        name, *rest = section.split("\n")
+        found[name] = ["", f"## {name}", *(line for line in rest)]
+        while found[name] and not found[name][-1]:
+            found[name].pop()
+    return found
 
 
 def page_of(name: str, folder: Path) -> Iterator[str]:
