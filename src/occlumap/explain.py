@@ -52,6 +52,8 @@ FOREIGN_KEYWORDS = {
     "segmentation_fn": "regions",
     "feature_mask": "regions",
     "perturbations_per_eval": "batch_size",
+    "n_jobs": "workers",
+    "num_workers": "workers",
     "max_depth": "depth",
     "k": "best_k",
     "random_state": "seed",
@@ -95,6 +97,7 @@ def explain(
     threshold: str | float | None = None,
     window: int | tuple[int, int] | None = None,
     stride: int | tuple[int, int] | None = None,
+    workers: int = 1,
     resume: Measurements | None = None,
     progress: Progress | None = None,
     **unknown: object,
@@ -118,7 +121,8 @@ def explain(
     fill: "neighbours", "constant:169", "constant:255,0,0", "mean", "blur", "inpaint:telea", a fill object, a
         colour, or any f(image, mask) -> image; None for the method's own ("blur" for joint, else "neighbours").
     seed: of the masks of joint; the other methods draw no random numbers.
-    batch_size: images per classifier call at most (fewer where a batch would pass 64 MB).
+    batch_size: images per classifier call at most (fewer where a batch would pass 64 MB, or memory runs out).
+    workers: threads that call the classifier at once; it must allow that. The result is the same for any number.
     budget: classifier calls at most, the original image included. "paper" takes the cheapest offsets first;
         300 for "joint" when None.
     tolerance: of joint; calls end early when the heatmap's uncertainty (`Explanation.uncertainty`, 0..1) is at
@@ -205,7 +209,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     batch_size = whole_number("batch_size", arguments["batch_size"], minimum=1)
     budget = arguments["budget"]
     budget = None if budget is None else whole_number("budget", budget, minimum=1)
-    step = None if time_limit is None else batch_size
+    workers = whole_number("workers", arguments["workers"], minimum=1)
+    step = None if time_limit is None else batch_size * workers
     plan = _plan(
         method, pixels, chosen, budget, seed, LOOK_EVERY if anytime or tolerance is not None else step
     )
@@ -214,6 +219,7 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
         pixels,
         filling,
         batch_size=batch_size,
+        workers=workers,
         budget=budget,
         progress=progress,
         kind=plan.kind,

@@ -1,6 +1,10 @@
 """Measurer: spends classifier calls, in batches, once for each perturbation, within a budget."""
 
-from collections.abc import Callable, Collection, Sequence
+import warnings
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,7 +12,7 @@ from numpy.typing import NDArray
 
 from occlumap._checks import whole_number
 from occlumap.classifiers import Classifier, score
-from occlumap.errors import ArgumentError, BudgetError, ScoreError
+from occlumap.errors import ArgumentError, BudgetError, ClassifierError, OcclumapWarning, ScoreError
 from occlumap.fills import Fill, Image, name_of
 from occlumap.measurements import Measurements
 from occlumap.measurements import image_sha256 as image_sha256  # imported from here, too
@@ -27,7 +31,8 @@ class Measurer:
     of the same image, fill and targets made earlier; what is in them costs no call, but counts towards
     `budget`, so a resumed run ends where an uninterrupted one would have. `progress(done, total)` is called
     after each batch, and once for what was known; `done` counts what was asked and has its score, `total` may
-    be set when it is known. Whatever stops a measurer, it can be asked again, and `everything` is kept.
+    be set when it is known. `workers`: threads that call the classifier at once. Whatever stops a measurer, it can
+    be asked again, and `everything` is kept.
     """
 
     def __init__(
@@ -37,6 +42,7 @@ class Measurer:
         fill: Fill,
         *,
         batch_size: int = 32,
+        workers: int = 1,
         budget: int | None = None,
         progress: Progress | None = None,
         kind: Perturbations = NO_RECTANGLES,
@@ -48,6 +54,8 @@ class Measurer:
         self.total: int | None = None
         self._classifier, self._image, self._fill = classifier, image, fill
         self._batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // image.nbytes))
+        self._workers = whole_number("workers", workers, minimum=1)
+        self._fits: int | None = None  # images of a batch for which the memory sufficed, once it did not
         self._progress = progress
         self._none = kind[:0]
         self._paint: Any = kind.painter(fill, image)
@@ -142,8 +150,9 @@ class Measurer:
         self.reused += len(fresh) - len(unknown)
         if len(unknown) < len(fresh):
             self._report()
-        for batch, paint in unknown.batches(self._batch_size, self._paint):
-            self._measure_batch(batch, paint)
+        for batch, rows in self._scored(unknown.batches(self._batch_size, self._paint)):
+            self._measured(batch, rows)
+            del rows  # it holds the images
         self._asked.update(dict.fromkeys(fresh))  # not before: what failed can be asked again
         return self.asked()
 
@@ -155,10 +164,39 @@ class Measurer:
         """What is known by now, asked or not: what a run that was stopped goes on from."""
         return self._collect(self._known)
 
-    def _measure_batch(self, batch: Perturbations, paint: Any) -> None:
+    def _scored(
+        self, batches: Iterator[tuple[Perturbations, Any]]
+    ) -> Iterator[tuple[Perturbations, Callable[[], NDArray[np.float64]]]]:
+        """Each batch with a function that gives its scores, in order; with workers, several are under way at once.
+
+        Images are painted here and scored in the workers' threads. The batches are the same for any number of workers,
+        and so is the result.
+        """
+        if self._workers == 1:
+            for batch, paint in batches:
+                # no name for the images: their memory is free again before the next batch takes its own
+                yield batch, partial(self._score, batch.apply(self._image, paint), batch.describe)
+            return
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="occlumap")
+        under_way: deque[tuple[Perturbations, Future[NDArray[np.float64]]]] = deque()
         try:
-            # no name for the images: their memory is free again before the next batch takes its own
-            rows = self._score(batch.apply(self._image, paint), batch.describe)
+            for batch, paint in batches:
+                images = batch.apply(self._image, paint)
+                before = self.calls
+                self.calls += len(images)
+                under_way.append((batch, pool.submit(self._score_some, images, batch.describe, before)))
+                if len(under_way) > self._workers:
+                    done, future = under_way.popleft()
+                    yield done, future.result
+            while under_way:
+                done, future = under_way.popleft()
+                yield done, future.result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _measured(self, batch: Perturbations, scores: Callable[[], NDArray[np.float64]]) -> None:
+        try:
+            rows = scores()
         except ScoreError as error:
             if isinstance(error.good_rows, np.ndarray):
                 self._remember(batch[: len(error.good_rows)], error.good_rows)
@@ -174,7 +212,31 @@ class Measurer:
     def _score(self, images: Image, describe: Callable[[int], str]) -> NDArray[np.float64]:
         before = self.calls
         self.calls += len(images)
-        return score(self._classifier, images, classes=self._classes, calls_before=before, describe=describe)
+        return self._score_some(images, describe, before)
+
+    def _score_some(self, images: Image, describe: Callable[[int], str], before: int) -> NDArray[np.float64]:
+        """Scores of `images`; in halves, and from then on in batches that small, when the memory does not suffice."""
+        most = self._fits or len(images)
+        if len(images) > most:
+            parts = [
+                self._score_some(images[at : at + most], _later(describe, at), before + at)
+                for at in range(0, len(images), most)
+            ]
+            return np.concatenate(parts)
+        try:
+            return score(
+                self._classifier, images, classes=self._classes, calls_before=before, describe=describe
+            )
+        except ClassifierError as error:
+            if len(images) == 1 or not _out_of_memory(error.__cause__):
+                raise
+        self._fits = min(self._fits or len(images), max(1, len(images) // 2))
+        warnings.warn(
+            f"the classifier ran out of memory with {len(images)} images at once; going on with {self._fits}",
+            OcclumapWarning,
+            stacklevel=2,
+        )
+        return self._score_some(images, describe, before)
 
     def _remember(self, batch: Perturbations, rows: NDArray[np.float64]) -> None:
         # only the targets' columns: at depth 5 all 1,000 classes would be 220 MB
@@ -191,6 +253,18 @@ class Measurer:
             self._sha256,
             name_of(self._fill),
         )
+
+
+def _later(describe: Callable[[int], str], start: int) -> Callable[[int], str]:
+    return lambda index: describe(start + index)
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether that is what a framework says when the memory of machine or accelerator does not suffice."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError")
+    )
 
 
 def _same_scores(theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> bool:

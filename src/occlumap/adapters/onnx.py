@@ -1,5 +1,6 @@
 """ONNX files with a sidecar that says what they want: `m.json` beside `m.onnx`."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -37,6 +38,8 @@ class OnnxFile:
         if classes is not None:
             self.classes = classes
         self._path, self._wanted_output = path, output_name
+        digest = hashlib.sha256(path.read_bytes() + repr((preprocessing, output_name)).encode())
+        self.fingerprint = digest.hexdigest()
         self._open()
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:

@@ -28,6 +28,8 @@ from occlumap.grid import OFFSETS
 from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
+from occlumap.score_cache import CachedClassifier
+from occlumap.zoo import cache
 
 _FILES = ("explanation.npz", "overlay.png", "tree.json")
 
@@ -130,6 +132,14 @@ def _pixels(value: object) -> int | tuple[int, int]:
     "--batch-size", type=int, default=32, show_default=True, help="Images in one classifier call at most."
 )
 @click.option(
+    "--workers", type=int, default=1, show_default=True, help="Threads that call the classifier at once."
+)
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Ask the classifier even for images whose scores are kept on disk (of ONNX files and embedded classifiers).",
+)
+@click.option(
     "--resume",
     "resumed",
     metavar="FILE",
@@ -148,6 +158,7 @@ def explain(
     photo: Path,
     classifier_name: str,
     classifier_options: tuple[str, ...],
+    no_cache: bool,
     targets: tuple[int | str, ...],
     resumed: Path | None,
     out: Path,
@@ -186,6 +197,8 @@ def explain(
     resume = None if resumed is None else _read_measurements(resumed)
     with output_folder(out), sigterm_like_ctrl_c():
         classifier = load_classifier(classifier_name, classifier_options)
+        if not no_cache and getattr(classifier, "fingerprint", None):
+            classifier = CachedClassifier(classifier, cache.folder() / "scores.sqlite3")
         if sys.stderr.isatty():
             click.echo(f"explaining {photo} with {classifier_name}", err=True)
         try:
@@ -218,6 +231,10 @@ def explain(
     # said when all is written: a reader of a pipe that goes away early must not cost a file
     for explanation, files in zip(explanations, written, strict=True):
         _report(explanation, files)
+    if getattr(classifier, "reused", 0):
+        click.echo(
+            f"  cache: {classifier.reused} images were known, {classifier.asked} were asked (--no-cache asks all)"
+        )
     if getattr(classifier, "retries", None):
         click.echo(f"  requests: {classifier.requests}, {classifier.retries} of them retries")
 

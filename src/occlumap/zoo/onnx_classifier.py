@@ -1,5 +1,6 @@
 """An ONNX graph that takes uint8 images, as a classifier."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ class OnnxClassifier:
         self.classes = tuple(classes)
         self.input_size = input_size
         self._graph = graph
+        self.fingerprint = hashlib.sha256(graph).hexdigest()
         self._session = self._open()
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float32]:

@@ -1,0 +1,132 @@
+"""A cache on disk of what a classifier said: the same image is not asked for twice, whatever method, depth or fill."""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap.classifiers import Classifier, name_of
+from occlumap.errors import ArgumentError, OcclumapWarning
+
+LARGEST = 512 * 2**20
+"""Bytes; a file above that is emptied before more is written."""
+
+
+class CachedClassifier:
+    """`classifier`, asked only for images that the file at `path` does not have.
+
+    The key is the classifier's `fingerprint` (a text that changes when its scores may; OnnxFile and the embedded
+    classifiers have one) and a hash of the image's pixels. Values are raw float64 numbers: reading them runs nothing.
+    `asked`, `reused`: images. A file that is damaged or locked is not used, with a warning. Threads may share it. Above
+    LARGEST the file is emptied.
+
+    Raises ArgumentError for a classifier without a fingerprint.
+    """
+
+    def __init__(
+        self, classifier: Classifier, path: str | os.PathLike[str], fingerprint: str | None = None
+    ) -> None:
+        mark = fingerprint if fingerprint is not None else getattr(classifier, "fingerprint", None)
+        if not isinstance(mark, str) or not mark:
+            raise ArgumentError(
+                "expected a classifier with a fingerprint to cache its scores, got "
+                f"{name_of(classifier)!r} without one; "
+                "give fingerprint=..., a text that changes whenever its scores may (the hash of its weights, say)"
+            )
+        self.name, self.fingerprint = name_of(classifier), mark
+        for attribute in ("classes", "input_size", "prepare"):
+            if hasattr(classifier, attribute):
+                setattr(self, attribute, getattr(classifier, attribute))
+        self.asked = self.reused = 0
+        self._classifier, self._path = classifier, Path(path)
+        self._lock = threading.Lock()
+        self._broken = False
+        self._prefix = hashlib.sha256(f"{mark}\0{self.name}".encode()).digest()
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:
+        """Scores (n, classes); those of images that are not in the file come from the classifier, in one batch."""
+        keys = [self._key(image) for image in batch]
+        known = self._read(keys)
+        new = [at for at, key in enumerate(keys) if key not in known]
+        self.asked += len(new)
+        self.reused += len(keys) - len(new)
+        if not known:
+            rows = self._classifier(batch)
+            self._write(keys, rows)
+            return rows
+        if new:
+            fresh = np.asarray(self._classifier(np.ascontiguousarray(batch[new])), np.float64)
+            width = {len(row) for row in known.values()}
+            if fresh.ndim != 2 or {fresh.shape[1]} != width:
+                return self._classifier(batch)  # something has changed: what is kept cannot be trusted
+            self._write([keys[at] for at in new], fresh)
+            known |= {keys[at]: row for at, row in zip(new, fresh, strict=True)}
+        return np.array([known[key] for key in keys])
+
+    def _key(self, image: NDArray[np.uint8]) -> bytes:
+        digest = hashlib.sha256(self._prefix + repr(image.shape).encode())
+        digest.update(np.ascontiguousarray(image).data)
+        return digest.digest()
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=10)
+        connection.execute(
+            "create table if not exists scores (key blob primary key, row blob not null) without rowid"
+        )
+        return connection
+
+    def _read(self, keys: list[bytes]) -> dict[bytes, NDArray[np.float64]]:
+        found: dict[bytes, NDArray[np.float64]] = {}
+        if self._broken:
+            return found
+        try:
+            with self._lock, contextlib.closing(self._open()) as connection:
+                for key in keys:
+                    row = connection.execute("select row from scores where key = ?", (key,)).fetchone()
+                    if row is not None and isinstance(row[0], bytes) and row[0] and len(row[0]) % 8 == 0:
+                        found[key] = np.frombuffer(row[0], "<f8").astype(np.float64)
+        except (sqlite3.Error, OSError) as error:
+            self._go_on_without(error)
+            return {}
+        widths = {len(row) for row in found.values()}
+        finite = all(bool(np.isfinite(row).all()) for row in found.values())
+        return found if len(widths) <= 1 and finite else {}
+
+    def _write(self, keys: list[bytes], rows: Any) -> None:
+        try:
+            values = np.asarray(rows, np.float64)
+        except (TypeError, ValueError):
+            return  # no scores: told by whoever asked
+        if self._broken or values.ndim != 2 or len(values) != len(keys) or not np.isfinite(values).all():
+            return
+        try:
+            with self._lock, contextlib.closing(self._open()) as connection, connection:
+                if self._path.stat().st_size > LARGEST:
+                    connection.execute("delete from scores")
+                    connection.commit()
+                    connection.execute("vacuum")
+                connection.executemany(
+                    "insert or replace into scores values (?, ?)",
+                    [(key, row.astype("<f8").tobytes()) for key, row in zip(keys, values, strict=True)],
+                )
+        except (sqlite3.Error, OSError) as error:
+            self._go_on_without(error)
+
+    def _go_on_without(self, error: Exception) -> None:
+        self._broken = True
+        warnings.warn(
+            f"the cache of scores at {self._path} cannot be used ({error}); going on without",
+            OcclumapWarning,
+            stacklevel=4,
+        )
+
+    def __repr__(self) -> str:
+        return f"<cached {self.name}: {self.asked} images asked, {self.reused} reused>"

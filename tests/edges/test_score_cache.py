@@ -1,0 +1,105 @@
+"""The cache of scores on disk: what it saves, and that it never gives a wrong score."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+import occlumap
+from occlumap.errors import ArgumentError, OcclumapWarning
+from occlumap.score_cache import CachedClassifier
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+
+
+class Counting:
+    """Class 0 scores the mean of red; counts what it is asked."""
+
+    fingerprint, name, classes = "weights 1", "counting", ("red", "green", "blue")
+
+    def __init__(self):
+        self.images = 0
+
+    def __call__(self, batch):
+        self.images += len(batch)
+        return batch.mean(axis=(1, 2)) / 255
+
+
+def test_another_depth_asks_only_for_what_is_new(tmp_path):
+    arguments = {"target": 0, "method": "paper"}
+    inner = Counting()
+    cached = CachedClassifier(inner, tmp_path / "scores.sqlite3")
+    found = occlumap.explain(cached, IMAGE, depth=2, **arguments)
+    before = inner.images
+    again = occlumap.explain(cached, IMAGE, depth=2, **arguments)
+    assert inner.images == before
+    np.testing.assert_array_equal(found.heatmap, again.heatmap)
+    deeper = occlumap.explain(cached, IMAGE, depth=3, **arguments)
+    plain = Counting()
+    np.testing.assert_array_equal(
+        deeper.heatmap, occlumap.explain(plain, IMAGE, depth=3, **arguments).heatmap
+    )
+    assert inner.images - before < plain.images
+
+
+def test_another_fingerprint_or_name_shares_nothing(tmp_path):
+    one, other = Counting(), Counting()
+    other.fingerprint = "weights 2"
+    for inner in (one, other):
+        CachedClassifier(inner, tmp_path / "scores.sqlite3")(IMAGE[None])
+    assert (one.images, other.images) == (1, 1)
+
+
+def test_names_and_size_are_those_of_the_classifier(tmp_path):
+    cached = CachedClassifier(Counting(), tmp_path / "scores.sqlite3")
+    assert cached.classes == ("red", "green", "blue")
+    assert not hasattr(cached, "input_size")
+
+
+def test_without_a_fingerprint_there_is_no_cache(tmp_path):
+    with pytest.raises(ArgumentError, match="fingerprint"):
+        CachedClassifier(lambda batch: batch.mean(axis=(1, 2)), tmp_path / "scores.sqlite3")
+    CachedClassifier(lambda batch: batch.mean(axis=(1, 2)), tmp_path / "scores.sqlite3", fingerprint="mine")
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_a_damaged_file_is_not_used(tmp_path, content):
+    path = tmp_path / "scores.sqlite3"
+    path.write_bytes(content)
+    inner = Counting()
+    cached = CachedClassifier(inner, path)
+    if content:
+        with pytest.warns(OcclumapWarning, match="going on without"):
+            rows = cached(IMAGE[None])
+    else:
+        rows = cached(IMAGE[None])
+    np.testing.assert_array_equal(rows, Counting()(IMAGE[None]))
+
+
+@pytest.mark.parametrize("row", [b"", b"abc", np.array([np.nan, 1, 1]).tobytes(), np.array([1.0]).tobytes()])
+def test_a_row_that_was_tampered_with_gives_no_wrong_width_or_number(tmp_path, row):
+    path = tmp_path / "scores.sqlite3"
+    cached = CachedClassifier(Counting(), path)
+    batch = np.stack([IMAGE, IMAGE[::-1], IMAGE // 2])
+    cached(batch)
+    with sqlite3.connect(path) as connection:
+        connection.execute("update scores set row = ? where key = (select min(key) from scores)", (row,))
+    connection.close()
+    np.testing.assert_array_equal(CachedClassifier(Counting(), path)(batch), Counting()(batch))
+
+
+def test_what_the_classifier_refuses_is_not_kept(tmp_path):
+    inner = Counting()
+    cached = CachedClassifier(
+        lambda batch: np.full((len(batch), 2), np.nan), tmp_path / "s.sqlite3", fingerprint="x"
+    )
+    assert np.isnan(cached(IMAGE[None])).all()
+    cached._classifier = inner
+    assert np.isfinite(cached(IMAGE[None])).all()
+
+
+def test_threads_share_it(tmp_path):
+    cached = CachedClassifier(Counting(), tmp_path / "scores.sqlite3")
+    arguments = {"target": 0, "method": "paper", "depth": 2, "batch_size": 8}
+    one = occlumap.explain(cached, IMAGE, workers=4, **arguments)
+    np.testing.assert_array_equal(one.heatmap, occlumap.explain(Counting(), IMAGE, **arguments).heatmap)
