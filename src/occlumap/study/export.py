@@ -40,6 +40,11 @@ DICTIONARY = (
         "participant_id, task_id, code, group",
         "codes of the sensitive features; empty before they are coded",
     ),
+    (
+        "codings",
+        "coder, codes, codebook_version, adjudicated",
+        "every coding, also those that another replaced",
+    ),
     ("reports", "useful_*, learned", "1 not at all to 4 very; free text"),
     ("events", "kind, step, at", "what happened when"),
 )
@@ -47,11 +52,14 @@ DICTIONARY = (
 
 def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
     """(name, columns, rows) of each table, of participants who finished; events of all."""
+    from occlumap.study.coding import services as coding
+    from occlumap.study.coding.models import Coding
     from occlumap.study.participants.models import Answer, Event, Page, Participant
 
     finished = (
         Participant.objects.filter(state=progress.FINISHED).select_related("cell").order_by("public_id")
     )
+    excluded = coding.excluded()
     source = f"{study.values['title']} {study.values['version']}"
     yield (
         "participants",
@@ -76,7 +84,7 @@ def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list
                 one.scores,
                 one.first_class,
                 int(bool(one.screening_passed)),
-                0,
+                int(one.pk in excluded),
                 one.started_at.isoformat(),
                 one.consented_at.isoformat() if one.consented_at else "",
                 one.finished_at.isoformat() if one.finished_at else "",
@@ -94,7 +102,33 @@ def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list
         columns.split(","),
         (_response(one, study) for one in answers.order_by("participant__public_id", "position")),
     )
-    yield "codes", ["participant_id", "task_id", "code", "group"], []
+    yield (
+        "codes",
+        ["participant_id", "task_id", "code", "group"],
+        (
+            [answer.participant.public_id, answer.task_id, code, group]
+            for answer, code, group in coding.final_codes()
+        ),
+    )
+    codings = Coding.objects.filter(answer__participant__state=progress.FINISHED).select_related(
+        "answer__participant"
+    )
+    yield (
+        "codings",
+        ["participant_id", "task_id", "coder", "codes", "codebook_version", "adjudicated", "at"],
+        (
+            [
+                one.answer.participant.public_id,
+                one.answer.task_id,
+                f"coder {one.coder_id}",
+                " ".join(one.codes),
+                one.version,
+                int(one.adjudicated),
+                one.at.isoformat(),
+            ]
+            for one in codings.order_by("pk")
+        ),
+    )
     reports = Page.objects.filter(step="report", participant__state=progress.FINISHED).select_related(
         "participant"
     )

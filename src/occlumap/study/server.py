@@ -45,10 +45,12 @@ def migrate(configuration: Configuration) -> None:
     """Bring the database up to date, and write what the study needs."""
     from django.core.management import call_command
 
+    from occlumap.study.coding.services import prepare as prepare_codebook
     from occlumap.study.participants.services import prepare
 
     call_command("migrate", verbosity=0, interactive=False)
     prepare(configuration)
+    prepare_codebook()
 
 
 def researcher(name: str = RESEARCHER) -> str | None:

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "occlumap.study.participants",
     "occlumap.study.dashboard",
+    "occlumap.study.coding",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

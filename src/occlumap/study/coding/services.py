@@ -1,0 +1,142 @@
+"""What coders do: the next answer, a coding, a new code, a difference settled, a participant excluded."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from occlumap.errors import ArgumentError
+from occlumap.study.coding.models import Code, Coding, Exclusion
+from occlumap.study.domain import codebook, progress
+from occlumap.study.participants.models import Answer
+
+SHARE_TWICE = 0.2
+"""Of the answers, for a second coder."""
+
+
+def prepare() -> None:
+    """The codebook to begin with, where there is none."""
+    if not Code.objects.exists():
+        Code.objects.bulk_create([Code(name=name, group=group, since=1) for name, group in codebook.STARTER])
+
+
+def version() -> int:
+    """The codebook's version."""
+    return int(Code.objects.aggregate(Max("since"))["since__max"] or 1)
+
+
+def add_code(name: str, group: str) -> Code:
+    """A new code, and with it a new version of the codebook; ArgumentError for a name or group that cannot be."""
+    name = name.strip().lower().replace(" ", "_")
+    if not re.fullmatch(r"[a-z][a-z_]{0,60}", name):
+        raise ArgumentError(f"expected a name of letters for a code, got {name!r}")
+    if group not in codebook.GROUPS:
+        raise ArgumentError(f"expected a group of {', '.join(codebook.GROUPS)}, got {group!r}")
+    with transaction.atomic():
+        if Code.objects.filter(name=name).exists():
+            raise ArgumentError(f"expected a new code, but {name!r} is in the codebook")
+        return Code.objects.create(name=name, group=group, since=version() + 1)
+
+
+def answers() -> list[Answer]:
+    """All answers of people who finished, in an order that tells nothing."""
+    found = Answer.objects.filter(participant__state=progress.FINISHED)
+    return sorted(found, key=lambda answer: codebook.order_of(answer.pk))
+
+
+def latest() -> dict[int, dict[int, Coding]]:
+    """The latest coding of each coder by answer: {answer: {coder: coding}}; those that settle a difference apart."""
+    found: dict[int, dict[int, Coding]] = {}
+    for coding in Coding.objects.filter(adjudicated=False).order_by("pk"):
+        found.setdefault(coding.answer_id, {})[coding.coder_id] = coding
+    return found
+
+
+def settled() -> dict[int, Coding]:
+    """The latest coding that settles a difference, by answer."""
+    return {coding.answer_id: coding for coding in Coding.objects.filter(adjudicated=True).order_by("pk")}
+
+
+def next_answer(coder_pk: int) -> tuple[Answer | None, Coding | None]:
+    """What the coder codes next, and the own earlier coding where the codebook has grown since.
+
+    First answers that nobody coded, then those for a second coder, then those to be looked at again.
+    """
+    coded, now = latest(), version()
+    everything = answers()
+    for answer in everything:
+        if not coded.get(answer.pk):
+            return answer, None
+    for answer in everything:
+        by = coded[answer.pk]
+        if len(by) < 2 and coder_pk not in by and codebook.coded_twice(answer.pk, SHARE_TWICE):
+            return answer, None
+    for answer in everything:
+        own = coded[answer.pk].get(coder_pk)
+        if own is not None and own.version < now:
+            return answer, own
+    return None, None
+
+
+def code(answer_pk: int, coder_pk: int, names: Iterable[str], adjudicated: bool = False) -> Coding:
+    """Keep a coding; ArgumentError for a code that is not in the codebook."""
+    chosen = sorted(set(names))
+    unknown = sorted(set(chosen) - set(Code.objects.values_list("name", flat=True)))
+    if unknown:
+        raise ArgumentError(f"expected codes of the codebook, got {', '.join(unknown)}")
+    answer = Answer.objects.get(pk=answer_pk)
+    return Coding.objects.create(
+        answer=answer, coder_id=coder_pk, codes=chosen, version=version(), adjudicated=adjudicated
+    )
+
+
+def pairs() -> list[tuple[Answer, Coding, Coding]]:
+    """The answers that two coders coded, with both codings, the earlier coder first."""
+    found = []
+    by_answer = latest()
+    for answer in answers():
+        codings = sorted(by_answer.get(answer.pk, {}).values(), key=lambda coding: coding.coder_id)
+        if len(codings) >= 2:
+            found.append((answer, codings[0], codings[1]))
+    return found
+
+
+def differences() -> list[tuple[Answer, Coding, Coding]]:
+    """Those of `pairs` that differ and are not settled."""
+    done = settled()
+    return [(answer, a, b) for answer, a, b in pairs() if a.codes != b.codes and answer.pk not in done]
+
+
+def agreement() -> list[codebook.CodeAgreement]:
+    """Agreement of the two coders for each code."""
+    names = list(Code.objects.order_by("group", "name").values_list("name", flat=True))
+    return codebook.agreement([(set(a.codes), set(b.codes)) for _, a, b in pairs()], names)
+
+
+def exclude(answer_pk: int, coder_pk: int, reason: str) -> None:
+    """Mark the answer's participant as one who misunderstood; ArgumentError without a reason."""
+    if not reason.strip():
+        raise ArgumentError("expected a reason for leaving a participant out, got none")
+    participant = Answer.objects.get(pk=answer_pk).participant
+    Exclusion.objects.update_or_create(
+        participant=participant, defaults={"reason": reason.strip()[:2000], "coder_id": coder_pk}
+    )
+
+
+def final_codes() -> list[tuple[Answer, str, str]]:
+    """(answer, code, group) as the analysis wants it: what settled a difference, else the first coder's."""
+    group_of = dict(Code.objects.values_list("name", "group"))
+    done, by_answer = settled(), latest()
+    rows = []
+    for answer in Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant"):
+        codings = sorted(by_answer.get(answer.pk, {}).values(), key=lambda coding: coding.pk)
+        chosen = done.get(answer.pk) or (codings[0] if codings else None)
+        rows += [(answer, name, group_of[name]) for name in (chosen.codes if chosen else ())]
+    return rows
+
+
+def excluded() -> dict[int, Any]:
+    """Exclusions by participant."""
+    return {exclusion.participant_id: exclusion for exclusion in Exclusion.objects.all()}

@@ -1,0 +1,84 @@
+"""Pages of the coding bench; each asks for a login."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from occlumap.errors import ArgumentError
+from occlumap.study.coding import services
+from occlumap.study.coding.models import Code
+from occlumap.study.domain import codebook
+
+KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
+"""Access keys of the codes, in the codebook's order."""
+
+
+@login_required
+def bench(request: HttpRequest) -> HttpResponse:
+    """The next answer: only its text, never who, which condition or which photo."""
+    told = ""
+    if request.method == "POST":
+        try:
+            number = int(request.POST.get("answer", ""))
+            if request.POST.get("exclude"):
+                services.exclude(number, request.user.pk, request.POST.get("reason", ""))
+            services.code(number, request.user.pk, request.POST.getlist("code"))
+            return redirect("coding")
+        except (ArgumentError, ValueError) as error:
+            told = str(error)
+    answer, earlier = services.next_answer(request.user.pk)
+    codes = list(Code.objects.order_by("group", "name"))
+    since = {code.name: code.since for code in codes}
+    context = {
+        "title": "Coding",
+        "told": told,
+        "answer": answer,
+        "chosen": earlier.codes if earlier else [],
+        "new": codebook.codes_to_check(earlier.version, since) if earlier else [],
+        "codes": [(code, KEYS[at] if at < len(KEYS) else "") for at, code in enumerate(codes)],
+        "left": sum(not services.latest().get(one.pk) for one in services.answers()),
+    }
+    return render(request, "coding/bench.html", context, status=422 if told else 200)
+
+
+@login_required
+def book(request: HttpRequest) -> HttpResponse:
+    """The codebook; POST adds a code, and with it a version."""
+    told = ""
+    if request.method == "POST":
+        try:
+            services.add_code(request.POST.get("name", ""), request.POST.get("group", ""))
+            return redirect("codebook")
+        except ArgumentError as error:
+            told = str(error)
+    context = {
+        "title": "Codebook",
+        "told": told,
+        "codes": Code.objects.order_by("group", "name"),
+        "groups": codebook.GROUPS,
+        "version": services.version(),
+    }
+    return render(request, "coding/codebook.html", context, status=422 if told else 200)
+
+
+@login_required
+def agreement(request: HttpRequest) -> HttpResponse:
+    """Agreement for each code, and the differences to settle."""
+    found = [one for one in services.agreement() if one.both or one.one]
+    context = {"title": "Agreement", "agreement": found, "differences": services.differences()}
+    return render(request, "coding/agreement.html", context)
+
+
+@login_required
+@require_POST
+def settle(request: HttpRequest) -> HttpResponse:
+    """Settle a difference: these codes count."""
+    try:
+        names = [name for name in request.POST.get("codes", "").replace(",", " ").split() if name]
+        services.code(int(request.POST.get("answer", "")), request.user.pk, names, adjudicated=True)
+    except (ArgumentError, ValueError) as error:
+        return render(
+            request, "participants/message.html", {"title": "Not settled", "text": str(error)}, status=422
+        )
+    return redirect("agreement")

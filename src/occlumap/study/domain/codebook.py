@@ -1,0 +1,79 @@
+"""The codebook that a study begins with, and agreement of two coders for each of its codes.
+
+The groups are ours to change.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from occlumap.agreement import cohen_kappa, krippendorff_alpha
+
+GROUPS = ("saliency", "general")
+
+STARTER: tuple[tuple[str, str], ...] = (
+    *((name, "saliency") for name in ("eyes", "ears", "nose", "mouth", "legs", "face", "neck")),
+    *((name, "saliency") for name in ("body", "tail", "head", "mane", "hooves", "paws", "whiskers", "fur")),
+    *(
+        (name, "general")
+        for name in ("image_quality", "background", "colour", "texture", "lighting", "size", "pose")
+    ),
+    *((name, "general") for name in ("number_of_objects", "other_objects", "context")),
+)
+"""(code, group): those that the text names, and ours."""
+
+
+@dataclass(frozen=True)
+class CodeAgreement:
+    """Of one code over the answers that two coders coded.
+
+    Kappa and alpha are NaN where nobody, or everybody, chose it.
+    """
+
+    code: str
+    answers: int
+    both: int
+    one: int
+    kappa: float
+    alpha: float
+
+
+def agreement(pairs: Sequence[tuple[Set[str], Set[str]]], codes: Sequence[str]) -> list[CodeAgreement]:
+    """Agreement for each code: was it chosen or not, by each of two coders, of every answer in `pairs`.
+
+    >>> agreement([({"ears"}, {"ears"}), (set(), set())], ["ears"])[0].kappa
+    1.0
+    """
+    found = []
+    for code in codes if pairs else ():
+        chosen = [(code in first, code in second) for first, second in pairs]
+        kappa = cohen_kappa([first for first, _ in chosen], [second for _, second in chosen]).kappa
+        alpha = krippendorff_alpha(chosen).alpha
+        both = sum(first and second for first, second in chosen)
+        one = sum(first != second for first, second in chosen)
+        found.append(CodeAgreement(code, len(pairs), both, one, kappa, alpha))
+    return found
+
+
+def coded_twice(answer: int, share: float) -> bool:
+    """Whether an answer, by its number, belongs to the share that two coders code; the same each time.
+
+    >>> sum(coded_twice(number, 0.2) for number in range(1000))
+    205
+    """
+    import hashlib
+
+    return int(hashlib.sha256(str(answer).encode()).hexdigest()[:8], 16) / 2**32 < share
+
+
+def order_of(answer: int) -> str:
+    """Answers sorted by this come in an order that tells nothing of participant, condition or task."""
+    import hashlib
+
+    return hashlib.sha256(f"order {answer}".encode()).hexdigest()
+
+
+def codes_to_check(coded_at: int, since: Mapping[str, int]) -> list[str]:
+    """The codes that were added after the version with which an answer was coded: it must be looked at again for
+    them.
+    """
+    return sorted(code for code, version in since.items() if version > coded_at)

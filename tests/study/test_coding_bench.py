@@ -1,0 +1,137 @@
+"""The coding bench: blind, twice for some, versions of the codebook, agreement, and what is exported."""
+
+import csv
+import io
+import math
+import zipfile
+
+import pytest
+
+from occlumap.study.domain import codebook
+from tests.study.pages import client, field, go_to, start
+
+
+@pytest.fixture
+def bench(study):
+    """Two coders, and two people's answers; gives the coders' browsers."""
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Code
+
+    Code.objects.all().delete()
+    services.prepare()
+    for _ in range(2):
+        go_to(start(), "end")
+    browsers = []
+    for name in ("one", "other"):
+        user = get_user_model().objects.create_user(name, password="x" * 12, is_staff=True)
+        browser = client()
+        browser.force_login(user)
+        browsers.append(browser)
+    yield browsers
+    from occlumap.study.coding.models import Coding, Exclusion
+
+    Coding.objects.all().delete()
+    Exclusion.objects.all().delete()
+
+
+def code_all(browser, *codes):
+    """Code every answer that comes; how many came."""
+    count = 0
+    while 'name="answer"' in (page := browser.get("/researcher/coding/").content.decode()):
+        browser.post("/researcher/coding/", {"answer": field(page, "answer"), "code": list(codes)})
+        count += 1
+    return count
+
+
+def exported(browser):
+    with zipfile.ZipFile(io.BytesIO(browser.get("/researcher/export.zip").content)) as archive:
+        return {
+            name.removesuffix(".csv"): list(csv.DictReader(archive.read(name).decode().splitlines()))
+            for name in archive.namelist()
+        }
+
+
+def test_the_bench_is_blind(bench, study):
+    from occlumap.study.participants.models import Participant
+
+    page = bench[0].get("/researcher/coding/").content.decode()
+    for participant in Participant.objects.select_related("cell"):
+        assert participant.public_id not in page
+        assert participant.heatmap not in page or participant.heatmap == "none"
+    assert "stimuli/" not in page
+    assert "ears, tail" in page  # what the participant wrote
+
+
+def test_each_answer_is_coded_once_and_a_share_twice(bench):
+    from occlumap.study.participants.models import Answer
+
+    answers = list(Answer.objects.all())
+    twice = sum(codebook.coded_twice(answer.pk, 0.2) for answer in answers)
+    assert code_all(bench[0], "ears", "tail") == len(answers) == 28
+    assert code_all(bench[1], "ears") == twice
+    tables = exported(bench[0])
+    assert len(tables["codes"]) == 2 * 28  # the first coder's count until a difference is settled
+    assert {row["group"] for row in tables["codes"]} == {"saliency"}
+    assert len(tables["codings"]) == 28 + twice
+
+
+def test_differences_are_settled_and_then_count(bench):
+    from occlumap.study.coding import services
+
+    code_all(bench[0], "ears", "tail")
+    twice = code_all(bench[1], "ears")
+    if not twice:
+        pytest.skip("none of these numbers is coded twice")
+    assert len(services.differences()) == twice
+    tail = next(one for one in services.agreement() if one.code == "tail")
+    assert (tail.both, tail.one) == (0, twice)
+    for answer, _, _ in services.differences():
+        bench[0].post("/researcher/coding/settle/", {"answer": answer.pk, "codes": "ears, colour"})
+    assert services.differences() == []
+    codes = exported(bench[0])["codes"]
+    assert sum(row["code"] == "colour" for row in codes) == twice
+
+
+def test_a_new_code_brings_back_what_was_coded_before(bench):
+    code_all(bench[0], "ears")
+    assert (
+        bench[0].post("/researcher/coding/codebook/", {"name": "Hind legs", "group": "saliency"}).status_code
+        == 302
+    )
+    page = bench[0].get("/researcher/coding/").content.decode()
+    assert "<b>hind_legs</b>" in page
+    assert "checked" in page  # what was chosen before
+    assert code_all(bench[0], "ears", "hind_legs") == 28
+    assert "Nothing left to code" in bench[0].get("/researcher/coding/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [("ears", "saliency"), ("", "saliency"), ("1", "general"), ("horn", "other")]
+)
+def test_a_code_that_cannot_be_is_refused(bench, name, group):
+    assert bench[0].post("/researcher/coding/codebook/", {"name": name, "group": group}).status_code == 422
+
+
+def test_who_misunderstood_is_exported_as_excluded_with_a_reason_kept(bench):
+    from occlumap.study.coding.models import Exclusion
+
+    page = bench[0].get("/researcher/coding/").content.decode()
+    sent = {"answer": field(page, "answer"), "exclude": "yes", "reason": ""}
+    assert bench[0].post("/researcher/coding/", sent).status_code == 422
+    bench[0].post("/researcher/coding/", {**sent, "reason": "speaks of other photos"})
+    assert Exclusion.objects.get().reason == "speaks of other photos"
+    assert sorted(row["excluded_from_features"] for row in exported(bench[0])["participants"]) == ["0", "1"]
+
+
+def test_a_code_of_nobody_is_refused(bench):
+    page = bench[0].get("/researcher/coding/").content.decode()
+    sent = {"answer": field(page, "answer"), "code": ["horn"]}
+    assert bench[0].post("/researcher/coding/", sent).status_code == 422
+
+
+def test_agreement_of_a_code_that_nobody_chose_is_undefined():
+    (found,) = codebook.agreement([({"ears"}, set()), (set(), set())], ["tail"])
+    assert math.isnan(found.kappa)
+    assert codebook.agreement([], ["tail"]) == []
