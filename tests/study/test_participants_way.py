@@ -251,7 +251,7 @@ def test_every_page_has_its_headers(study):
     assert "unsafe-inline" not in policy
     assert "default-src 'none'" in policy
     assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Referrer-Policy"] == "same-origin"
     assert response.headers["X-Frame-Options"] == "DENY"
     assert response.headers["Cache-Control"] == "no-store"
     assert "<script" not in response.content.decode()

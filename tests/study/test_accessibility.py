@@ -1,0 +1,157 @@
+"""Every page in a real browser: axe-core finds nothing, no script runs, the keyboard suffices, 200 % zoom fits."""
+
+import os
+import shutil
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+pytest.importorskip("axe_playwright_python")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def address(study_folder):
+    from occlumap.study import server
+
+    running, _ = server.serve(0)
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; its driver runs a loop in this thread, which Django would otherwise take for asynchronous code."""
+    from playwright.sync_api import sync_playwright
+
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(browser, study):
+    context = browser.new_context(bypass_csp=True)  # for axe alone: the pages themselves send no script
+    yield context.new_page()
+    context.close()
+
+
+def violations(page) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}}).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found]
+
+
+def fill(page) -> None:
+    """Answer whatever the page asks."""
+    for name in {one.get_attribute("name") for one in page.locator("fieldset input[type=radio]").all()}:
+        choices = page.locator(f"input[name={name}]")
+        wanted = page.locator(f"input[name={name}][value=yes]")
+        (wanted if wanted.count() else choices).first.check()
+    for box in page.locator("input[type=checkbox]").all():
+        box.check()
+    for text in page.locator("textarea").all():
+        text.fill("ears, tail")
+
+
+def test_axe_finds_nothing_on_any_page_of_the_way(page, address):
+    page.goto(address)
+    seen = set()
+    for _ in range(40):
+        here = page.locator("input[name=step]").first
+        step = here.get_attribute("value") if here.count() else "edge"
+        kind = "task" if step.startswith("task-") else step
+        if kind not in seen:
+            assert violations(page) == [], step
+            seen.add(kind)
+        if not page.locator("main form button").count():
+            break
+        fill(page)
+        page.locator("main form button").first.click()
+    assert "completion code" in page.content()
+    assert {"eligibility", "information", "consent", "comprehension", "task", "report"} <= seen
+    page.goto(f"{address}/study/withdraw/")
+    assert violations(page) == []
+
+
+def test_axe_finds_nothing_on_an_answer_that_is_incomplete(page, address):
+    page.goto(address)
+    page.locator("main form button").click()
+    page.evaluate("document.querySelectorAll('[required]').forEach(one => one.removeAttribute('required'))")
+    page.locator("main form button").click()
+    assert page.locator("[role=alert]").count() == 1
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("heatmap", ["none", "lrp", "occlusion"])
+@pytest.mark.parametrize("scores", ["shown", "not_shown"])
+def test_axe_finds_nothing_on_the_researchers_pages_and_each_condition(page, address, heatmap, scores):
+    from occlumap.study import server
+
+    password = server.researcher()
+    page.goto(f"{address}/researcher/login/")
+    assert violations(page) == []
+    page.fill("#username", server.RESEARCHER)
+    page.fill("#password", password)
+    page.locator("main form button").click()
+    assert violations(page) == []
+    page.goto(f"{address}/researcher/preview/{heatmap}/{scores}/1/")
+    assert violations(page) == []
+    for path in ("coding/", "coding/codebook/", "coding/agreement/"):
+        page.goto(f"{address}/researcher/{path}")
+        assert violations(page) == [], path
+
+
+def test_at_200_percent_zoom_nothing_is_cut_off(browser, study, address):
+    context = browser.new_context(viewport={"width": 640, "height": 400})  # 1280 pixels at 200 %
+    page = context.new_page()
+    page.goto(address)
+    for _ in range(12):
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, page.url
+        fill(page)
+        page.locator("main form button").first.click()
+    context.close()
+
+
+def test_the_keyboard_alone_gets_to_the_first_task(browser, study, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # begin
+    page.wait_for_selector("input[name=eligible]")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")  # yes
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # next
+    page.wait_for_selector("text=Information for participants")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("input[name=agree]")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=What the system does")
+    context.close()
+
+
+def test_no_page_breaks_its_own_policy(browser, study, address):
+    context = browser.new_context()
+    page = context.new_page()
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text))
+    page.goto(address)
+    for _ in range(12):
+        fill(page)
+        page.locator("main form button").first.click()
+    context.close()
+    assert told == []
