@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     },
     "completion_url": "",
     "entries_per_minute": 60,
+    "signed_links": {"keys": "", "audience": ""},
     "stimuli": "stimuli/manifest.json",
     "texts": {},
 }
@@ -209,6 +210,9 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
             sound = False
         if not sound:
             yield f"payment.{name} is {values['payment'][name]!r}, not an amount"
+    signed = values["signed_links"]
+    if bool(signed["keys"]) != bool(signed["audience"]):
+        yield "signed_links has one of keys and audience, and needs both"
     url = values["completion_url"]
     if url and not str(url).startswith("https://"):
         yield f"completion_url is {url!r}, not an address that begins with https://"

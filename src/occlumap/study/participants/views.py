@@ -14,6 +14,7 @@ from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
 from occlumap.study.participants import services
 from occlumap.study.participants.models import Identity, Participant
+from occlumap.study.recruiting import prolific
 
 COOKIE = "participant"
 CONFIDENCE = (
@@ -46,12 +47,25 @@ def entry(request: HttpRequest) -> HttpResponse:
         "submission": request.GET.get("SESSION_ID", ""),
     }
     if request.method == "GET":
+        signed = configuration().values["signed_links"]
+        if signed["keys"]:
+            token = request.GET.get("prolific_token", "")
+            if any(person.values()) or "identity" not in request.session:
+                try:
+                    prolific.verify(token, person, signed["keys"], signed["audience"], configuration().folder)
+                except prolific.UnsignedError:
+                    told = "This study is entered by the link on Prolific. Please open it there once more."
+                    return _message(request, "Please use your link", told, 403)
         if any(person.values()):  # the id leaves the address at once
             request.session["identity"] = person
             return redirect("entry")
         return render(request, "participants/entry.html", {"title": configuration().values["title"]})
     if request.method != "POST":
         return HttpResponseNotAllowed(["GET", "POST"])
+    if configuration().values["signed_links"]["keys"] and not request.session.get("identity", {}).get(
+        "person"
+    ):
+        return redirect("entry")
     address = request.META.get("REMOTE_ADDR", "")
     if not limits.allowed(f"entry:{address}", configuration().values["entries_per_minute"], 60):
         return _message(
