@@ -1,0 +1,302 @@
+"""Other ways to choose and to read masks than the joint method's, tried and dropped; writes docs/research/designs.md.
+
+    python benchmarks/joint_designs.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python benchmarks/joint_designs.py write
+
+Photographs to tune on, references and judgement are those of benchmarks/joint_variants.py; every design has the same
+tree, prior and number of calls. Designs:
+
+- complements: each mask is followed by its opposite (antithetic pairs).
+- two segmentations: half of the masks on each of two trees, one model over the pieces of both.
+- log-odds: the model is fitted to log(p / (1 - p)).
+- Thompson: two fifths of the masks at random; then, in six rounds, a map is drawn from the posterior and the
+segments that it ranks first, a random share of the image, are shown or hidden.
+- keep 0.5 and 0.8 in turn, each with a scale and a noise of its own, by maximum likelihood.
+- two fills in turn: blur and neighbours; and both of the last two together.
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.joint_variants import RESULTS, ROOT, Case, cases
+from benchmarks.split import interval
+from occlumap import fills
+from occlumap.errors import OcclumapWarning
+from occlumap.estimators.joint import NEARNESS, RATIOS, REACH, TREE_WEIGHTS, prior_covariance
+from occlumap.samplers import KEEP, MASK_CUTS
+from occlumap.segments import SegmentTree, merged, slic_labels
+
+PAGE = ROOT / "docs/research/designs.md"
+BUDGETS = (100, 300)
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Board:
+    """A photograph cut into pieces, with a prior of their densities, and the classifier's scores of masks."""
+
+    def __init__(self, case: Case, labels: NDArray[np.integer], prior: Floats) -> None:
+        self.case, self.labels, self.prior = case, labels, prior
+        self.areas = np.bincount(labels.ravel())
+        self.shares = self.areas / self.areas.sum()
+        self._paint: dict[str, Callable[[Bools], NDArray[np.uint8]]] = {}
+
+    def scores(self, kept: Bools, fill: str = "blur") -> Floats:
+        """The classifier's scores of masks (n, pieces)."""
+        if fill not in self._paint:
+            self._paint[fill] = fills.mask_painter(fills.parse(fill), self.case.image)
+        paint = self._paint[fill]
+        images = []
+        for row in kept:
+            hidden = ~row[self.labels]
+            images.append(np.where(hidden[..., None], paint(hidden), self.case.image))
+        return self.case._scores(images)
+
+    def heatmap(self, importance: Floats) -> NDArray[np.float32]:
+        """Density of each piece, (H, W)."""
+        return (importance / self.areas)[self.labels].astype(np.float32)
+
+
+def board_of(case: Case) -> tuple[Board, SegmentTree]:
+    tree = merged(case.image, slic_labels(case.image))
+    return Board(case, tree.labels, prior_covariance(tree)), tree
+
+
+def draw(
+    tree: SegmentTree, count: int, random: np.random.Generator, keeps: tuple[float, ...] = (KEEP,)
+) -> Bools:
+    """The joint method's masks: one cut after the other, each segment kept with a probability, these in turn too."""
+    cuts = [tree.cut(number) for number in MASK_CUTS]
+    rows: list[Bools] = []
+    while len(rows) < count:
+        at = len(rows)
+        segments, keep = cuts[at % len(cuts)], keeps[at // len(cuts) % len(keeps)]
+        row = (random.random(int(segments.max()) + 1) < keep)[segments]
+        if not row.all():
+            rows.append(row)
+    return np.array(rows)
+
+
+def fit(board: Board, kept: Bools, scores: Floats) -> tuple[Floats, float, float]:
+    """Posterior mean importance of each piece, s^2 and the noise's variance, by restricted maximum likelihood."""
+    design = kept * board.shares
+    centre = np.eye(len(kept)) - 1 / len(kept)
+    values, vectors = np.linalg.eigh(centre @ (design @ board.prior @ design.T) @ centre)
+    values = np.maximum(values, 0)
+    projected = vectors.T @ (scores - scores.mean())
+    growth = 1 + RATIOS[:, None] * values
+    noise = (projected**2 / growth).sum(axis=1) / (len(kept) - 1)
+    likelihood = -0.5 * ((len(kept) - 1) * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
+    best = int(likelihood.argmax())
+    weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
+    mean = board.shares * (board.prior @ (design.T @ weights))
+    return mean, float(RATIOS[best] * noise[best]), float(noise[best])
+
+
+def fit_groups(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> Floats:
+    """The same with an intercept, a scale and a noise for each group of masks, most likely ones."""
+    from scipy.optimize import minimize
+
+    design, count = kept * board.shares, int(groups.max()) + 1
+    kernel = design @ board.prior @ design.T
+    level, spread = np.eye(count)[groups], scores.var() + 1e-12
+    typical = np.trace(kernel) / len(kept)
+
+    def parts(at: Floats) -> tuple[float, Floats, Floats]:
+        scale = np.concatenate([[1.0], np.exp(at[1 + count :])])[groups]
+        s2 = float(np.exp(at[0]) * spread / typical)
+        return (
+            s2,
+            scale,
+            s2 * kernel * scale[:, None] * scale + np.diag(np.exp(at[1 : 1 + count])[groups] * spread),
+        )
+
+    def minus_likelihood(at: Floats) -> float:
+        _, _, covariance = parts(at)
+        root = np.linalg.cholesky(covariance)
+        y, columns = np.linalg.solve(root, scores), np.linalg.solve(root, level)
+        inner = columns.T @ columns
+        rest = y - columns @ np.linalg.solve(inner, columns.T @ y)
+        penalty = (
+            0.5 * float((at[1 + count :] ** 2).sum()) / 0.7**2
+        )  # scales differ by a factor of 2, not of 20
+        return float(
+            np.log(np.diag(root)).sum() + 0.5 * rest @ rest + 0.5 * np.linalg.slogdet(inner)[1] + penalty
+        )
+
+    start = np.concatenate([[0.0], np.full(count, -1.5), np.zeros(count - 1)])
+    bounds = [(-5, 5)] + [(-9, 1)] * count + [(-2, 2)] * (count - 1)
+    found = minimize(minus_likelihood, start, method="L-BFGS-B", bounds=bounds, options={"maxiter": 15}).x
+    s2, scale, covariance = parts(found)
+    inverse = np.linalg.inv(covariance)
+    levels = np.linalg.solve(level.T @ inverse @ level, level.T @ inverse @ scores)
+    weights = inverse @ (scores - level @ levels)
+    importance: Floats = s2 * board.shares * (board.prior @ (design.T @ (scale * weights)))
+    return importance
+
+
+def as_it_is(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    kept = draw(tree, budget, np.random.default_rng(0))
+    return board.heatmap(fit(board, kept, board.scores(kept))[0])
+
+
+def complements(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    half = draw(tree, budget // 2, np.random.default_rng(0))
+    kept = np.stack([half, ~half], axis=1).reshape(-1, half.shape[1])
+    return board.heatmap(fit(board, kept, board.scores(kept))[0])
+
+
+def two_segmentations(case: Case, budget: int) -> NDArray[np.float32]:
+    one, other = merged(case.image, slic_labels(case.image)), merged(case.image, slic_labels(case.image, 150))
+    both, pieces = np.unique(one.labels.astype(np.int64) * other.leaves + other.labels, return_inverse=True)
+    labels = pieces.reshape(one.labels.shape)
+    first, second = both // other.leaves, both % other.leaves
+    areas = np.bincount(labels.ravel())
+    places = np.indices(labels.shape).reshape(2, -1) / max(labels.shape)
+    centres = (
+        np.stack([np.bincount(labels.ravel(), weights=axis) for axis in places], axis=1) / areas[:, None]
+    )
+    near = np.exp(-((centres[:, None] - centres) ** 2).sum(axis=2) / (2 * REACH**2))
+    of_trees = [tree.covariance(TREE_WEIGHTS)[np.ix_(at, at)] for tree, at in ((one, first), (other, second))]
+    board = Board(case, labels, (of_trees[0] + of_trees[1]) / 2 + NEARNESS * near)
+    random = np.random.default_rng(0)
+    kept = np.concatenate(
+        [draw(one, (budget + 1) // 2, random)[:, first], draw(other, budget // 2, random)[:, second]]
+    )
+    return board.heatmap(fit(board, kept, board.scores(kept))[0])
+
+
+def log_odds(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    kept = draw(tree, budget, np.random.default_rng(0))
+    scores = np.clip(board.scores(kept), 1e-3, 1 - 1e-3)
+    return board.heatmap(fit(board, kept, np.log(scores / (1 - scores)))[0])
+
+
+def thompson(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    random = np.random.default_rng(0)
+    kept = draw(tree, budget * 2 // 5, random)
+    scores = board.scores(kept)
+    root = np.linalg.cholesky(
+        board.prior + 1e-9 * np.trace(board.prior) / len(board.prior) * np.eye(len(board.prior))
+    )
+    for rounds_left in range(6, 0, -1):
+        _, s2, noise = fit(board, kept, scores)
+        design = kept * board.shares
+        towards = s2 * board.prior @ design.T
+        inverse = np.linalg.inv(design @ towards + max(noise, 1e-12) * np.eye(len(kept)))
+        rows = []
+        for _ in range((budget - len(kept)) // rounds_left):
+            drawn = np.sqrt(s2) * (root @ random.standard_normal(len(root)))
+            heard = design @ drawn + np.sqrt(noise) * random.standard_normal(len(kept))
+            density = drawn + towards @ (inverse @ (scores - scores.mean() - heard + heard.mean()))
+            order = np.argsort(-density)
+            shown = np.zeros(len(root), bool)
+            shown[order[np.cumsum(board.shares[order]) <= random.uniform(0.05, 0.95)]] = True
+            rows.append(shown if random.random() < 0.5 else ~shown)
+        new = np.array(rows)
+        kept, scores = np.concatenate([kept, new]), np.concatenate([scores, board.scores(new)])
+    return board.heatmap(fit(board, kept, scores)[0])
+
+
+def keeps_in_turn(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    kept = draw(tree, budget, np.random.default_rng(0), (0.5, 0.8))
+    groups = np.arange(budget) // len(MASK_CUTS) % 2
+    return board.heatmap(fit_groups(board, kept, board.scores(kept), groups))
+
+
+def _scores_of_two_fills(board: Board, kept: Bools, second: Bools) -> Floats:
+    scores = np.empty(len(kept))
+    scores[~second], scores[second] = board.scores(kept[~second]), board.scores(kept[second], "neighbours")
+    return scores
+
+
+def two_fills(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    kept = draw(tree, budget, np.random.default_rng(0))
+    second = np.arange(budget) // len(MASK_CUTS) % 2 == 1
+    return board.heatmap(fit(board, kept, _scores_of_two_fills(board, kept, second))[0])
+
+
+def keeps_and_fills(case: Case, budget: int) -> NDArray[np.float32]:
+    board, tree = board_of(case)
+    kept = draw(tree, budget, np.random.default_rng(0), (0.5, 0.8))
+    turn = np.arange(budget) // len(MASK_CUTS)
+    scores = _scores_of_two_fills(board, kept, turn // 2 % 2 == 1)
+    return board.heatmap(fit_groups(board, kept, scores, turn % 4))
+
+
+DESIGNS: dict[str, Callable[[Case, int], NDArray[np.float32]]] = {
+    "as it is": as_it_is,
+    "complements": complements,
+    "two segmentations": two_segmentations,
+    "log-odds": log_odds,
+    "Thompson": thompson,
+    "keep 0.5 and 0.8 in turn": keeps_in_turn,
+    "two fills in turn": two_fills,
+    "two keep rates and two fills": keeps_and_fills,
+}
+
+
+def measure(name: str, limit: int | None) -> None:
+    """Gains of every design, budget and photograph, into one JSON file, written after each photograph."""
+    warnings.simplefilter("ignore", OcclumapWarning)
+    gains: dict[str, dict[str, list[float]]] = {design: {str(b): [] for b in BUDGETS} for design in DESIGNS}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for number, case in enumerate(cases(name, limit), start=1):
+        for label, design in DESIGNS.items():
+            for budget in BUDGETS:
+                gains[label][str(budget)].append(case.gain(design(case, budget)))
+        (RESULTS / f"joint-designs-{name}.json").write_text(json.dumps(gains))
+        print(f"{number} photographs", flush=True)
+
+
+def write() -> None:
+    lines = [
+        "# Other ways to choose and to read masks",
+        "",
+        "Made by `benchmarks/joint_designs.py`, which describes them: symmetric relevance gain of "
+        "the joint method's own "
+        "design, and what another adds to it at the same calls (paired over the photographs, 95 % bootstrap interval); "
+        "higher is better. Photographs to tune on only; references mean colour, noise and another "
+        "photograph. What gains "
+        "with one classifier and not with the others is dropped.",
+    ]
+    for path in sorted(RESULTS.glob("joint-designs-*.json")):
+        found = {
+            design: {int(budget): np.array(values) for budget, values in gains.items()}
+            for design, gains in json.loads(path.read_text()).items()
+        }
+        base = found.pop("as it is")
+        lines += [
+            "",
+            f"## {path.stem.removeprefix('joint-designs-')}, n = {len(base[BUDGETS[0]])}",
+            "",
+            "| design | " + " | ".join(f"{budget} calls" for budget in BUDGETS) + " |",
+            "| --- " * (1 + len(BUDGETS)) + "|",
+            "| as it is | " + " | ".join(f"{base[budget].mean():.3f}" for budget in BUDGETS) + " |",
+        ]
+        for design, gains in found.items():
+            cells = [interval(gains[budget] - base[budget]) for budget in BUDGETS]
+            lines.append(f"| {design} | {' | '.join(cells)} |")
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["measure"] and len(sys.argv) in (3, 4):
+        measure(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None)
+    elif sys.argv[1:] == ["write"]:
+        write()
+    else:
+        sys.exit(__doc__)
