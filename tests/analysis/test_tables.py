@@ -118,3 +118,49 @@ def test_exports_are_merged_and_keep_their_source(data, tmp_path):
     assert len(study.responses) == 240
     with pytest.raises(TableError, match="twice"):
         read([data, data, data])
+
+
+def test_gaps_and_whole_numbers_as_other_programs_write_them_are_read(data, tmp_path):
+    def rewritten(table):
+        correct = pd.to_numeric(table["correct"]).map("{:.1f}".format)
+        table = table.assign(correct=correct, confidence=table["confidence"] + ".0")
+        table.loc[3, ["answer", "correct", "confidence"]] = "NaN"
+        return table
+
+    def emptied(table):
+        table.loc[3, ["answer", "correct", "confidence"]] = ""
+        return table
+
+    found = read(changed(data, tmp_path / "found", responses=rewritten))
+    expected = read(changed(data, tmp_path / "expected", responses=emptied))
+    pd.testing.assert_frame_equal(found.responses, expected.responses)
+
+
+def test_when_all_are_excluded_the_report_is_written_all_the_same(data, tmp_path):
+    from occlumap.analysis import report
+
+    study = read(
+        changed(data, tmp_path / "none", participants=lambda t: t.assign(excluded_from_features="1"))
+    )
+    results = every_result(study)
+    assert "not excluded" in results.problems["ratio"]
+    report.write_html(report.sections(study, results), tmp_path / "report.html")
+    assert "Left out: ratio" in (tmp_path / "report.html").read_text()
+
+
+def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_path):
+    def one_cell_out(table):
+        inside = (table["heatmap"] == "lrp") & (table["scores"] == "shown")
+        return table.assign(excluded_from_features=inside.astype(int).astype(str))
+
+    results = every_result(read(changed(data, tmp_path / "cell", participants=one_cell_out)))
+    assert "singular" in results.problems["ratio"]
+    assert "ratio.white.type2.hc3" in results.problems["multiplicity"]
+
+
+def test_two_conditions_are_enough(data, tmp_path):
+    two = set(pd.read_csv(data / "participants.csv").query("heatmap != 'lrp'")["participant_id"])
+    tables = dict.fromkeys(("participants", "responses", "codes"), lambda t: t[t["participant_id"].isin(two)])
+    values = every_result(read(changed(data, tmp_path / "two", **tables))).values
+    assert set(values["accuracy.pairs.heatmap.tukey"]) == {"none - occlusion"}
+    assert values["accuracy.anova.type2"]["heatmap"]["df"] == 1

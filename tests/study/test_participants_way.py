@@ -272,3 +272,57 @@ def test_the_id_leaves_the_address_at_once(study):
     response = client().get("/?PROLIFIC_PID=secret-id")
     assert response.status_code == 302
     assert "secret-id" not in response.headers["Location"]
+
+
+def test_strange_text_is_kept_as_far_as_a_database_can(study):
+    from occlumap.study.participants.models import Answer, Page
+
+    browser = start()
+    page = go_to(browser, "task-1")
+    strange = "ears \x00 🐴 <script>alert(1)</script> '; drop table participants_answer; --"
+    browser.post("/study/", {**answers_for(page), "sensitive": strange})
+    assert Answer.objects.get().sensitive == strange.replace("\x00", "")
+    page = go_to(browser, "report")
+    browser.post("/study/", {**answers_for(page), "learned": "a\x00" * 5000})
+    assert Page.objects.get(step="report").content["learned"] == "a" * 2000
+    assert "\x00" not in str(Page.objects.get(step="report").content)
+
+
+@pytest.mark.parametrize("missing", ["useful_outcomes"])
+def test_a_self_report_without_an_answer_is_asked_for(study, missing):
+    browser = start()
+    page = go_to(browser, "report")
+    sent = {name: value for name, value in answers_for(page).items() if name != missing}
+    assert browser.post("/study/", sent).status_code == 422
+    assert field(browser.get("/study/").content.decode(), "step") == "report"
+
+
+def test_very_long_and_strange_ids_lead_back_to_the_same_participant(study):
+    from urllib.parse import quote
+
+    from occlumap.study.participants.models import Participant
+
+    for _ in range(2):
+        browser = client()
+        browser.get(f"/?PROLIFIC_PID={quote('x' * 900 + chr(0) + '🐴')}")
+        assert browser.post("/").status_code == 302
+    assert Participant.objects.count() == 1
+
+
+@pytest.mark.parametrize("step", ["task-14", "end", "nothing", "", "consent"])
+def test_a_forged_step_changes_nothing(study, step):
+    from occlumap.study.participants.models import Answer, Participant
+
+    browser = start()
+    forged = {
+        "step": step,
+        "agree": "yes",
+        "answer": "yes",
+        "confidence": "4",
+        "sensitive": "x",
+        "ignored": "y",
+    }
+    browser.post("/study/", forged)
+    participant = Participant.objects.get()
+    assert (participant.step, participant.cell) == ("eligibility", None)
+    assert not Answer.objects.exists()

@@ -31,6 +31,9 @@ def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
     yield from _bars(
         study, "25", measures.accuracy(study), "accuracy", "Average share of correct predictions"
     )
+    if not len(measures.analysed_codes(study)):
+        yield _boxes(study)
+        return
     yield from _bars(
         study, "26", measures.ratio(study), "ratio", "Average participant saliency-features ratio"
     )

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap.errors import ArgumentError
+
 Floats = NDArray[np.float64]
 
 ADJUSTMENTS = ("tukey", "holm", "bonferroni", "none")
@@ -67,7 +69,8 @@ def treatment_contrasts(count: int) -> Floats:
 def design(table: Any, terms: Sequence[str], levels: Mapping[str, Sequence[str]] | None = None) -> Design:
     """The model matrix of `terms` ("heatmap", "scores", "heatmap:scores") of a data frame, with sum-to-zero contrasts.
 
-    A factor's levels are those of its categorical that occur, or `levels`.
+    A factor's levels are those of its categorical that occur, or `levels`. ArgumentError for one
+    of a single level.
     """
     factors = list(dict.fromkeys(factor for term in terms for factor in term.split(":")))
     of = {factor: tuple((levels or {}).get(factor) or _levels(table[factor])) for factor in factors}
@@ -75,6 +78,9 @@ def design(table: Any, terms: Sequence[str], levels: Mapping[str, Sequence[str]]
         factor: np.array([of[factor].index(str(value)) for value in table[factor]], np.int64)
         for factor in factors
     }
+    alone = [factor for factor in factors if len(of[factor]) < 2]
+    if alone:
+        raise ArgumentError(f"expected two levels or more of {', '.join(alone)} to compare, got one or none")
     columns, names = [np.ones(len(table))], ["(Intercept)"]
     by_term: dict[str, tuple[int, ...]] = {}
     for term in terms:
@@ -142,8 +148,6 @@ def fit(model: Design, y: Floats) -> LinearModel:
 
     Raises ArgumentError for a design that is singular: a cell of it has no row, or there are too few.
     """
-    from occlumap.errors import ArgumentError
-
     n, p = model.matrix.shape
     if n <= p or np.linalg.matrix_rank(model.matrix) < p:
         raise ArgumentError(

@@ -54,8 +54,14 @@ class Results:
             with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
                 for name, value in make():
                     self.values[f"{prefix}.{name}" if name else prefix] = plain(value)
-        except (ArgumentError, np.linalg.LinAlgError, ValueError, KeyError, ZeroDivisionError) as error:
-            self.problems[prefix] = f"{type(error).__name__}: {error}"
+        except (ArgumentError, np.linalg.LinAlgError, ValueError, ZeroDivisionError) as error:
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, ArgumentError):
+                why = str(error)
+            elif isinstance(error, np.linalg.LinAlgError):
+                why = f"a singular model: a cell without rows, or too few ({error})"
+            earlier = self.problems.get(prefix)
+            self.problems[prefix] = why if earlier is None else f"{earlier}; {why}"
 
 
 def plain(value: Any) -> Any:
@@ -558,7 +564,7 @@ def _ratio(found: Results, study: Study) -> None:
 
 
 def _codes(found: Results, study: Study) -> None:
-    if len(study.codes):
+    if len(measures.analysed_codes(study)):
         found.add("codes", lambda: features.code_results(study))
 
 
@@ -674,6 +680,12 @@ def _power(found: Results, study: Study) -> None:
 
 def _multiplicity(found: Results, study: Study) -> None:
     def make() -> Iterator[tuple[str, Any]]:
+        needed = ("accuracy.anova.type2", "ratio.white.type2.hc3", "confidence.kruskal.participant_median")
+        missing = [name for name in needed if name not in found.values]
+        if missing:
+            raise ArgumentError(
+                f"expected {', '.join(missing)} for the family of tests, which could not be had"
+            )
         accuracy, ratio = found.values["accuracy.anova.type2"], found.values["ratio.white.type2.hc3"]
         raw = {
             "accuracy_heatmap": accuracy["heatmap"]["p"],

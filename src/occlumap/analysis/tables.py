@@ -54,6 +54,12 @@ _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+_MISSING = ("NA", "N/A", "NaN", "nan", "None", "null")
+"""What other programs write for a missing value; read as empty."""
+
+_WHOLE = {"correct", "confidence", "position", "screening_passed", "excluded_from_features", "task_id"}
+
+
 class TableError(FileFormatError):
     """Tables of a study that cannot be analysed; the message names table, row and column of each fault."""
 
@@ -130,7 +136,9 @@ def _read_one(folder: Path) -> dict[str, Any]:
         except (ValueError, OSError) as error:
             problems.append(f"{name}.csv: cannot be read as CSV: {error}")
             continue
-        table = table.apply(lambda column: column.str.strip()).replace("NA", "")
+        table = table.apply(lambda column: column.str.strip()).replace(list(_MISSING), "")
+        for column in _WHOLE & set(table.columns):  # a column with gaps is often written as 1.0, 0.0
+            table[column] = table[column].str.replace(r"^(\d+)\.0$", r"\1", regex=True)
         optional = {*_OPTIONAL.get(name, ()), *(["coder_c"] if name == "double_coding" else [])}
         missing = [column for column in columns if column not in table and column not in optional]
         if missing:

@@ -68,6 +68,7 @@ def order_of(participant: Participant, configuration: Configuration) -> list[str
 
 def start(configuration: Configuration, identity: Mapping[str, str]) -> Participant:
     """A new participant, or the one that this identity already is; takes no place yet."""
+    identity = {name: _text(value)[:200] for name, value in identity.items()}
     person = identity.get("person", "")
     if person:
         known = Identity.objects.filter(person=person).select_related("participant").first()
@@ -85,9 +86,9 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
             if person:
                 Identity.objects.create(
                     participant=participant,
-                    person=person[:200],
-                    study=identity.get("study", "")[:200],
-                    submission=identity.get("submission", "")[:200],
+                    person=person,
+                    study=identity.get("study", ""),
+                    submission=identity.get("submission", ""),
                 )
             Event.objects.create(participant=participant, kind="started")
             return participant
@@ -142,8 +143,8 @@ def submit(
             if not _take_comprehension(participant, content, configuration):
                 return participant
         else:
-            _check_page(step, content)
-            Page.objects.create(participant=participant, step=step, content=dict(content))
+            kept = _checked_page(participant, step, content)
+            Page.objects.create(participant=participant, step=step, content=kept)
             if step == "eligibility" and content.get("eligible") == "no":
                 participant.state = progress.DECLINED
                 participant.save()
@@ -159,14 +160,34 @@ def submit(
         return participant
 
 
-def _check_page(step: str, content: Mapping[str, Any]) -> None:
-    if step == "eligibility" and content.get("eligible") not in ("yes", "no"):
-        raise Refused({"eligible": "Please say whether all of these are true of you."})
-    if step == "report":
-        asked = [name for name in content if name.startswith("useful_")]
-        missing = {name: "Please choose one." for name in asked if not content[name]}
-        if missing:
-            raise Refused(missing)
+def useful(participant: Participant) -> list[tuple[str, str]]:
+    """(name, question) of what the self-report asks: of what this participant was shown."""
+    shown = [
+        ("outcomes", True),
+        ("heatmaps", participant.heatmap != "none"),
+        ("scores", participant.scores == "shown"),
+    ]
+    return [(f"useful_{name}", f"How useful were the {name}?") for name, there in shown if there]
+
+
+def _checked_page(participant: Participant, step: str, content: Mapping[str, Any]) -> dict[str, str]:
+    """What is kept of a page that is no task; Refused for what is incomplete."""
+    if step == "eligibility":
+        if content.get("eligible") not in ("yes", "no"):
+            raise Refused({"eligible": "Please say whether all of these are true of you."})
+        return {"eligible": str(content["eligible"])}
+    if step != "report":
+        return {}
+    asked = [name for name, _ in useful(participant)]
+    missing = {name: "Please choose one." for name in asked if content.get(name) not in ("1", "2", "3", "4")}
+    if missing:
+        raise Refused(missing)
+    return {**{name: str(content[name]) for name in asked}, "learned": _text(content.get("learned"))}
+
+
+def _text(value: object) -> str:
+    """Free text as it is kept: without the characters that databases cannot hold, 2,000 at most."""
+    return str(value or "").strip().replace("\x00", "")[:2000]
 
 
 def _take_answer(
@@ -178,7 +199,7 @@ def _take_answer(
     if str(content.get("confidence")) not in ("1", "2", "3", "4"):
         problems["confidence"] = "Please say how confident you are."
     for name in ("sensitive", "ignored"):
-        text = str(content.get(name, "")).strip()
+        text = str(content.get(name, "")).strip().replace("\x00", "")
         if not text:
             problems[name] = "Please name at least one feature, in your own words."
         elif len(text) > 2000:
@@ -192,8 +213,8 @@ def _take_answer(
         position=position,
         answer=content["answer"],
         confidence=int(content["confidence"]),
-        sensitive=str(content["sensitive"]).strip().replace("\x00", ""),
-        ignored=str(content["ignored"]).strip().replace("\x00", ""),
+        sensitive=_text(content["sensitive"]),
+        ignored=_text(content["ignored"]),
     )
 
 

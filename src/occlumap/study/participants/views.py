@@ -150,12 +150,7 @@ def _page(
         context |= {"position": position, "count": len(study.tasks)}
         return render(request, "participants/task.html", context, status=status)
     if name == "report":
-        context["useful"] = [
-            (f"useful_{what}", f"How useful were the {label}?")
-            for what, label in (("outcomes", "outcomes"), ("heatmaps", "heatmaps"), ("scores", "scores"))
-            if (what != "heatmaps" or participant.heatmap != "none")
-            and (what != "scores" or participant.scores == "shown")
-        ]
+        context["useful"] = services.useful(participant)
         return render(request, "participants/report.html", context, status=status)
     return _end(request, participant, study, context)
 
