@@ -179,7 +179,9 @@ def test_withdrawing_erases_everything_but_a_row_that_counts(study, study_folder
     browser.post("/study/", {**answers_for(page), "sensitive": "ERASE-ME-TEXT"})
     browser.post("/study/withdraw/")
     assert "You have withdrawn" in browser.get("/study/").content.decode()
-    browser.session.flush()
+    from django.contrib.sessions.models import Session
+
+    assert not any("ERASE-ME" in str(session.get_decoded()) for session in Session.objects.all())
     with sqlite3.connect(study_folder / "db.sqlite3") as database:
         dump = "\n".join(database.iterdump())
     assert "ERASE-ME" not in dump
@@ -326,3 +328,17 @@ def test_a_forged_step_changes_nothing(study, step):
     participant = Participant.objects.get()
     assert (participant.step, participant.cell) == ("eligibility", None)
     assert not Answer.objects.exists()
+
+
+def test_another_id_in_the_same_browser_is_another_participant(study):
+    from occlumap.study.participants.models import Participant
+
+    browser = start("first")
+    go_to(browser, "task-2")
+    browser.get("/?PROLIFIC_PID=second")
+    browser.post("/")
+    assert field(browser.get("/study/").content.decode(), "step") == "eligibility"
+    browser.get("/?PROLIFIC_PID=first")
+    browser.post("/")
+    assert field(browser.get("/study/").content.decode(), "step") == "task-2"
+    assert Participant.objects.count() == 2

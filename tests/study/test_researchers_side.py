@@ -117,6 +117,18 @@ def test_a_study_is_frozen_at_launch(study):
         prepare(make({**study.values, "title": "Another"}, study.folder))
 
 
+def test_another_stimulus_set_or_text_is_another_configuration(study):
+    from occlumap.study.domain.configuration import Configuration
+
+    same = Configuration(study.values, study.folder)
+    assert same.sha256 == study.sha256
+    texts = {**study.values, "texts": {"consent": "Another"}}
+    assert Configuration(texts, study.folder).sha256 != study.sha256
+    other = Configuration(study.values, study.folder)
+    other.manifest["thresholds"]["cat"] = 0.9
+    assert other.sha256 != study.sha256
+
+
 def test_faults_before_launch_are_named(study):
     from occlumap.study.domain.configuration import faults_before_launch, make
 

@@ -53,8 +53,9 @@ class Configuration:
 
     @cached_property
     def sha256(self) -> str:
-        """Of all values: stands in every participant's row."""
-        return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
+        """Of all values, the texts and the stimulus set's manifest: stands in every participant's row."""
+        everything = [self.values, {**_TEXTS, **self.values["texts"]}, self.manifest]
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     @property
     def cells(self) -> list[str]:

@@ -66,9 +66,14 @@ def order_of(participant: Participant, configuration: Configuration) -> list[str
     return progress.task_order(tasks, participant.first_class, participant.seed)
 
 
+def cleaned(identity: Mapping[str, str]) -> dict[str, str]:
+    """An identity as it is kept."""
+    return {name: _text(value)[:200] for name, value in identity.items()}
+
+
 def start(configuration: Configuration, identity: Mapping[str, str]) -> Participant:
     """A new participant, or the one that this identity already is; takes no place yet."""
-    identity = {name: _text(value)[:200] for name, value in identity.items()}
+    identity = cleaned(identity)
     person = identity.get("person", "")
     if person:
         known = Identity.objects.filter(person=person).select_related("participant").first()

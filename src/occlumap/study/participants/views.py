@@ -50,7 +50,7 @@ def entry(request: HttpRequest) -> HttpResponse:
         signed = configuration().values["signed_links"]
         if signed["keys"]:
             token = request.GET.get("prolific_token", "")
-            if any(person.values()) or "identity" not in request.session:
+            if any(person.values()) or ("identity" not in request.session and _participant(request) is None):
                 try:
                     prolific.verify(token, person, signed["keys"], signed["audience"], configuration().folder)
                 except prolific.UnsignedError:
@@ -62,20 +62,19 @@ def entry(request: HttpRequest) -> HttpResponse:
         return render(request, "participants/entry.html", {"title": configuration().values["title"]})
     if request.method != "POST":
         return HttpResponseNotAllowed(["GET", "POST"])
-    if configuration().values["signed_links"]["keys"] and not request.session.get("identity", {}).get(
-        "person"
-    ):
+    known, identity = _participant(request), request.session.get("identity", {})
+    if configuration().values["signed_links"]["keys"] and known is None and not identity.get("person"):
         return redirect("entry")
     address = request.META.get("REMOTE_ADDR", "")
     if not limits.allowed(f"entry:{address}", configuration().values["entries_per_minute"], 60):
         return _message(
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
-    known = _participant(request)
-    identity = request.session.get("identity", {})
-    if known is None or (identity.get("person") and not Identity.objects.filter(participant=known).exists()):
+    asked = services.cleaned(identity).get("person", "")
+    if known is None or (asked and not Identity.objects.filter(participant=known, person=asked).exists()):
         known = services.start(configuration(), identity)
         request.session[COOKIE] = known.code
+    request.session.pop("identity", None)  # who it is stands in one table only, which is erased on withdrawal
     return redirect("step")
 
 
