@@ -26,6 +26,18 @@ def whole_number(name: str, value: object, *, minimum: int, maximum: int | None 
     return number
 
 
+def seconds(name: str, value: object) -> float:
+    """`value` as seconds, a finite number above 0, or an ArgumentError that names the argument.
+
+    >>> seconds("timeout", 30)
+    30.0
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < float(value) < float("inf"):  # type: ignore[arg-type]
+        raise ArgumentError(f"expected {name} to be a number of seconds above 0, got {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
 def one_of(name: str, value: object, options: Iterable[str]) -> str:
     """`value` if it is one of `options`, or an ArgumentError that offers the nearest."""
     known = list(options)

@@ -1,5 +1,6 @@
 """The Classifier protocol, and `score`: the one line that calls a classifier and checks what comes back."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -40,20 +41,21 @@ def score(
     classes: int | None = None,
     calls_before: int = 0,
     describe: Callable[[int], str] = "image {} of the batch".format,
+    timeout: float | None = None,
 ) -> NDArray[np.float64]:
     """Scores of `batch` (n, H, W, 3), checked: float64 (n, classes).
 
     `classes`: how many columns earlier batches had, if any. `calls_before` and `describe(index)` only
-    serve the messages.
+    serve the messages. `timeout`: seconds that the call may take; it is then made in a thread of its own.
 
-    Raises ClassifierError when the classifier raises, with its exception as cause; ScoreError for
-    anything but n rows of finite numbers of MAX_SCORE or less. A ScoreError for a value that is not has the
-    scores of the rows before it in `good_rows`.
+    Raises ClassifierError when the classifier raises, with its exception as cause, or when its time is over (the call
+    cannot be stopped, and goes on unheeded); ScoreError for anything but n rows of finite numbers of MAX_SCORE or
+    less. A ScoreError for a value that is not has the scores of the rows before it in `good_rows`.
     """
     name = name_of(classifier)
     rows = len(batch)
     try:
-        returned = classifier(batch)
+        returned = classifier(batch) if timeout is None else _in_time(classifier, batch, timeout, name)
     except MeasuringError:
         raise
     except Exception as error:
@@ -62,6 +64,30 @@ def score(
             f"{calls_before + rows}, on a uint8 batch of shape {batch.shape})"
         ) from error
     return _checked(returned, name, rows, classes, calls_before, describe)
+
+
+def _in_time(classifier: Classifier, batch: NDArray[np.uint8], timeout: float, name: str) -> Any:
+    outcome: dict[str, Any] = {}
+
+    def call() -> None:
+        try:
+            outcome["returned"] = classifier(batch)
+        except BaseException as error:  # noqa: BLE001 - raised where the call was made
+            outcome["raised"] = error
+
+    thread = threading.Thread(
+        target=call, name="occlumap call", daemon=True
+    )  # it must not keep a program from ending
+    thread.start()
+    thread.join(timeout)
+    if "raised" in outcome:
+        raise outcome["raised"]
+    if "returned" not in outcome:
+        raise ClassifierError(
+            f"the classifier {name!r} gave no answer within {timeout:g} s on a uint8 batch of shape {batch.shape}; "
+            "raise the time-out, or lower the batch size"
+        )
+    return outcome["returned"]
 
 
 def _checked(

@@ -1,5 +1,6 @@
 """Measurer: spends classifier calls, in batches, once for each perturbation, within a budget."""
 
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -20,6 +21,11 @@ from occlumap.perturbations import NO_RECTANGLES, Perturbations
 
 MAX_BATCH_BYTES = 64 * 2**20  # of perturbed images; a smaller batch never changes a result
 
+AUTO = "auto"
+"""A batch size that is found: from FIRST_BATCH it doubles as long as that makes an image at least a tenth faster."""
+FIRST_BATCH = 8
+WORTH = 0.9
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -31,8 +37,9 @@ class Measurer:
     of the same image, fill and targets made earlier; what is in them costs no call, but counts towards
     `budget`, so a resumed run ends where an uninterrupted one would have. `progress(done, total)` is called
     after each batch, and once for what was known; `done` counts what was asked and has its score, `total` may
-    be set when it is known. `workers`: threads that call the classifier at once. Whatever stops a measurer, it can
-    be asked again, and `everything` is kept.
+    be set when it is known. `batch_size`: images in one call at most, or AUTO. `workers`: threads that call the
+    classifier at once. `call_timeout`: seconds that one call may take. Whatever stops a measurer, it can be asked
+    again, and `everything` is kept.
     """
 
     def __init__(
@@ -41,19 +48,26 @@ class Measurer:
         image: Image,
         fill: Fill,
         *,
-        batch_size: int = 32,
+        batch_size: int | str = 32,
         workers: int = 1,
+        call_timeout: float | None = None,
         budget: int | None = None,
         progress: Progress | None = None,
         kind: Perturbations = NO_RECTANGLES,
     ) -> None:
-        batch_size = whole_number("batch_size", batch_size, minimum=1)
+        self._pace: float | None = (
+            None  # seconds an image took at the batch size before, while it is being found
+        )
+        self._finding = batch_size == AUTO
+        size = FIRST_BATCH if self._finding else whole_number("batch_size", batch_size, minimum=1)
         self.budget = None if budget is None else whole_number("budget", budget, minimum=1)
         self.calls = 0
         self.reused = 0  # of what was known: asked for and not measured
         self.total: int | None = None
         self._classifier, self._image, self._fill = classifier, image, fill
-        self._batch_size = max(1, min(batch_size, MAX_BATCH_BYTES // image.nbytes))
+        self._most = max(1, MAX_BATCH_BYTES // image.nbytes)
+        self.batch_size = min(size, self._most)
+        self._call_timeout = call_timeout
         self._workers = whole_number("workers", workers, minimum=1)
         self._fits: int | None = None  # images of a batch for which the memory sufficed, once it did not
         self._progress = progress
@@ -150,11 +164,35 @@ class Measurer:
         self.reused += len(fresh) - len(unknown)
         if len(unknown) < len(fresh):
             self._report()
-        for batch, rows in self._scored(unknown.batches(self._batch_size, self._paint)):
+        while self._finding and len(unknown):
+            unknown = self._measure_and_time(unknown)
+        for batch, rows in self._scored(unknown.batches(self.batch_size, self._paint)):
             self._measured(batch, rows)
             del rows  # it holds the images
         self._asked.update(dict.fromkeys(fresh))  # not before: what failed can be asked again
         return self.asked()
+
+    def _measure_and_time(self, unknown: Perturbations) -> Perturbations:
+        """Measure one batch and learn from its time how large the next should be; gives what is left.
+
+        Only speed depends on the size (and, with classifiers whose last bits differ from batch to batch, these).
+        """
+        (batch, paint), *_ = unknown[: self.batch_size].batches(self.batch_size, self._paint)
+        images = batch.apply(self._image, paint)
+        before = time.perf_counter()
+        self._measured(batch, partial(self._score, images, batch.describe))
+        pace = (time.perf_counter() - before) / len(batch)
+        if len(batch) == self.batch_size:  # the last few say nothing of a full batch
+            if self._fits is not None:
+                self.batch_size, self._finding = self._fits, False
+            elif self._pace is not None and pace > WORTH * self._pace:
+                self._finding = False
+                self.batch_size = self.batch_size if pace <= self._pace else max(1, self.batch_size // 2)
+            elif self.batch_size == self._most:
+                self._finding = False
+            else:
+                self._pace, self.batch_size = pace, min(2 * self.batch_size, self._most)
+        return unknown[len(batch) :]
 
     def asked(self) -> Measurements:
         """What was asked so far, in the order of asking."""
@@ -225,7 +263,12 @@ class Measurer:
             return np.concatenate(parts)
         try:
             return score(
-                self._classifier, images, classes=self._classes, calls_before=before, describe=describe
+                self._classifier,
+                images,
+                classes=self._classes,
+                calls_before=before,
+                describe=describe,
+                timeout=self._call_timeout,
             )
         except ClassifierError as error:
             if len(images) == 1 or not _out_of_memory(error.__cause__):

@@ -15,6 +15,7 @@ from occlumap.adapters.onnx import from_onnx
 from occlumap.adapters.opencv import from_opencv
 from occlumap.adapters.pytorch import from_torch
 from occlumap.adapters.remote import from_url
+from occlumap.adapters.replicas import in_processes, replicas
 from occlumap.adapters.sklearn import from_sklearn
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "from_url",
+    "in_processes",
     "one_at_a_time",
     "regression",
+    "replicas",
     "similarity",
 ]

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from occlumap._checks import one_of, whole_number
+from occlumap._checks import one_of, seconds, whole_number
 from occlumap.adapters._library import library
 from occlumap.adapters.preprocessing import checked
 from occlumap.errors import ArgumentError, ClassifierError
@@ -60,13 +60,7 @@ class Remote:
         self._images_per_request = whole_number("images_per_request", images_per_request, minimum=1)
         self._concurrency = whole_number("concurrency", concurrency, minimum=1)
         self._attempts = whole_number("attempts", attempts, minimum=1)
-        if (
-            not isinstance(timeout, int | float)
-            or isinstance(timeout, bool)
-            or not 0 < timeout < float("inf")
-        ):
-            raise ArgumentError(f"expected timeout to be a number of seconds above 0, got {timeout!r}")
-        self._timeout = float(timeout)
+        self._timeout = seconds("timeout", timeout)
         self._token_env = token_env
         if classes is not None:
             self.classes = tuple(classes)

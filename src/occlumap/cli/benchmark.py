@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-import occlumap
 from occlumap.cli.folders import output_folder
+from occlumap.cli.options import classifier_option_option, load_classifier
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.errors import MeasuringError, OcclumapError
@@ -65,8 +65,9 @@ def _going_on(out: Path) -> Iterator[None]:
     multiple=True,
     default=("efficientnet-lite0",),
     show_default="efficientnet-lite0",
-    help="A classifier's name, or module:callable. Repeat it for several.",
+    help="A classifier's name, module:callable, a file or an address, as for explain. Repeat it for several.",
 )
+@classifier_option_option
 @click.option(
     "--methods",
     metavar="NAMES",
@@ -130,6 +131,7 @@ def benchmark(
     photos: Path,
     table: Path | None,
     classifier_names: tuple[str, ...],
+    classifier_options: tuple[str, ...],
     methods: tuple[str, ...] | None,
     limit: int | None,
     again: tuple[str, ...] | None,
@@ -165,7 +167,9 @@ def benchmark(
     if methods is not None or quick:
         settings["methods"] = QUICK_METHODS if methods is None else methods
     protocol = Protocol(**settings)
-    classifiers = {name: occlumap.load(name) for name in dict.fromkeys(classifier_names)}
+    classifiers = {
+        name: load_classifier(name, classifier_options) for name in dict.fromkeys(classifier_names)
+    }
     command = shlex.join(["occlumap", *sys.argv[1:]])
     with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
         runner.run(

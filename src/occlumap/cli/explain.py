@@ -10,12 +10,14 @@ import click
 
 import occlumap
 from occlumap import images, plotting
+from occlumap.adapters import in_processes
 from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import (
     classifier_option,
     classifier_option_option,
     load_classifier,
+    options_of,
     photo_argument,
 )
 from occlumap.cli.progress import ProgressBar
@@ -129,11 +131,25 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.option("--stride", type=_pixels, metavar="PIXELS", help="Single-scale only: how far the window moves.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of joint's masks; kept in the result.")
 @click.option(
-    "--batch-size", type=int, default=32, show_default=True, help="Images in one classifier call at most."
+    "--batch-size",
+    metavar="NUMBER|auto",
+    type=_index_or_text,
+    default=32,
+    show_default=True,
+    help="Images in one classifier call at most, or what turns out to be fastest.",
 )
 @click.option(
-    "--workers", type=int, default=1, show_default=True, help="Threads that call the classifier at once."
+    "--workers",
+    type=int,
+    help="Threads that call the classifier at once.  [default: 1, or one for each of --processes]",
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="NUMBER",
+    help="Load the classifier in so many processes, which share the calls.",
+)
+@click.option("--call-timeout", type=float, metavar="SECONDS", help="Time that one classifier call may take.")
 @click.option(
     "--no-cache",
     is_flag=True,
@@ -158,6 +174,8 @@ def explain(
     photo: Path,
     classifier_name: str,
     classifier_options: tuple[str, ...],
+    processes: int | None,
+    call_timeout: float | None,
     no_cache: bool,
     targets: tuple[int | str, ...],
     resumed: Path | None,
@@ -196,7 +214,13 @@ def explain(
     photograph = images.read(photo, quiet=True)  # it is warned about when it is explained
     resume = None if resumed is None else _read_measurements(resumed)
     with output_folder(out), sigterm_like_ctrl_c():
-        classifier = load_classifier(classifier_name, classifier_options)
+        if processes is None:
+            classifier = load_classifier(classifier_name, classifier_options)
+            settings["call_timeout"] = call_timeout
+        else:  # a process can be stopped when its time is over, a thread cannot
+            classifier = in_processes(
+                classifier_name, processes, timeout=call_timeout, **options_of(classifier_options)
+            )
         if not no_cache and getattr(classifier, "fingerprint", None):
             classifier = CachedClassifier(classifier, cache.folder() / "scores.sqlite3")
         if sys.stderr.isatty():

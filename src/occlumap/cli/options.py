@@ -31,7 +31,12 @@ classifier_option_option = click.option(
 
 
 def load_classifier(spec: str, options: Sequence[str]) -> Any:
-    """`occlumap.load` with options as text; a value that is JSON is what it says, any other is text."""
+    """`occlumap.load` with options as text."""
+    return occlumap.load(spec, **options_of(options))
+
+
+def options_of(options: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE as keywords; a value that is JSON is what it says, any other is text."""
     given: dict[str, Any] = {}
     for option in options:
         key, equals, value = option.partition("=")
@@ -41,4 +46,4 @@ def load_classifier(spec: str, options: Sequence[str]) -> Any:
             given[key.strip()] = json.loads(value)
         except ValueError:
             given[key.strip()] = value
-    return occlumap.load(spec, **given)
+    return given

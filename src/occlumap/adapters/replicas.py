@@ -1,0 +1,245 @@
+"""One classifier that several copies answer for: one a device, or each in a process of its own."""
+
+import contextlib
+import multiprocessing
+import queue
+import traceback
+import weakref
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap._checks import seconds, whole_number
+from occlumap.classifiers import Classifier, name_of
+from occlumap.errors import ArgumentError, ClassifierError
+
+CARRIED = ("classes", "input_size", "fingerprint")
+"""What explanations and the cache want to know of a classifier, besides its name."""
+
+
+class Replicas:
+    """Copies of one classifier, of which a free one answers each call; see `replicas` and `in_processes`.
+
+    `replicas`: how many there are; `occlumap.explain` calls from so many threads when `workers` is not given.
+    """
+
+    def __init__(self, copies: Sequence[Callable[..., Any]], name: str, about: dict[str, Any]) -> None:
+        self.name, self.replicas = name, len(copies)
+        for key, value in about.items():
+            setattr(self, key, value)
+        self._free: queue.LifoQueue[Callable[..., Any]] = queue.LifoQueue()
+        for one in reversed(copies):
+            self._free.put(one)
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:
+        """Scores (n, classes) of a uint8 batch (n, H, W, 3), by the first copy that is free."""
+        one = self._free.get()
+        try:
+            return one(batch)
+        finally:
+            self._free.put(one)
+
+    def __repr__(self) -> str:
+        return f"<{self.replicas} replicas of {self.name}>"
+
+
+def replicas(classifiers: Sequence[Classifier]) -> Replicas:
+    """A classifier that several copies of one answer for, say the same network on each of your devices.
+
+    The copies must give the same scores: which of them answers is chance.
+
+    >>> import numpy as np
+    >>> twice = replicas([lambda batch: batch.mean(axis=(1, 2)), lambda batch: batch.mean(axis=(1, 2))])
+    >>> twice(np.zeros((1, 2, 2, 3), np.uint8)).shape, twice.replicas
+    ((1, 3), 2)
+
+    Raises ArgumentError when there is none, or when their classes or input sizes differ.
+    """
+    copies = list(classifiers)
+    if not copies or not all(callable(one) for one in copies):
+        raise ArgumentError(f"expected one classifier or more, got {copies!r:.80}")
+    first, *others = [_about(one) for one in copies]
+    for other in others:
+        for key in CARRIED:
+            if first.get(key) != other.get(key):
+                raise ArgumentError(
+                    f"expected copies of one classifier, which have the same {key}; got {first.get(key)!r:.60} and "
+                    f"{other.get(key)!r:.60}"
+                )
+    return Replicas(copies, name_of(copies[0]), first)
+
+
+def in_processes(
+    spec: Any, processes: int, *, timeout: float | None = None, batched: bool = True, **options: Any
+) -> Replicas:
+    """A classifier that as many processes load and answer for; for models that hold on to the interpreter.
+
+    `spec`, `batched`, `options`: as `occlumap.load` takes them; a callable must be one that pickle can carry. What a
+    process prints goes where ours does. `timeout`: seconds that one call may take; after them its process is stopped,
+    the call raises ClassifierError, and the next one has a new process. The processes end with the classifier.
+
+    A script that calls this needs `if __name__ == "__main__":`, as everything that starts Python processes does.
+
+    Raises ArgumentError for what cannot be carried to another process; ClassifierError when one cannot load it.
+    """
+    count = whole_number("processes", processes, minimum=1)
+    limit = None if timeout is None else seconds("timeout", timeout)
+    wanted = (spec, {"batched": batched, **options})
+    copies = [_Process(wanted, limit) for _ in range(count)]
+    abouts = [
+        one.start() for one in copies
+    ]  # they load side by side: none is waited for before all have begun
+    about = abouts[0]()
+    for other in abouts[1:]:
+        other()
+    return Replicas(copies, about.pop("name"), about)
+
+
+def _about(classifier: Any) -> dict[str, Any]:
+    found = {key: getattr(classifier, key, None) for key in CARRIED}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+class _EndedError(ClassifierError):
+    """The process is gone."""
+
+
+class _Process:
+    """One process with the classifier in it, started again when it is gone."""
+
+    def __init__(self, wanted: tuple[Any, dict[str, Any]], timeout: float | None) -> None:
+        self._wanted, self._timeout = wanted, timeout
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def start(self) -> Callable[[], dict[str, Any]]:
+        """Start it; gives a function that waits until the classifier is loaded and says what it has."""
+        context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_answer, args=(theirs,), daemon=True, name="occlumap classifier")
+        process.start()
+        theirs.close()
+        self._process, self._pipe = process, ours
+        weakref.finalize(self, _stop, process, ours)
+        try:
+            ours.send(self._wanted)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it ended already: the answer says so
+        except Exception as error:
+            self._end()
+            raise ArgumentError(
+                "expected a classifier that can be carried to another process (a name as occlumap.load takes it, or a "
+                f"function of a module), got {self._wanted[0]!r:.80}, which pickle refuses: {error}"
+            ) from error
+        return self._loaded
+
+    def _loaded(self) -> dict[str, Any]:
+        about: dict[str, Any] = self._received(None, "while it loaded the classifier")
+        return about
+
+    def __call__(self, batch: NDArray[np.uint8], /) -> Any:
+        if self._process is None:
+            self.start()()
+        try:
+            return self._asked(batch)
+        except _EndedError:  # perhaps between two calls: once more, in a new process
+            self.start()()
+            return self._asked(batch)
+
+    def _asked(self, batch: NDArray[np.uint8]) -> Any:
+        assert self._pipe is not None  # noqa: S101 - only called when it runs
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer says that it ended
+            self._pipe.send(batch)
+        return self._received(self._timeout, f"on a batch of shape {batch.shape}")
+
+    def _received(self, timeout: float | None, when: str) -> Any:
+        assert self._pipe is not None  # noqa: S101 - only called when it runs
+        try:
+            if not self._pipe.poll(timeout):
+                raise ClassifierError(
+                    f"the classifier gave no answer within {timeout:g} s, {when}; its process was stopped. Raise the "
+                    "timeout, or lower the batch size"
+                )
+            kind, *content = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            code = self._end()
+            advice = (
+                "killed, as a system does that is short of memory"
+                if code is not None and code < 0
+                else 'what it said stands above; a script that starts processes needs if __name__ == "__main__":'
+            )
+            raise _EndedError(
+                f"the process of the classifier ended with exit code {code} {when} ({advice})"
+            ) from None
+        except (
+            BaseException
+        ):  # no answer in time, or Ctrl-C: what it answers later must not pass for the next one's
+            self._end()
+            raise
+        if kind == "failed":
+            error, text = content
+            raise error from ClassifierError(f"in the classifier's process:\n{text}")
+        return content[0]
+
+    def _end(self) -> int | None:
+        """Stop the process, if there is one; gives its exit code."""
+        process, pipe = self._process, self._pipe
+        self._process = self._pipe = None
+        if process is None or pipe is None:
+            return None
+        process.join(1)  # one that is ending says how
+        _stop(process, pipe)
+        return process.exitcode
+
+
+def _stop(process: BaseProcess, pipe: Connection) -> None:
+    with contextlib.suppress(Exception):  # at exit, parts of both may be gone
+        pipe.close()
+        process.kill()
+        process.join(5)
+
+
+def _answer(pipe: Connection) -> None:
+    """What the process does: load, then answer until the pipe is closed."""
+    import signal
+
+    from occlumap import load
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that is asked from
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        try:
+            spec, options = pipe.recv()
+            classifier = load(spec, **options)
+            pipe.send(("loaded", {"name": name_of(classifier), **_about(classifier)}))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - sent to who asks
+            _send_failure(pipe, error)
+            return
+        while True:
+            batch = pipe.recv()
+            try:
+                scores = classifier(batch)
+                pipe.send(("scores", scores if isinstance(scores, np.ndarray) else np.asarray(scores)))
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                raise
+            except BaseException as error:  # noqa: BLE001 - sent to who asks
+                _send_failure(pipe, error)
+
+
+def _send_failure(pipe: Connection, error: BaseException) -> None:
+    """The error as it is where pickle can carry it both ways, else its words."""
+    import pickle
+
+    text = "".join(traceback.format_exception(error))
+    try:
+        carried = pickle.loads(pickle.dumps(error))  # noqa: S301 - made in the same line
+        if not isinstance(carried, Exception) or str(carried) != str(error):
+            raise TypeError  # SystemExit must not end the process that asks
+    except Exception:  # noqa: BLE001 - pickle runs the error's own code
+        carried = ClassifierError(f"{type(error).__name__}: {error}")
+    pipe.send(("failed", carried, text))
