@@ -27,11 +27,17 @@ def version() -> int:
     return int(Code.objects.aggregate(Max("since"))["since__max"] or 1)
 
 
+def code_name(name: str) -> str:
+    """A code's name as the codebook writes it; ArgumentError for one that cannot be."""
+    written = re.sub(r"[\s-]+", "_", name.strip().lower())
+    if not re.fullmatch(r"[a-z][a-z_]{0,60}", written):
+        raise ArgumentError(f"expected a name of letters for a code, got {name!r}")
+    return written
+
+
 def add_code(name: str, group: str) -> Code:
     """A new code, and with it a new version of the codebook; ArgumentError for a name or group that cannot be."""
-    name = name.strip().lower().replace(" ", "_")
-    if not re.fullmatch(r"[a-z][a-z_]{0,60}", name):
-        raise ArgumentError(f"expected a name of letters for a code, got {name!r}")
+    name = code_name(name)
     if group not in codebook.GROUPS:
         raise ArgumentError(f"expected a group of {', '.join(codebook.GROUPS)}, got {group!r}")
     with transaction.atomic():

@@ -3,11 +3,13 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.study.coding import exchange as exchanges
 from occlumap.study.coding import services
 from occlumap.study.coding.models import Code
+from occlumap.study.configured import configuration
 from occlumap.study.domain import codebook
 
 KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
@@ -82,3 +84,40 @@ def settle(request: HttpRequest) -> HttpResponse:
             request, "participants/message.html", {"title": "Not settled", "text": str(error)}, status=422
         )
     return redirect("agreement")
+
+
+@login_required
+def exchange(request: HttpRequest) -> HttpResponse:
+    """Codes from and for other programs; POST takes a file."""
+    told, taken = "", None
+    if request.method == "POST":
+        file = request.FILES.get("file")
+        try:
+            if file is None:
+                raise ArgumentError("expected a file, got none: please choose one")
+            taken = exchanges.take(str(file.name), file.read(exchanges.MOST_BYTES + 1), request.user.pk)
+        except (ArgumentError, FileFormatError) as error:
+            told = str(error)
+    context = {"title": "Codes in and out", "told": told, "taken": taken}
+    return render(request, "coding/exchange.html", context, status=422 if told else 200)
+
+
+@login_required
+@require_GET
+def codebook_file(request: HttpRequest) -> HttpResponse:
+    """The codebook as REFI-QDA."""
+    return _file(exchanges.codebook_file(), "application/xml", "codebook.qdc")
+
+
+@login_required
+@require_GET
+def project_file(request: HttpRequest) -> HttpResponse:
+    """Answers and codings as REFI-QDA."""
+    data = exchanges.project_file(str(configuration().values["title"]))
+    return _file(data, "application/zip", "project.qdpx")
+
+
+def _file(data: bytes, kind: str, name: str) -> HttpResponse:
+    response = HttpResponse(data, content_type=kind)
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

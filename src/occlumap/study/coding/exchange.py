@@ -1,0 +1,230 @@
+"""Codes in and out: CSV as the export writes it, REFI-QDA codebooks and projects. An import is whole, or not at all."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
+
+from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.study.coding import services
+from occlumap.study.coding.models import Code, Coding
+from occlumap.study.domain import codebook, progress, refi
+from occlumap.study.participants.models import Answer
+
+MOST_BYTES = 20 * 2**20
+"""Of a file that is imported."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A coding from a file. `where`: for messages. `coder` "": who imports; `version` None: the codebook as it is."""
+
+    where: str
+    answer: int
+    coder: str
+    codes: tuple[str, ...]
+    version: int | None = None
+    settles: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """How many codes and codings were new, and how many codings were there already."""
+
+    codes: int
+    codings: int
+    known: int
+
+
+def codebook_file() -> bytes:
+    """The codebook as REFI-QDA (.qdc)."""
+    return refi.codebook_file(_codes())
+
+
+def project_file(title: str) -> bytes:
+    """All answers and what counts of each coder's codings, as REFI-QDA (.qdpx); blind, as the bench is."""
+    texts = {name_of(answer): answer.sensitive for answer in services.answers()}
+    latest, settled = services.latest(), services.settled()
+    coded = []
+    for answer in services.answers():
+        mine = [*latest.get(answer.pk, {}).values(), *filter(None, [settled.get(answer.pk)])]
+        coded += [
+            refi.Coded(name_of(answer), coder_name(one.coder_id), tuple(one.codes), one.adjudicated)
+            for one in mine
+        ]
+    return refi.project_file(title, _codes(), texts, coded, timezone.now())
+
+
+def name_of(answer: Answer) -> str:
+    """A name that tells neither participant nor condition nor task, and by which an import finds the answer."""
+    return f"answer {codebook.order_of(answer.pk)[:20]}"
+
+
+def coder_name(pk: int) -> str:
+    """A coder as files name them."""
+    return f"coder {pk}"
+
+
+def _codes() -> list[tuple[str, str]]:
+    return [(code.name, code.group) for code in Code.objects.order_by("group", "name")]
+
+
+def take(name: str, data: bytes, importer: int) -> Imported:
+    """Take a file by the ending of its name: .csv, .qdc or .qdpx.
+
+    ArgumentError or FileFormatError say what is wrong with it, and where; then nothing of it is kept.
+    """
+    if len(data) > MOST_BYTES:
+        raise ArgumentError(f"expected a file of {MOST_BYTES // 2**20} MiB at most, got {len(data)} bytes")
+    ending = name.rpartition(".")[2].lower()
+    if ending == "qdc":
+        return _keep(refi.read_codebook(data), (), importer)
+    if ending == "qdpx":
+        book, coded = refi.read_project(data)
+        answers = {name_of(answer): answer.pk for answer in services.answers()}
+        unknown = [one.source for one in coded if one.source not in answers]
+        if unknown:
+            raise ArgumentError(f"expected texts of this study in the project, got {unknown[0]!r}")
+        rows = [
+            Row(
+                one.source,
+                answers[one.source],
+                one.coder,
+                tuple(map(services.code_name, one.codes)),
+                None,
+                one.settles,
+            )
+            for one in coded
+        ]
+        return _keep(book, rows, importer)
+    if ending == "csv":
+        book, rows = _of_csv(data)
+        return _keep(book, rows, importer)
+    raise ArgumentError(f"expected a file that ends in .csv, .qdc or .qdpx, got {name!r}")
+
+
+def _of_csv(data: bytes) -> tuple[list[tuple[str, str]], list[Row]]:
+    """The new codes and the codings of a CSV: with `codes`, a row a coding, or with `code`, a row a code."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileFormatError(f"expected a CSV file in UTF-8: {error}") from error
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    columns = [column.strip() for column in reader.fieldnames or ()]
+    reader.fieldnames = columns
+    if not {"participant_id", "task_id"} <= set(columns) or len({"code", "codes"} & set(columns)) != 1:
+        raise FileFormatError(
+            "expected the columns participant_id, task_id, and code or codes (as in codes.csv and codings.csv of the "
+            f"export), got {', '.join(columns) or 'none'}"
+        )
+    found = Answer.objects.filter(participant__state=progress.FINISHED)
+    answers = {
+        (public, task): pk
+        for public, task, pk in found.values_list("participant__public_id", "task_id", "pk")
+    }
+    try:
+        lines = list(_lines(reader, answers))
+    except csv.Error as error:
+        raise FileFormatError(f"expected a CSV file, line {reader.line_num}: {error}") from error
+    if "codes" in columns:
+        return [], [row for row, _ in lines]
+    merged: dict[tuple[int, str], Row] = {}
+    for row, _ in lines:
+        before = merged.get((row.answer, row.coder))
+        codes = (*before.codes, *row.codes) if before else row.codes
+        merged[row.answer, row.coder] = Row(row.where, row.answer, row.coder, codes, row.version)
+    return [(row.codes[0], group) for row, group in lines if row.codes and group], list(merged.values())
+
+
+def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -> Iterator[tuple[Row, str]]:
+    for line in reader:
+        of = {
+            str(key): str(value or "").strip() for key, value in line.items() if isinstance(value, str | None)
+        }
+        where = f"line {reader.line_num}"
+        key = of["participant_id"], of["task_id"]
+        if key not in answers:
+            raise ArgumentError(f"{where}: expected an answer of this study, got participant and task {key}")
+        given = of["code"] and [of["code"]] if "code" in of else re.split(r"[\s,;]+", of.get("codes", ""))
+        codes = tuple(services.code_name(one) for one in given if one)
+        version, settles = of.get("codebook_version", ""), of.get("adjudicated", "") or "0"
+        if version and not version.isdecimal():
+            raise ArgumentError(f"{where}: expected a number as codebook_version, got {version!r}")
+        if settles not in ("0", "1"):
+            raise ArgumentError(f"{where}: expected 0 or 1 as adjudicated, got {settles!r}")
+        number = int(version) if version else None
+        yield (
+            Row(where, answers[key], of.get("coder", ""), codes, number, settles == "1"),
+            of.get("group", ""),
+        )
+
+
+@transaction.atomic
+def _keep(book: Iterable[tuple[str, str]], rows: Iterable[Row], importer: int) -> Imported:
+    known = set(Code.objects.values_list("name", flat=True))
+    version = services.version() + 1
+    new: dict[str, str] = {}
+    for given, group in book:
+        name = services.code_name(given)
+        if name in known or name in new:
+            continue
+        if group not in codebook.GROUPS:
+            raise ArgumentError(
+                f"expected the new code {given!r} in a group of {', '.join(codebook.GROUPS)} (a parent code, a set, or "
+                f"the column group), got {group or 'none'!r}"
+            )
+        new[name] = group
+    Code.objects.bulk_create([Code(name=name, group=group, since=version) for name, group in new.items()])
+    now, before = services.version(), _latest()
+    coders: dict[str, int] = {"": importer}
+    kept = repeated = 0
+    for row in rows:
+        missing = sorted(set(row.codes) - known - set(new))
+        if missing:
+            raise ArgumentError(
+                f"{row.where}: expected codes of the codebook, got {', '.join(missing)}; add them, or import the "
+                "codebook first"
+            )
+        if row.coder not in coders:
+            coders[row.coder] = _coder(row.coder)
+        codes, key = sorted(set(row.codes)), (row.answer, coders[row.coder], row.settles)
+        if before.get(key) == codes:
+            repeated += 1
+            continue
+        before[key] = codes
+        Coding.objects.create(
+            answer_id=row.answer,
+            coder_id=coders[row.coder],
+            codes=codes,
+            version=min(row.version or now, now),
+            adjudicated=row.settles,
+        )
+        kept += 1
+    return Imported(len(new), kept, repeated)
+
+
+def _latest() -> dict[tuple[int, int, bool], list[str]]:
+    return {
+        (one.answer_id, one.coder_id, one.adjudicated): one.codes
+        for one in Coding.objects.order_by("pk").iterator()
+    }
+
+
+def _coder(name: str) -> int:
+    """Who a file calls so: "coder 3" by number, a login by name, or somebody new who cannot log in."""
+    users = get_user_model().objects
+    number = re.fullmatch(r"coder (\d{1,9})", name)
+    found = users.filter(pk=int(number[1])).first() if number else users.filter(username=name).first()
+    if found is None:
+        found, made = users.get_or_create(username=name[:150], defaults={"is_active": False})
+        if made:
+            found.set_unusable_password()
+            found.save()
+    return int(found.pk)

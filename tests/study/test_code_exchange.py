@@ -1,0 +1,197 @@
+"""Codes in and out: CSV and REFI-QDA; whole or not at all, the same file twice once, blind."""
+
+import csv
+import io
+import zipfile
+
+import pytest
+
+from occlumap.errors import FileFormatError
+from occlumap.study.domain import refi
+from tests.study.test_coding_bench import bench, code_all, exported  # noqa: F401 - bench is a fixture
+
+BOOK = [("ears", "saliency"), ("eyes", "saliency"), ("background", "general")]
+
+
+@pytest.fixture
+def coder(study):
+    """A coder's browser, and nobody's answers."""
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Code
+    from tests.study.pages import client
+
+    Code.objects.all().delete()
+    services.prepare()
+    browser = client()
+    browser.force_login(get_user_model().objects.create_user("one", password="x" * 12, is_staff=True))
+    return browser
+
+
+def send(browser, name, data):
+    file = io.BytesIO(data if isinstance(data, bytes) else data.encode())
+    file.name = name
+    return browser.post("/researcher/coding/exchange/", {"file": file})
+
+
+def table(rows):
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def what_counts(browser):
+    return {(row["participant_id"], row["task_id"], row["code"]) for row in exported(browser)["codes"]}
+
+
+def forget_codings():
+    from occlumap.study.coding.models import Coding
+
+    Coding.objects.all().delete()
+
+
+@pytest.mark.parametrize("name", ["codes", "codings"])
+def test_codes_of_the_export_come_back_by_csv_and_only_once(bench, name):  # noqa: F811
+    code_all(bench[0], "ears", "tail")
+    before, rows = what_counts(bench[0]), exported(bench[0])[name]
+    forget_codings()
+    assert "New codings: 28." in send(bench[0], "codes.csv", table(rows)).content.decode()
+    assert what_counts(bench[0]) == before
+    again = send(bench[0], "codes.csv", table(rows)).content.decode()
+    assert "New codings: 0. There before: 28." in again
+
+
+def test_a_project_comes_back_with_coders_settled_differences_and_answers_without_codes(bench):  # noqa: F811
+    from occlumap.study.coding import services
+
+    code_all(bench[0], "ears", "tail")
+    code_all(bench[1])  # the second coder found no code
+    for answer, _, _ in services.differences()[:1]:
+        bench[0].post("/researcher/coding/settle/", {"answer": answer.pk, "codes": "ears"})
+    keys = ("participant_id", "task_id", "coder", "codes", "adjudicated")
+
+    def said():
+        return sorted(tuple(row[key] for key in keys) for row in exported(bench[0])["codings"])
+
+    before = said()
+    project = bench[0].get("/researcher/coding/exchange/project.qdpx").content
+    forget_codings()
+    assert send(bench[0], "study.qdpx", project).status_code == 200
+    assert said() == before
+    assert send(bench[0], "study.qdpx", project).status_code == 200
+    assert said() == before
+
+
+def test_a_project_is_blind(bench, study):  # noqa: F811
+    from occlumap.study.participants.models import Participant
+
+    project = bench[0].get("/researcher/coding/exchange/project.qdpx").content
+    with zipfile.ZipFile(io.BytesIO(project)) as zipped:
+        everything = " ".join(
+            [*zipped.namelist(), *(zipped.read(name).decode() for name in zipped.namelist())]
+        )
+    assert "ears, tail" in everything
+    for participant in Participant.objects.all():
+        assert participant.public_id not in everything
+    assert "occlusion" not in everything
+    assert "lrp" not in everything
+
+
+def test_a_codebook_brings_new_codes_as_one_version(coder):
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Code
+
+    version = services.version()
+    book = refi.codebook_file([*BOOK, ("Hind legs", "saliency"), ("horizon", "general")])
+    assert "New codes: 2." in send(coder, "book.qdc", book).content.decode()
+    assert set(Code.objects.filter(since=version + 1).values_list("name", "group")) == {
+        ("hind_legs", "saliency"),
+        ("horizon", "general"),
+    }
+    mine = refi.read_codebook(coder.get("/researcher/coding/exchange/codebook.qdc").content)
+    assert set(mine) == set(Code.objects.values_list("name", "group"))
+
+
+def test_a_coder_whom_nobody_knows_is_kept_apart_and_cannot_log_in(bench):  # noqa: F811
+    from django.contrib.auth import get_user_model
+
+    row = {key: exported(bench[0])["responses"][0][key] for key in ("participant_id", "task_id")}
+    assert send(bench[0], "x.csv", table([{**row, "coder": "Ann", "codes": "ears; eyes"}])).status_code == 200
+    (coding,) = exported(bench[0])["codings"]
+    ann = get_user_model().objects.get(username="Ann")
+    assert (coding["coder"], coding["codes"]) == (f"coder {ann.pk}", "ears eyes")
+    assert not ann.is_active
+    assert not ann.has_usable_password()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("codes.xlsx", b"PK", "ends in .csv, .qdc or .qdpx"),
+        ("codes.csv", b"a,b\n1,2\n", "expected the columns participant_id"),
+        ("codes.csv", b"\xff\xfe", "UTF-8"),
+        ("codes.csv", b"participant_id,task_id,codes\nP99999,1,ears\n", "line 2: expected an answer"),
+        ("book.qdc", b"<CodeBook", "no XML"),
+        ("book.qdc", b"<Project/>", "begins with &#x27;Project&#x27;"),
+        ("book.qdc", b'<!DOCTYPE a [<!ENTITY b "c">]><CodeBook>&b;</CodeBook>', "without a DOCTYPE"),
+        ("book.qdc", refi.codebook_file([("horn", "other")]), "in a group of saliency, general"),
+        ("study.qdpx", b"no zip", "a zip archive with project.qde"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused_and_says_why(coder, name, data, told):
+    response = send(coder, name, data)
+    assert response.status_code == 422
+    assert told in response.content.decode()
+
+
+def test_a_file_with_one_wrong_line_leaves_nothing(bench):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    rows = [{**row, "codes": "ears"} for row in exported(bench[0])["responses"][:3]]
+    rows[2]["codes"] = "horn"
+    kept = [{key: row[key] for key in ("participant_id", "task_id", "codes")} for row in rows]
+    assert (
+        "line 4: expected codes of the codebook, got horn"
+        in send(bench[0], "x.csv", table(kept)).content.decode()
+    )
+    assert not Coding.objects.exists()
+
+
+def test_codes_are_not_for_everybody(study):
+    from tests.study.pages import client
+
+    for path in ("", "codebook.qdc", "project.qdpx"):
+        assert client().get(f"/researcher/coding/exchange/{path}").status_code == 302
+
+
+def test_codebooks_of_other_programs_are_read_by_parent_or_set():
+    data = b"""<?xml version="1.0" encoding="utf-8"?>
+<CodeBook xmlns="urn:QDA-XML:codebook:1.0" origin="another"><Codes>
+<Code guid="a1" name="ears" isCodable="true"/><Code guid="B2" name="saliency" isCodable="true">
+<Code guid="c3" name="eyes" isCodable="true"><Description>both</Description></Code></Code></Codes>
+<Sets><Set guid="d4" name="saliency"><MemberCode guid="A1"/></Set></Sets></CodeBook>"""
+    assert refi.read_codebook(data) == [("ears", "saliency"), ("saliency", ""), ("eyes", "saliency")]
+
+
+def test_parts_of_a_text_that_one_coder_chose_count_together():
+    from datetime import UTC, datetime
+
+    coded = [refi.Coded("answer 1", "Ann", ("ears",)), refi.Coded("answer 1", "Ann", ("eyes",))]
+    data = refi.project_file(
+        "T", BOOK, {"answer 1": "ears and eyes"}, coded, datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    book, found = refi.read_project(data)
+    assert sorted(book) == sorted(BOOK)
+    assert found == [refi.Coded("answer 1", "Ann", ("ears", "eyes"))]
+
+
+def test_a_project_that_refers_to_a_code_it_lacks_is_refused():
+    from datetime import UTC, datetime
+
+    coded = [refi.Coded("answer 1", "Ann", ("horn",))]
+    data = refi.project_file("T", BOOK, {"answer 1": "a horn"}, coded, datetime(2026, 1, 1, tzinfo=UTC))
+    with pytest.raises(FileFormatError, match="lacks"):
+        refi.read_project(data)
