@@ -342,3 +342,30 @@ def test_another_id_in_the_same_browser_is_another_participant(study):
     browser.post("/")
     assert field(browser.get("/study/").content.decode(), "step") == "task-2"
     assert Participant.objects.count() == 2
+
+
+def test_the_completion_code_comes_by_a_redirect_and_only_at_the_end(study):
+    browser = start()
+    page = go_to(browser, "report")
+    early = browser.get("/study/complete/?next=https://evil.example/")
+    assert early.headers["Location"] == "/study/"
+    assert "DONE" not in page
+    go_to(browser, "end")
+    response = browser.get("/study/complete/?next=https://evil.example/")
+    assert (response.status_code, response.headers["Location"]) == (
+        302,
+        "https://app.example/complete?cc=DONE",
+    )
+
+
+def test_each_end_leads_back_with_its_own_code(study, monkeypatch):
+    declined = start()
+    declined.post("/study/", {"step": "eligibility", "eligible": "no"})
+    assert declined.get("/study/complete/").headers["Location"].endswith("?cc=NOCONSENT")
+    monkeypatch.setitem(study.values, "comprehension_rule", "screen_out")
+    screened = start()
+    screened.post("/study/", {**answers_for(go_to(screened, "comprehension")), "q1": "no"})
+    assert screened.get("/study/complete/").headers["Location"].endswith("?cc=SCREENEDOUT")
+    monkeypatch.setitem(study.values, "completion_url", "")
+    assert screened.get("/study/complete/").headers["Location"] == "/study/"
+    assert client().get("/study/complete/").headers["Location"] == "/"

@@ -163,6 +163,16 @@ def test_faults_before_launch_are_named(study):
         ({"comprehension_rule": "ignore"}, "comprehension_rule"),
         ({"payment": {"base": "eight"}}, "payment.base"),
         ({"completion_url": "http://x"}, "completion_url"),
+        ({"people": {"contct": "x"}}, "people.contct is not known.*did you mean contact"),
+        (
+            {"texts": {"instructions": [{"text": "x"}, {"text": 1, "for": "all"}]}},
+            r"instructions\[2\].for is 'all'",
+        ),
+        ({"texts": "short"}, "texts is 'short', not texts by name"),
+        ({"comprehension": [{"question": "Well?"}]}, r"comprehension\[1\] lacks right"),
+        ({"colours": {"text": "red"}}, "colours.text is 'red', not a colour as '#rrggbb'"),
+        ({"quota_per_cell": 2.0}, "quota_per_cell is 2.0"),
+        ({"payment": {"base": "-1"}}, "payment.base"),
         ([1], "keys and values"),
     ],
 )
@@ -179,3 +189,67 @@ def test_money_in_the_texts_comes_from_the_configuration(study):
     assert "GBP 8.00" in text
     assert "GBP 15.00" in text
     assert "GBP 0.50" in study.texts()["instructions"][-1]
+
+
+def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
+    import json
+
+    import jsonschema
+    from click.testing import CliRunner
+
+    from occlumap.cli.study import study as command
+    from occlumap.study.domain.configuration import DEFAULTS
+
+    printed = json.loads(CliRunner().invoke(command, ["schema"]).output)
+    jsonschema.Draft202012Validator.check_schema(printed)
+    assert set(printed["properties"]) == set(DEFAULTS)
+    jsonschema.validate(DEFAULTS, printed)
+    jsonschema.validate(dict(study.values), printed)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"places": 11}, "places is 11, but 6 cells of quota_per_cell 2 need 12"),
+        ({"quota_per_cell": 1}, "fewer than the 2 orders"),
+        (
+            {"colours": {"accent": "#6699ff"}},
+            "colours.accent is #6699ff on #ffffff: a contrast of 2.78, and needs 4.5",
+        ),
+        ({"comprehension": [{"question": "You get 10p?", "right": "no"}]}, "question 1 says '10p'"),
+        (
+            {"comprehension": [{"question": "x", "right": "no", "for": "heatmap"}]},
+            "none:shown has no comprehension",
+        ),
+    ],
+)
+def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told):
+    from occlumap.study.domain.configuration import faults_before_launch, make
+
+    assert told in "; ".join(faults_before_launch(make({**study.values, **values}, study.folder)))
+    assert faults_before_launch(make({**study.values, "places": 12}, study.folder)) == []
+
+
+def test_a_study_has_its_own_colours(study, monkeypatch):
+    monkeypatch.setitem(study.values, "colours", {**study.values["colours"], "accent": "#123456"})
+    response = client().get("/colours.css")
+    assert "--accent: #123456;" in response.content.decode()
+    assert response.headers["Content-Type"].startswith("text/css")
+
+
+def test_a_study_has_its_own_comprehension_questions_by_condition(study, tmp_path):
+    from occlumap.study.domain.configuration import make, read
+
+    yaml = """
+comprehension:
+- {question: "Is the sky blue?", right: yes}
+- {question: "Is the roof red?", right: no, for: heatmap}
+- {question: "Is 0.2 above 0.4?", right: "no", for: scores}
+"""
+    (tmp_path / "study.yaml").write_text(yaml)
+    own = read(tmp_path / "study.yaml")
+    assert own.questions("not_shown", "none") == [("q1", "Is the sky blue?", "yes")]
+    assert [right for _, _, right in own.questions("shown", "lrp")] == ["yes", "no", "no"]
+    assert [name for name, _, _ in own.questions("shown", "none")] == ["q1", "q2"]
+    changed = make({**study.values, "comprehension": own.values["comprehension"]}, study.folder)
+    assert changed.sha256 != study.sha256

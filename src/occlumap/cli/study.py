@@ -98,6 +98,16 @@ def check(config: Path) -> None:
 
 
 @study.command()
+def schema() -> None:
+    """Print the JSON schema of a study's YAML, for editors that complete and check it."""
+    import json
+
+    from occlumap.study.domain import configuration as configurations
+
+    click.echo(json.dumps(configurations.schema(), indent=1))
+
+
+@study.command()
 @click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--bind", default="127.0.0.1:8000", show_default=True, help="Address and port, behind a proxy with TLS."

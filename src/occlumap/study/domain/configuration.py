@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from occlumap.errors import ArgumentError, FileFormatError
-from occlumap.study.domain import reward
+from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
+from occlumap.study.domain import colours, reward
 
 FILL_IN = "FILL IN"
 """A value that begins so has not been filled in; a launch is refused while one is there."""
@@ -23,10 +24,12 @@ DEFAULTS: dict[str, Any] = {
     "version": "1",
     "seed": 1,
     "quota_per_cell": 16,
+    "places": 0,
     "lease_minutes": 60,
     "heatmaps": ["none", "lrp", "occlusion"],
     "scores": ["not_shown", "shown"],
     "comprehension_rule": "record",
+    "comprehension": None,
     "payment": {"currency": "GBP", "base": "8.00", "per_correct": "0.50"},
     "people": {name: f"{FILL_IN}: {name.replace('_', ' ')}" for name in PLACEHOLDERS},
     "codes": {
@@ -38,10 +41,10 @@ DEFAULTS: dict[str, Any] = {
     "completion_url": "",
     "entries_per_minute": 60,
     "signed_links": {"keys": "", "audience": ""},
+    "colours": colours.DEFAULTS,
     "stimuli": "stimuli/manifest.json",
     "texts": {},
 }
-_RULES = ("record", "repeat", "screen_out")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Configuration:
     @cached_property
     def sha256(self) -> str:
         """Of all values, the texts and the stimulus set's manifest: stands in every participant's row."""
-        everything = [self.values, {**_TEXTS, **self.values["texts"]}, self.manifest]
+        questions = [(question, right) for question, right, _ in self._questions]
+        everything = [self.values, {**_TEXTS, **self.values["texts"]}, questions, self.manifest]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -114,16 +118,27 @@ class Configuration:
         values = {**self.values["people"], "title": self.values["title"], **self._payment()}
         own = {**_TEXTS, **self.values["texts"]}
         pages = [
-            page["text"]
-            for page in own["instructions"]
-            if (page.get("for") != "scores" or scores == "shown")
-            and (page.get("for") != "heatmap" or heatmap != "none")
+            page["text"] for page in own["instructions"] if _is_for(page.get("for", ""), scores, heatmap)
         ]
         return {
             "information": filled(own["information"], values),
             "consent": filled(own["consent"], values),
             "instructions": [filled(page, values) for page in pages],
         }
+
+    def questions(self, scores: str = "shown", heatmap: str = "occlusion") -> list[tuple[str, str, str]]:
+        """The comprehension questions of a condition: (name, question, right answer: "yes" or "no")."""
+        asked = [one for one in self._questions if _is_for(one[2], scores, heatmap)]
+        return [(f"q{number}", question, right) for number, (question, right, _) in enumerate(asked, start=1)]
+
+    @cached_property
+    def _questions(self) -> list[tuple[str, str, str]]:
+        """All questions: (question, right answer, "scores", "heatmap" or "")."""
+        said = {True: "yes", False: "no"}  # what YAML makes of a bare yes and no
+        own = self.values["comprehension"] or _QUESTIONS
+        return [
+            (str(one["question"]), said.get(one["right"], one["right"]), one.get("for", "")) for one in own
+        ]
 
     def _payment(self) -> dict[str, str]:
         tasks = len(self.tasks)
@@ -135,6 +150,10 @@ class Configuration:
             "maximum": f"{currency} {reward.maximum(base, tasks, each)}",
             "tasks": str(tasks),
         }
+
+
+def _is_for(what: str, scores: str, heatmap: str) -> bool:
+    return (what != "scores" or scores == "shown") and (what != "heatmap" or heatmap != "none")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
@@ -170,14 +189,9 @@ def make(given: object, folder: Path) -> Configuration:
         raise ArgumentError(
             f"expected keys and values in a study's configuration, got {type(given).__name__}"
         )
-    unknown = sorted(set(given) - set(DEFAULTS))
-    if unknown:
-        from occlumap._checks import nearest
-
-        raise ArgumentError(
-            f"expected only {', '.join(DEFAULTS)} in a study's configuration, got {unknown[0]!r}"
-            f"{nearest(unknown[0], DEFAULTS)}"
-        )
+    misfits = list(_misfits(given))
+    if misfits:
+        raise ArgumentError("expected a study's configuration that can be, but " + "; ".join(misfits))
     values = {
         key: {**default, **(given.get(key) or {})} if isinstance(default, dict) else given.get(key, default)
         for key, default in DEFAULTS.items()
@@ -188,21 +202,45 @@ def make(given: object, folder: Path) -> Configuration:
     return Configuration(values, folder)
 
 
+def schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of a study's configuration; `description` is what a value should be."""
+    text = resources.files("occlumap.study.domain").joinpath("study.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit the schema, each with its path ("texts.instructions[2].for")."""
+    from occlumap._checks import nearest
+
+    try:
+        import jsonschema
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"expected jsonschema to check a configuration, got {type(error).__name__}: {error}; install it, in a "
+            "clone of occlumap: pip install '.[study]'"
+        ) from error
+    found = jsonschema.Draft202012Validator(schema()).iter_errors(given)
+    for one in sorted(found, key=lambda one: [str(step) for step in one.absolute_path]):
+        path = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in one.absolute_path)
+        path = path.removeprefix(".")
+        if one.validator == "additionalProperties":
+            known = one.schema["properties"]
+            for key in sorted(set(map(str, one.instance)) - set(known)):
+                name = f"{path}.{key}" if path else key
+                yield f"{name} is not known, only {', '.join(known)}{nearest(key, known)}"
+        elif one.validator == "required":
+            lacking = [key for key in one.schema["required"] if key not in one.instance]
+            yield f"{path} lacks {', '.join(lacking)}"
+        else:
+            yield f"{path} is {one.instance!r}, not {one.schema.get('description', one.message)}"
+
+
 def _faults(values: Mapping[str, Any]) -> Iterator[str]:
-    for key in ("quota_per_cell", "lease_minutes", "entries_per_minute"):
-        if not isinstance(values[key], int) or isinstance(values[key], bool) or values[key] < 1:
-            yield f"{key} is {values[key]!r}, not a whole number of 1 or more"
-    if not isinstance(values["seed"], int):
-        yield f"seed is {values['seed']!r}, not a whole number"
-    for key, known in (("heatmaps", None), ("scores", ("not_shown", "shown"))):
-        chosen = values[key]
-        sound = isinstance(chosen, list) and chosen and len(set(map(str, chosen))) == len(chosen)
-        if not sound or not all(isinstance(one, str) and re.fullmatch(r"[a-z_]+", one) for one in chosen):
-            yield f"{key} is {chosen!r}, not a list of different names"
-        elif known and not set(chosen) <= set(known):
-            yield f"{key} is {chosen!r}, not of {', '.join(known)}"
-    if values["comprehension_rule"] not in _RULES:
-        yield f"comprehension_rule is {values['comprehension_rule']!r}, not one of {', '.join(_RULES)}"
+    """What the schema cannot say."""
+    for key in ("quota_per_cell", "places", "lease_minutes", "entries_per_minute", "seed"):
+        if not isinstance(values[key], int):  # to the schema, 3.0 is a whole number
+            yield f"{key} is {values[key]!r}, not a whole number"
     for name in ("base", "per_correct"):
         try:
             amount = Decimal(str(values["payment"][name]))
@@ -214,16 +252,14 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
     signed = values["signed_links"]
     if bool(signed["keys"]) != bool(signed["audience"]):
         yield "signed_links has one of keys and audience, and needs both"
-    url = values["completion_url"]
-    if url and not str(url).startswith("https://"):
-        yield f"completion_url is {url!r}, not an address that begins with https://"
 
 
 def faults_before_launch(configuration: Configuration) -> list[str]:
     """What must be mended before real people take part; an empty list is well.
 
     Placeholders that are not filled in, amounts of money typed into texts, a condition without heatmaps in the stimulus
-    set, images that are not there, tasks that give themselves away in a file's name.
+    set, images that are not there, tasks that give themselves away in a file's name, colours that cannot be told apart,
+    quotas that cannot be met.
     """
     found = [
         f"people.{name} is not filled in"
@@ -234,6 +270,7 @@ def faults_before_launch(configuration: Configuration) -> list[str]:
     pages = [
         (f"instructions page {at}", page["text"]) for at, page in enumerate(own["instructions"], start=1)
     ]
+    pages += [(f"question {at}", text) for at, (text, _, _) in enumerate(configuration._questions, start=1)]
     for name, text in (("information", own["information"]), ("consent", own["consent"]), *pages):
         for amount in re.findall(r"(?:[£$€]|GBP|USD|EUR)\s*\d[\d.,]*|\d+\s*(?:p|pence|cents)\b", text):
             found.append(
@@ -256,10 +293,53 @@ def faults_before_launch(configuration: Configuration) -> list[str]:
     for task in configuration.tasks.values():
         if words & set(re.split(r"[^a-z]+", Path(task["image"]).stem.lower())):
             found.append(f"the file name {task['image']} gives its task away")
+    found += colours.faults(configuration.values["colours"])
+    found += _quotas(configuration)
     if not configuration.values["completion_url"]:
         found.append("completion_url is empty: participants would not be led back")
     return found
 
+
+def _quotas(configuration: Configuration) -> Iterator[str]:
+    """Which quotas cannot be met."""
+    quota, places = configuration.values["quota_per_cell"], configuration.values["places"]
+    needed, orders = quota * len(configuration.cells), len(configuration.classes)
+    if places and places < needed:
+        yield (
+            f"places is {places}, but {len(configuration.cells)} cells of quota_per_cell {quota} need {needed}: no "
+            "quota would be met"
+        )
+    if quota < orders:
+        yield f"quota_per_cell is {quota}, fewer than the {orders} orders of classes that a cell is to have"
+    for scores in configuration.values["scores"]:
+        for heatmap in configuration.values["heatmaps"]:
+            if not configuration.questions(scores, heatmap):
+                yield f"the condition {heatmap}:{scores} has no comprehension question"
+
+
+_QUESTIONS: list[dict[str, Any]] = [
+    {
+        "question": "A photo shows a bicycle, and the system's score for bicycle is below the threshold. "
+        "Is this a false negative of bicycle?",
+        "right": "yes",
+    },
+    {
+        "question": "The same photo shows no motorbike. Is it a false negative of motorbike?",
+        "right": "no",
+    },
+    {
+        "question": "A heatmap for car is dark red on the side window. "
+        "Does it suggest that the side window supports the label car?",
+        "right": "yes",
+        "for": "heatmap",
+    },
+    {
+        "question": "The roof is not red. Does the heatmap suggest that the roof supports the label car?",
+        "right": "no",
+        "for": "heatmap",
+    },
+]
+"""The comprehension questions where the configuration has none of its own (appendix A2, corrected)."""
 
 _TEXTS: dict[str, Any] = {
     "information": """

@@ -223,35 +223,11 @@ def _take_answer(
     )
 
 
-_QUESTIONS = (
-    (
-        "A photo shows a bicycle, and the system's score for bicycle is below the threshold. "
-        "Is this a false negative of bicycle?",
-        "yes",
-    ),
-    ("The same photo shows no motorbike. Is it a false negative of motorbike?", "no"),
-)
-_OF_HEATMAPS = (
-    (
-        "A heatmap for car is dark red on the side window. "
-        "Does it suggest that the side window supports the label car?",
-        "yes",
-    ),
-    ("The roof is not red. Does the heatmap suggest that the roof supports the label car?", "no"),
-)
-
-
-def questions(participant: Participant) -> list[tuple[str, str, str]]:
-    """The comprehension questions of the condition: (name, question, right answer)."""
-    asked = _QUESTIONS + (_OF_HEATMAPS if participant.heatmap != "none" else ())
-    return [(f"q{number}", question, right) for number, (question, right) in enumerate(asked, start=1)]
-
-
 def _take_comprehension(
     participant: Participant, content: Mapping[str, Any], configuration: Configuration
 ) -> bool:
     """Whether to go on; the rule of the configuration says what a wrong answer means."""
-    asked = questions(participant)
+    asked = configuration.questions(participant.scores, participant.heatmap)
     missing = {
         name: "Please say yes or no." for name, _, _ in asked if content.get(name) not in ("yes", "no")
     }

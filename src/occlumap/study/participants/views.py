@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from occlumap.study import limits
 from occlumap.study.configured import configuration
+from occlumap.study.domain import colours as palette
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
 from occlumap.study.participants import services
@@ -137,7 +138,7 @@ def _page(
     if name.startswith("instructions-"):
         return _instructions(request, participant, study, int(name.removeprefix("instructions-")), context)
     if name == "comprehension":
-        context["questions"] = services.questions(participant)
+        context["questions"] = study.questions(participant.scores, participant.heatmap)
         context["pages"] = range(
             1, len(study.texts(participant.scores, participant.heatmap)["instructions"]) + 1
         )
@@ -183,6 +184,7 @@ def task_context(study: Configuration, task: dict[str, Any], heatmap: str, score
         "scores_shown": scores == "shown",
         "threshold": f"{threshold:.2f}",
         "threshold_at": round(100 * threshold),
+        "threshold_edge": round(100 * threshold) - 1,
         "confidence": CONFIDENCE,
     }
 
@@ -262,6 +264,23 @@ _OVER = {
 }
 
 
+def complete(request: HttpRequest) -> HttpResponse:
+    """Lead somebody for whom the study is over back to where they came from, with the code of how it ended.
+
+    Before the last answer is in there is no code to be had here. The address is the configuration's alone.
+    """
+    participant = _participant(request)
+    if participant is None:
+        return redirect("entry")
+    link = _completion(configuration(), _code_of(participant)) if participant.state in progress.OVER else ""
+    return redirect(link or "step")
+
+
+def _code_of(participant: Participant) -> str:
+    """The name of the completion code of a participant for whom the study is over."""
+    return "completed" if participant.state == progress.FINISHED else _OVER[participant.state][2]
+
+
 def _over(request: HttpRequest, participant: Participant, study: Configuration) -> HttpResponse:
     title, text, code = _OVER[participant.state]
     context = {
@@ -293,6 +312,14 @@ def stimulus(request: HttpRequest, name: str) -> HttpResponse:
     response = File(path.open("rb"))
     response.headers["Cache-Control"] = "private, max-age=86400"
     return response
+
+
+def colours(request: HttpRequest) -> HttpResponse:
+    """The study's own colours, which the style sheet of all pages refers to."""
+    sheet = palette.style_sheet(configuration().values["colours"])
+    return HttpResponse(
+        sheet, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=300"}
+    )
 
 
 def health(request: HttpRequest) -> HttpResponse:
