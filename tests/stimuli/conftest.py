@@ -1,6 +1,10 @@
 """A data set and a small classifier trained on it, once for all tests of the room."""
 
+import shutil
+
 import pytest
+
+from tests.stimuli.sets import built
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +27,18 @@ def trained(drawn):
     train(drawn, drawn / "model", Training("vgg-narrow", 32, 6, 6, None, 2e-3, 16))
     torch.set_num_threads(threads)
     return drawn / "model"
+
+
+@pytest.fixture(scope="session")
+def frozen(drawn, trained):
+    """A set of six tasks; not to be changed."""
+    for name in ("captum", "jsonschema", "yaml"):
+        pytest.importorskip(name)
+    return built(drawn, "frozen")
+
+
+@pytest.fixture
+def copy(frozen, tmp_path):
+    """The same set, to be changed."""
+    shutil.copytree(frozen, tmp_path / "set")
+    return tmp_path / "set"

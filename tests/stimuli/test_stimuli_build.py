@@ -1,7 +1,6 @@
 """A frozen set: fits its schema, gives nothing away; each leak that is put into it is found."""
 
 import hashlib
-import json
 import shutil
 from contextlib import nullcontext
 
@@ -11,64 +10,14 @@ from click.testing import CliRunner
 from PIL import Image
 
 from occlumap.cli.group import occlumap as command_line
-from occlumap.errors import FileFormatError, StimuliError
+from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, StimuliError
 from occlumap.stimuli.schema import check_manifest
+from tests.stimuli.sets import built, errors, manifest_of, warnings, written
 
 pytest.importorskip("torch")
 pytest.importorskip("captum")
 pytest.importorskip("jsonschema")
-yaml = pytest.importorskip("yaml")
-
-CONFIG = {
-    "data": ".",
-    "model": "model",
-    "classes": ["cat", "horse"],
-    "tasks": {"TP": 1, "FP": 1, "FN": 1},
-    "examples": {"TP": 2, "FP": 1, "FN": 1},
-    "conditions": {"lrp": None, "random": {"blur": 0.1}, "none": None},
-    "side": 64,
-    "quality": 80,
-}
-
-
-def written(drawn, name, **changes):
-    path = drawn / f"{name}.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, "out": name, **changes}))
-    return path
-
-
-def built(drawn, name, **changes):
-    from occlumap.stimuli.build import build, read_config
-
-    build(read_config(written(drawn, name, **changes)))
-    return drawn / name
-
-
-@pytest.fixture(scope="module")
-def frozen(drawn, trained):
-    return built(drawn, "frozen")
-
-
-@pytest.fixture
-def copy(frozen, tmp_path):
-    shutil.copytree(frozen, tmp_path / "set")
-    return tmp_path / "set"
-
-
-def manifest_of(folder):
-    return json.loads((folder / "manifest.json").read_text())
-
-
-def errors(folder):
-    from occlumap.stimuli.check import check
-
-    return [one.text for one in check(folder) if one.level == "error"]
-
-
-def warnings(folder):
-    from occlumap.stimuli.check import check
-
-    return [one.text for one in check(folder) if one.level == "warning"]
+pytest.importorskip("yaml")
 
 
 def test_the_manifest_fits_its_schema_and_every_file_is_there(frozen):
@@ -121,84 +70,17 @@ def test_jpeg_carries_no_metadata(drawn, trained):
     assert errors(built(drawn, "jpeg", format="jpg", conditions=["none"])) == []
 
 
-def test_a_name_that_tells_is_found(copy):
-    shutil.copy(next((copy / "images").iterdir()), copy / "images" / "horse-FN.webp")
-    assert any("horse-FN.webp may tell" in one for one in errors(copy))
-    assert any("horse-FN.webp is not in the manifest" in one for one in errors(copy))
-
-
-def test_metadata_are_found(copy):
-    path = copy / manifest_of(copy)["tasks"][0]["image"]
-    with Image.open(path) as picture:
-        exif = picture.getexif()
-        exif[270] = "a horse that is not recognised"
-        picture.load()
-        picture.save(path, exif=exif)
-    assert any("metadata: exif" in one for one in errors(copy))
-    assert any("has changed" in one for one in errors(copy))
-
-
-def test_missing_files_are_found(copy):
-    name = manifest_of(copy)["tasks"][0]["examples"][0]["heatmaps"]["lrp"]
-    (copy / name).unlink()
-    assert f"{name} is missing" in errors(copy)
-
-
-def test_a_task_among_the_examples_is_found(copy):
-    manifest = manifest_of(copy)
-    task, other = manifest["tasks"][0], manifest["tasks"][1]
-    task["image"] = other["examples"][0]["image"]
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    assert any(f"task {task['id']} is an example" in one for one in errors(copy))
-
-
-def test_a_task_that_looks_like_an_example_is_found(copy):
-    manifest = manifest_of(copy)
-    task, example = manifest["tasks"][0], manifest["tasks"][0]["examples"][0]
-    with Image.open(copy / example["image"]) as picture:
-        picture.load()
-        picture.save(copy / task["image"], quality=60)
-    assert any(f"task {task['id']} nearly equals" in one for one in warnings(copy))
-
-
-def test_an_example_without_its_heatmap_is_found(copy):
-    manifest = manifest_of(copy)
-    del manifest["tasks"][0]["examples"][0]["heatmaps"]["lrp"]
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    assert any("no heatmap for lrp" in one for one in errors(copy))
-
-
-def test_heatmaps_that_show_nothing_are_told(copy):
-    report = json.loads((copy / "fairness.json").read_text())
-    report["lrp"] |= {"empty": 3, "ink": 0.0}
-    (copy / "fairness.json").write_text(json.dumps(report))
-    assert any(
-        f"3 of {report['lrp']['heatmaps']} heatmaps of lrp show nothing" in one for one in warnings(copy)
-    )
-    assert any("random shows" in one for one in warnings(copy))
-    (copy / "fairness.json").unlink()
-    assert any("unknown" in one for one in warnings(copy))
-
-
-def test_a_manifest_that_breaks_the_schema_is_found(copy, tmp_path):
-    manifest = manifest_of(copy)
-    manifest["tasks"][0]["outcome"] = "TN" if manifest["tasks"][0]["outcome"] in ("TP", "FP") else "TP"
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    assert "cannot be" in errors(copy)[0]
-    with pytest.raises(FileFormatError, match="stimulus set"):
-        errors(tmp_path / "nowhere")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"exmaples": {}}, "did you mean examples"),
         ({"format": "png"}, "webp or jpg"),
         ({"tasks": {"TP": -1}}, "0 or more"),
-        ({"tasks": 14}, "dict"),
+        ({"tasks": 14}, "like {TP: 3"),
+        ({"tasks": None}, "got null"),
         ({"side": "wide"}, "side"),
         ({"model": 3}, "model"),
-        ({"tasks": {"TP": 10_000}}, "too few images"),
+        ({"tasks": {"TP": 10_000, "FP": 1, "FN": 1}}, "too few images"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(drawn, trained, changes, message):
@@ -242,3 +124,103 @@ def test_the_demo_is_the_whole_chain(tmp_path):
     assert errors(tmp_path / "stimuli") == []
     with pytest.raises(StimuliError, match="already"):
         demo(tmp_path, bar)
+
+
+def test_copies_under_another_id_change_nothing_and_are_told(drawn, trained, frozen, tmp_path):
+    """Every image a second time: no task is an example of itself, nor is there a task twice."""
+    shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
+    root = next((tmp_path / "VOCdevkit").iterdir())
+    listed = root / "ImageSets" / "Main" / "train.txt"
+    ids = listed.read_text().split()
+    for one in ids:
+        for folder, ending in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+            shutil.copy(root / folder / f"{one}.{ending}", root / folder / f"z{one}.{ending}")
+    listed.write_text("".join(f"{one}\n" for one in [*[f"z{one}" for one in ids], *ids]))
+    before, after = manifest_of(frozen), manifest_of(built(tmp_path, "set", model=str(trained)))
+    assert after["copies"] == {f"z{one}": one for one in ids}
+    assert after["tasks"] == before["tasks"]
+
+
+def test_an_id_twice_in_the_list_is_refused_before_anything_is_made(drawn, trained, tmp_path):
+    shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
+    listed = next((tmp_path / "VOCdevkit").iterdir()) / "ImageSets" / "Main" / "train.txt"
+    listed.write_text(listed.read_text() + "2008_000007\n")
+    with pytest.raises(FileFormatError, match=r"train.txt, got '2008_000007' in lines 7 and 241"):
+        built(tmp_path, "set", model=str(trained))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "examples: {TP: 0}",
+            "expected examples to give a number for each of TP, FP, FN, got none for FP, FN",
+        ),
+        ("tasks: {TP: 3}", "got none for FP, FN"),
+        ("tasks: {TP: 0, FP: 0, FN: 0}", "only zeros"),
+        ("tasks: {tp: 3}", "did you mean TP"),
+        ("tasks: {TP: true, FP: 1, FN: 1}", "for TP, got true"),
+        ("classes: [cat, cat]", "cat more than once"),
+        ("classes: cat", "like .cat, horse."),
+        ("classes: [[cat]]", "like .cat, horse."),
+        ("split: 5", "split"),
+        ("format: [webp]", r"webp or jpg, got \["),
+        ("conditions: {occlusion: 4}", "options of condition 'occlusion'.*got 4"),
+        ("conditions: {occlusion: deep}", "options of condition 'occlusion'.*got \"deep\""),
+        ("conditions: {occlusion: {dpeth: 4}}", "did you mean depth"),
+        ("conditions: [[none]]", "names, each with options"),
+        ("conditions: [none, none]", "every condition once"),
+        ("conditions: {}", "write .none."),
+        ("seed: 1\nseed: 2", "'seed' again in line 5"),
+        ("tasks: {TP: 1, FP: 1, FN: 1, TP: 2}", "'TP' again in line 4"),
+        ("seed: 99999999999", "seed"),
+        ("seed: [", "expected YAML"),
+        ("seed: 2020-13-45", "expected YAML"),
+    ],
+)
+def test_a_configuration_s_mistake_is_told_with_the_file(tmp_path, text, message):
+    from occlumap.stimuli.build import read_config
+
+    path = tmp_path / "config.yaml"
+    path.write_text(f"data: .\nmodel: model\nout: out\n{text}\n")
+    with pytest.raises(OcclumapError, match=message) as caught:
+        read_config(path)
+    assert "config.yaml" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("dict", "None", "NoneType"))
+
+
+def test_a_configuration_that_is_not_utf_8_is_refused(tmp_path):
+    from occlumap.stimuli.build import read_config
+
+    (tmp_path / "config.yaml").write_bytes(b"data: \xff\n")
+    with pytest.raises(StimuliError, match="UTF-8 in .*config.yaml"):
+        read_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("blur", [-5, "abc", True])
+def test_a_value_that_a_condition_cannot_use_is_refused(drawn, trained, blur):
+    with pytest.raises(ArgumentError, match="expected blur to be a number from 0 to 1"):
+        built(drawn, "refused", conditions={"random": {"blur": blur}})
+    assert not (drawn / "refused").exists()
+
+
+def test_what_lrp_leaves_to_the_biases_is_told(drawn, trained, frozen):
+    from occlumap.stimuli.lrp import relevances
+    from occlumap.stimuli.train import load
+    from occlumap.stimuli.voc import read_split
+
+    told = manifest_of(frozen)["provenance"]["lrp"]
+    assert told["images"] == 20
+    split, classifier = read_split(drawn, "train"), load(trained).classifier
+    gaps = []
+    shown = {
+        (task["class"], one["source"]) for task in manifest_of(frozen)["tasks"] for one in task["examples"]
+    }
+    rows = sorted((split.ids.index(source), label) for label, source in shown)[:20]
+    for row, label in rows:
+        image, target = split.image(row), split.classes.index(label)
+        logit = classifier.network(classifier.inputs(image[None]))[0, target].item()
+        gaps.append(
+            abs(relevances(classifier, image, target, "epsilon-plus-flat").sum() - logit) / abs(logit)
+        )
+    assert told["median_gap"] == pytest.approx(np.median(gaps), abs=1e-4)

@@ -10,7 +10,8 @@ import pytest
 
 from occlumap.errors import ArgumentError
 from occlumap.stimuli.colours import Shown, fairness, intensity, paint, unfair
-from occlumap.stimuli.conditions import BUILT_IN, RULE_SETS, Request, condition, heatmap, relevances
+from occlumap.stimuli.conditions import BUILT_IN, Request, condition, heatmap
+from occlumap.stimuli.lrp import RULE_SETS, relevances
 from occlumap.stimuli.network import Studied, build
 
 ROOT = Path(__file__).parents[2]

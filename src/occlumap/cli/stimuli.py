@@ -145,25 +145,35 @@ def build(config: Path) -> None:
     conditions: {occlusion: {depth: 4}, lrp: {}, none: {}}
     """  # noqa: D301 - click wants a real \b
     from occlumap.stimuli import build as building
-    from occlumap.stimuli.demo import summary
+    from occlumap.stimuli.demo import notes, summary
 
     settings = building.read_config(config)
     with ProgressBar("image") as bar:
         manifest = building.build(settings, bar)
-    click.echo(f"{summary(manifest)}: {settings.out / building.MANIFEST}")
+    for line in notes(manifest):
+        click.echo(line)
+    path = settings.out / building.MANIFEST
+    click.echo(
+        f"{summary(manifest)}: {path}\nhash of the manifest, to be kept elsewhere: {building.file_hash(path)}"
+    )
 
 
 @stimuli.command(short_help="Find leaks and gaps in a stimulus set.")
 @click.argument("folder", type=click.Path(path_type=Path))
-def check(folder: Path) -> None:
+@click.option(
+    "--manifest-hash", metavar="HEX", help="Of manifest.json, as build printed it; 8 digits or more."
+)
+@click.option("--all", "every", is_flag=True, help="Every line, also hundreds of a kind.")
+def check(folder: Path, manifest_hash: str | None, every: bool) -> None:
     """Look for what gives a task away in FOLDER, for what is missing or changed, and for answers that need no thought.
 
     Ends with exit code 1 where the set must not be used; warnings alone end with 0.
     """
     from occlumap.stimuli.check import check as look
+    from occlumap.stimuli.check import grouped
 
-    found = look(folder)
-    for one in found:
+    found = look(folder, manifest_hash)
+    for one in found if every else grouped(found):
         click.echo(f"{one.level}: {one.text}")
     errors = sum(one.level == "error" for one in found)
     click.echo(f"{errors} errors, {len(found) - errors} warnings")

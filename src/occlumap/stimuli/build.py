@@ -18,19 +18,23 @@ from PIL import Image
 
 import occlumap
 from occlumap._checks import nearest
-from occlumap.errors import OcclumapWarning, StimuliError
+from occlumap.errors import OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
-from occlumap.stimuli.conditions import Request, condition, heatmap
-from occlumap.stimuli.schema import check_manifest
+from occlumap.stimuli.conditions import Request, check_options, heatmap
+from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
+from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
 from occlumap.stimuli.train import WEIGHTS, Model, load, predict
-from occlumap.stimuli.voc import VocSplit, read_split
+from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside
 
 MANIFEST = "manifest.json"
 FAIRNESS = "fairness.json"
+SUMS = "SHA256SUMS"
 FOLDER = "images"
 FORMATS = {"webp": "WEBP", "jpg": "JPEG"}
+WEIGHED = 20
+"""Heatmaps of LRP, at most, whose sum is compared with the logit for the report."""
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +43,8 @@ Progress = Callable[[int, int], None]
 class Config:
     """What `build` needs, as config.yaml says it. Paths are relative to that file.
 
-    tasks, examples: how many of each outcome for one class, and for one task. conditions: {name: options}.
+    tasks, examples: how many of each outcome for one class, and for one task; each outcome that the default asks for
+    must be named, 0 for none. conditions: {name: options}.
     explain_side: heatmaps are made of the image with its longer side brought to this at most. side: the longer side
     on the page, in pixels. format: webp or jpg.
     """
@@ -61,90 +66,187 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise StimuliError(f"expected format to be webp or jpg, got {self.format!r}")
+        if not isinstance(self.format, str) or self.format not in FORMATS:
+            raise StimuliError(f"expected format to be webp or jpg, got {_told(self.format)}")
         for name, low, high in (
             ("explain_side", 16, 4096),
             ("side", 32, 4096),
             ("quality", 1, 100),
-            ("seed", 0, 2**32),
+            ("seed", 0, 2**32 - 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise StimuliError(
-                    f"expected {name} to be a whole number from {low} to {high}, got {value!r}"
+                    f"expected {name} to be a whole number from {low} to {high}, got {_told(value)}"
                 )
-        for one in self.conditions:
-            condition(one)
-        for name in ("tasks", "examples"):
-            counts = getattr(self, name)
-            if any(not isinstance(one, int) or isinstance(one, bool) or one < 0 for one in counts.values()):
-                raise StimuliError(f"expected {name} to give whole numbers of 0 or more, got {dict(counts)}")
-        if not self.classes or not sum(self.tasks.values()):
-            raise StimuliError("expected at least one class and one task, got none")
+        if not isinstance(self.split, str) or not self.split:
+            raise StimuliError(f"expected split to be the name of a list of images, got {_told(self.split)}")
+        for name, defaults in (("tasks", TASKS), ("examples", EXAMPLES)):
+            _check_counts(name, getattr(self, name), defaults)
+        _check_classes(self.classes)
+        _check_conditions(self.conditions)
+
+
+def _check_counts(name: str, counts: Mapping[str, int], defaults: Mapping[str, int]) -> None:
+    """Every outcome of the default must be named, so that nobody gets three examples of FP by asking for TP."""
+    if not isinstance(counts, Mapping):
+        raise StimuliError(f"expected {name} to be like {_yaml(defaults)}, got {_told(counts)}")
+    for outcome, one in counts.items():
+        if outcome not in OUTCOMES:
+            raise StimuliError(
+                f"expected outcomes among {', '.join(OUTCOMES)} in {name}, got {_told(outcome)}"
+                f"{nearest(outcome, OUTCOMES)}"
+            )
+        if not isinstance(one, int) or isinstance(one, bool) or one < 0:
+            raise StimuliError(
+                f"expected {name} to give a whole number of 0 or more for {outcome}, got {_told(one)}"
+            )
+    lacking = [one for one, usual in defaults.items() if usual and one not in counts]
+    if lacking:
+        raise StimuliError(
+            f"expected {name} to give a number for each of {', '.join(one for one in defaults if defaults[one])}, got "
+            f"none for {', '.join(lacking)}; write 0 for none, or leave {name} out for {_yaml(defaults)}"
+        )
+    if not sum(counts.values()):
+        raise StimuliError(f"expected at least one of {name}, got only zeros")
+
+
+def _check_classes(classes: object) -> None:
+    if not isinstance(classes, list | tuple) or not all(isinstance(one, str) for one in classes):
+        raise StimuliError(f"expected classes to be a list of names, like [cat, horse], got {_told(classes)}")
+    if not classes:
+        raise StimuliError("expected at least one class, got none")
+    twice = sorted({one for one in classes if list(classes).count(one) > 1})
+    if twice:
+        raise StimuliError(f"expected every class once in classes, got {', '.join(twice)} more than once")
+
+
+def _check_conditions(conditions: object) -> None:
+    if not isinstance(conditions, Mapping) or not all(isinstance(one, str) for one in conditions):
+        raise StimuliError(
+            f"expected conditions to be names, each with options, like {{occlusion: {{depth: 4}}, none: {{}}}}, got "
+            f"{_told(conditions)}"
+        )
+    if not conditions:
+        raise StimuliError("expected at least one condition, got none; write [none] for no heatmaps")
+    for name, options in conditions.items():
+        if not isinstance(options, Mapping) or not all(isinstance(one, str) for one in options):
+            raise StimuliError(
+                f"expected the options of condition {name!r} to be names with values, like {{depth: 4}}, got "
+                f"{_told(options)}"
+            )
+        check_options(name, options)
+
+
+def _told(value: object) -> str:
+    """A value as a configuration would write it."""
+    return json.dumps(value, default=str)[:80]
+
+
+def _yaml(counts: Mapping[str, int]) -> str:
+    return "{" + ", ".join(f"{one}: {count}" for one, count in counts.items()) + "}"
 
 
 def read_config(path: str | os.PathLike[str]) -> Config:
-    """The configuration in a YAML file. Raises StimuliError for an unknown key, or a value of another kind."""
+    """The configuration in a YAML file.
+
+    Raises StimuliError, which names the file, for an unknown key, a key given twice, or a value of another kind, and
+    ArgumentError for a condition or an option that does not exist.
+    """
     file = Path(path)
-    yaml = optional("yaml")
-    try:
-        read = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise StimuliError(f"expected YAML in {file}, got {error}") from error
+    read = _read_yaml(file)
     known = [one.name for one in fields(Config)]
     if not isinstance(read, dict):
-        raise StimuliError(f"expected keys and values in {file}, got {type(read).__name__}")
+        raise StimuliError(f"expected keys and values in {file}, got {_told(read)}")
     for key in read:
         if key not in known:
             raise StimuliError(
-                f"expected keys among {', '.join(known)} in {file}, got {key!r}{nearest(key, known)}"
+                f"expected keys among {', '.join(known)} in {file}, got {_told(key)}{nearest(key, known)}"
             )
-    missing = [one for one in ("data", "model", "out") if not isinstance(read.get(one), str)]
+    missing = [one for one in ("data", "model", "out") if not isinstance(read.get(one), str) or not read[one]]
     if missing:
         raise StimuliError(f"expected a path for {', '.join(missing)} in {file}")
     conditions = read.get("conditions")
-    if isinstance(conditions, list):
+    if isinstance(conditions, list) and all(isinstance(one, str) for one in conditions):
+        if len(set(conditions)) < len(conditions):
+            raise StimuliError(f"expected every condition once in {file}, got {_told(conditions)}")
         conditions = dict.fromkeys(conditions)
-    kinds = {"tasks": dict, "examples": dict, "classes": list}
-    for key, kind in kinds.items():
-        if key in read and not isinstance(read[key], kind):
-            raise StimuliError(f"expected {key} in {file} to be a {kind.__name__}, got {read[key]!r}")
-    if conditions is not None:
-        if not isinstance(conditions, dict):
-            raise StimuliError(
-                f"expected conditions in {file} to be names, each with options, got {conditions!r}"
-            )
-        read["conditions"] = {name: dict(options or {}) for name, options in conditions.items()}
+    if isinstance(conditions, dict):
+        read["conditions"] = {
+            name: {} if options is None else options for name, options in conditions.items()
+        }
     read |= {one: file.parent / read[one] for one in ("data", "model", "out")}
-    if "classes" in read:
+    if isinstance(read.get("classes"), list):
         read["classes"] = tuple(read["classes"])
-    return Config(**read)
+    try:
+        return Config(**read)
+    except OcclumapError as error:
+        raise type(error)(f"{file}: {error}") from error
+
+
+def _read_yaml(file: Path) -> Any:
+    yaml = optional("yaml")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StimuliError(f"expected a configuration in UTF-8 in {file}, got {error}") from error
+    try:
+        twice = _key_twice(yaml.compose(text, Loader=yaml.SafeLoader), set())
+        read = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise StimuliError(f"expected YAML in {file}, got {error}") from error
+    if twice is not None:
+        raise StimuliError(f"expected every key once in {file}, got {twice[0]!r} again in line {twice[1]}")
+    return read
+
+
+def _key_twice(node: Any, seen: set[int]) -> tuple[str, int] | None:
+    """The first key that a mapping of a YAML tree has twice, and its line; YAML itself would take the last."""
+    if node is None or id(node) in seen or isinstance(node.value, str):
+        return None
+    seen.add(id(node))
+    inner = []
+    if node.id == "mapping":
+        keys = [key for key, _ in node.value if key.id == "scalar"]
+        for place, key in enumerate(keys):
+            if any((key.tag, key.value) == (other.tag, other.value) for other in keys[:place]):
+                return key.value, key.start_mark.line + 1
+        inner = [each for pair in node.value for each in pair]
+    else:
+        inner = list(node.value)
+    return next((found for each in inner if (found := _key_twice(each, seen)) is not None), None)
 
 
 def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     """Make the set in `config.out` and give its manifest; progress(done, total) in images and heatmaps.
 
-    The folder appears when it is whole: manifest.json, fairness.json, and images/ with every picture. Raises
-    StimuliError where images are too few, or the folder exists already: a frozen set is never changed.
+    The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
+    picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too few,
+    or the folder exists already: a frozen set is never changed.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
+    refuse_inside(config.data, config.out, "the stimulus set")
     model = load(config.model)
     split = read_split(config.data, config.split, model.card["classes"])
     scores, embeddings = predict(model.classifier, split)
-    predictions = Predictions(split.ids, split.classes, scores, split.labels, embeddings, model.thresholds)
+    pictures = tuple(split.pixel_hash(row) for row in range(len(split.ids)))
+    predictions = Predictions(
+        split.ids, split.classes, scores, split.labels, embeddings, model.thresholds, pictures
+    )
     tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
     config.out.parent.mkdir(parents=True, exist_ok=True)
     working = Path(tempfile.mkdtemp(prefix=f".{config.out.name}-", dir=config.out.parent))
     try:
         writer = _Writer(working, config)
-        pictures = _pictures(writer, config, split, model, tasks, progress)
-        manifest = _manifest(config, predictions, tasks, pictures, writer.hashes, model)
+        made = _pictures(writer, config, split, model, tasks, progress)
+        manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
         check_manifest(manifest)
-        (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
-        report = {name: asdict(one) for name, one in fairness(pictures.shown).items()}
-        (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n")
+        (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        report = {name: asdict(one) for name, one in fairness(made.shown).items()}
+        (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        sums = "".join(f"{file_hash(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
+        (working / SUMS).write_text(sums, encoding="utf-8")
         working.chmod(0o755)
         working.rename(config.out)
     except BaseException:
@@ -153,12 +255,18 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     return manifest
 
 
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 @dataclass
 class _Pictures:
     plain: dict[int, str] = field(default_factory=dict)
     heatmaps: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
     shown: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
     caveats: dict[str, int] = field(default_factory=dict)
+    conservation: Conservation | None = None
 
 
 class _Writer:
@@ -204,12 +312,16 @@ def _pictures(
         done += 1
         if progress is not None:
             progress(done, total)
+    rules = config.conditions.get("lrp", {}).get("rules", RULE_SETS[0])
+    weighed: list[tuple[NDArray[np.uint8], int]] = []
     for row, label in explained:
         image = split.image(row, config.explain_side)
         where = Image.fromarray(split.object_mask(row, label)).resize((image.shape[1], image.shape[0]))
         request = Request(
             image, split.classes.index(label), model.classifier, np.asarray(where, dtype=bool), config.seed
         )
+        if "lrp" in config.conditions and len(weighed) < WEIGHED:
+            weighed.append((image, request.target))
         files = made.heatmaps.setdefault((row, label), {})
         for name, options in config.conditions.items():
             with warnings.catch_warnings(record=True) as caught:
@@ -228,6 +340,8 @@ def _pictures(
             done += 1
             if progress is not None:
                 progress(done, total)
+    if weighed:
+        made.conservation = conservation(model.classifier, weighed, rules)
     return made
 
 
@@ -272,6 +386,8 @@ def _manifest(
         "files": dict(sorted(hashes.items())),
         "repetitions": {predictions.ids[row]: count for row, count in repetitions(tasks).items()},
         "mix": mix(tasks),
+        "example_mix": {one: config.examples.get(one, 0) for one in OUTCOMES},
+        "copies": predictions.copies(),
         "provenance": {
             "occlumap": occlumap.__version__,
             "seed": config.seed,
@@ -279,7 +395,8 @@ def _manifest(
             "conditions": {name: dict(options) for name, options in config.conditions.items()},
             "explain_side": config.explain_side,
             "caveats": {name: count for name, count in pictures.caveats.items() if count},
-            "weights_sha256": hashlib.sha256((config.model / WEIGHTS).read_bytes()).hexdigest(),
+            "lrp": None if pictures.conservation is None else asdict(pictures.conservation),
+            "weights_sha256": file_hash(config.model / WEIGHTS),
             "model": {key: model.card[key] for key in ("settings", "data", "versions")},
         },
     }

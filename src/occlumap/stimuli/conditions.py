@@ -6,7 +6,8 @@ gives None.
 """
 
 import importlib
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import occlumap
-from occlumap._checks import nearest
-from occlumap.errors import ArgumentError
+from occlumap._checks import nearest, one_of
+from occlumap.errors import ArgumentError, OcclumapError
 from occlumap.stimuli._optional import optional
+from occlumap.stimuli.lrp import RULE_SETS, check_conserves, relevances
 from occlumap.stimuli.network import Studied
 
 GROUP = "occlumap.conditions"
@@ -61,10 +63,15 @@ def single_scale(
 def lrp(request: Request, *, rules: str = "epsilon-plus-flat") -> Heatmap:
     """Layer-wise relevance propagation by Captum, summed over the colours; rules: a name of RULE_SETS.
 
-    Of the network's plain ReLU layers, in its own square, brought back to the image's shape.
+    In the network's own square, brought back to the image's shape. Raises ArgumentError for a network whose relevance
+    is not conserved, by `check_conserves` on the first image.
     """
-    relevance = relevances(request.classifier, request.image, request.target, rules)
-    return _to_shape(relevance.sum(axis=0), request.image.shape[:2])
+    classifier, image, target = request.classifier, request.image, request.target
+    one_of("rules", rules, RULE_SETS)
+    if rules not in classifier.conserving:  # once for a network
+        check_conserves(classifier, image, target, rules)
+        classifier.conserving.add(rules)
+    return _to_shape(relevances(classifier, image, target, rules).sum(axis=0), image.shape[:2])
 
 
 def grad_cam(request: Request) -> Heatmap:
@@ -82,7 +89,9 @@ def grad_cam(request: Request) -> Heatmap:
 
 
 def random(request: Request, *, blur: float = 0.06) -> Heatmap:
-    """Smooth noise of the seed and the image; tells nothing. blur: its spread as a share of the shorter side."""
+    """Smooth noise of the seed and the image; tells nothing. blur: its spread (0..1) as a share of the shorter side."""
+    if isinstance(blur, bool) or not isinstance(blur, int | float) or not 0 <= blur <= 1:
+        raise ArgumentError(f"expected blur to be a number from 0 to 1, got {blur!r}")
     height, width = request.image.shape[:2]
     rng = np.random.default_rng(
         [request.seed, *request.image[:: max(height // 8, 1), :: max(width // 8, 1)].flat]
@@ -125,75 +134,49 @@ def condition(name: str) -> Condition:
     return loaded
 
 
-def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) -> Heatmap | None:
-    """The heatmap of one condition, checked: (H, W) of finite numbers, or None for a condition that shows none."""
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for a condition that does not exist, or an option that it does not have."""
     try:
-        found = condition(name)(request, **(options or {}))
-    except TypeError as error:
-        if options and "keyword" in str(error):
-            raise ArgumentError(f"condition {name!r} was given {options}: {error}") from error
+        known = inspect.signature(condition(name)).parameters.values()
+    except ValueError:  # some functions written in C tell none
+        return
+    if any(one.kind is one.VAR_KEYWORD for one in known):
+        return
+    names = [one.name for one in list(known)[1:]]
+    for one in options:
+        if one not in names:
+            raise ArgumentError(
+                f"expected options of condition {name!r} among {', '.join(names) or '(it has none)'}, got {one!r}"
+                f"{nearest(one, names)}"
+            )
+
+
+def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) -> Heatmap | None:
+    """The heatmap of one condition, checked: (H, W) of finite numbers, or None for a condition that shows none.
+
+    Whatever a condition raises that is no error of ours becomes an ArgumentError, with its own as the cause.
+    """
+    options = options or {}
+    check_options(name, options)
+    try:
+        found = condition(name)(request, **options)
+        if found is not None:
+            found = np.asarray(found, dtype=np.float64)
+    except OcclumapError:
         raise
+    except Exception as error:
+        given = ", ".join(f"{key}: {value}" for key, value in options.items())
+        raise ArgumentError(
+            f"condition {name!r} {f'with options {given} ' if given else ''}raised {type(error).__name__}: {error}"
+        ) from error
     if found is None:
         return None
-    found = np.asarray(found, dtype=np.float64)
     if found.shape != request.image.shape[:2] or not np.isfinite(found).all():
         raise ArgumentError(
             f"expected condition {name!r} to give a finite heatmap of shape {request.image.shape[:2]}, got "
             f"{found.shape}"
         )
     return found
-
-
-RULE_SETS = ("epsilon-plus-flat", "epsilon-plus", "epsilon")
-"""For VGG. epsilon-plus-flat (Lapuschkin et al.'s composite; zennit's EpsilonPlusFlat): epsilon on linear layers, alpha
-1 beta 0 on convolutions, flat on the first. epsilon-plus: alpha 1 beta 0 on the first, too. epsilon: everywhere."""
-
-EPSILON = 1e-6
-
-
-def relevances(classifier: Studied, image: NDArray[np.uint8], target: int, rules: str) -> NDArray[np.float64]:
-    """Relevance (3, size, size) of every input of the network; without biases it sums to the target's logit."""
-    attr = optional("captum.attr")
-    inputs = classifier.inputs(image[None]).requires_grad_()
-    _set_rules(classifier.network, rules)
-    try:
-        found = attr.LRP(classifier.network).attribute(inputs, target=target)
-    except TypeError as error:  # Captum's word for a layer without a rule
-        raise ArgumentError(
-            f"expected a network of convolutions, pooling, ReLU and linear layers for lrp: {error}"
-        ) from error
-    pixels: NDArray[np.float64] = found[0].detach().double().numpy()
-    return pixels
-
-
-def _set_rules(network: Any, rules: str) -> None:
-    if rules not in RULE_SETS:
-        raise ArgumentError(
-            f"expected rules among {', '.join(RULE_SETS)}, got {rules!r}{nearest(rules, RULE_SETS)}"
-        )
-    torch, captum = optional("torch"), optional("captum.attr._utils.lrp_rules")
-
-    class Flat(captum.PropagationRule):  # type: ignore[misc,name-defined]
-        """Relevance in equal shares to all that an output reads (Lapuschkin et al., 2017), conserved at borders."""
-
-        def forward_hook_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
-            ones = tuple(torch.ones_like(one.data) for one in inputs)
-            module.activations[inputs[0].device] = ones
-            self._manipulate_weights(module, inputs, outputs)
-
-        def _manipulate_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
-            module.weight.data = torch.ones_like(module.weight.data)
-            if module.bias is not None:
-                module.bias.data = torch.zeros_like(module.bias.data)
-
-    first = True
-    for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d) and rules != "epsilon":
-            flat = first and rules == "epsilon-plus-flat"
-            module.rule = Flat() if flat else captum.Alpha1_Beta0_Rule(set_bias_to_zero=True)
-            first = False
-        elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear | torch.nn.Flatten):
-            module.rule = captum.EpsilonRule(EPSILON)
 
 
 def _explained(request: Request, **arguments: Any) -> Heatmap:

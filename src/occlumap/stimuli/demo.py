@@ -1,6 +1,5 @@
 """The whole chain in one call: draw, train, make heatmaps, freeze."""
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -57,8 +56,29 @@ def demo(
         return build(config, progress)
 
 
+def notes(manifest: dict[str, Any]) -> list[str]:
+    """What whoever builds a set should know of it: copies that were left out, and what LRP leaves to the biases."""
+    told = []
+    copies = manifest.get("copies", {})
+    if copies:
+        some = ", ".join(f"{one} (of {kept})" for one, kept in list(copies.items())[:3])
+        told.append(
+            f"left out, as copies of other images: {len(copies)}, {some}{', ...' * (len(copies) > 3)}"
+        )
+    lrp = manifest["provenance"].get("lrp")
+    if lrp:
+        told.append(
+            f"lrp: over {lrp['images']} heatmaps the sum of relevance is off the logit by {lrp['median_gap']:.0%} "
+            f"(median; {lrp['largest_gap']:.0%} at most), which went into the network's biases"
+        )
+    return told
+
+
 def summary(manifest: dict[str, Any]) -> str:
     """One line: tasks, examples, files."""
     examples = sum(len(one["examples"]) for one in manifest["tasks"])
-    mix = json.dumps(manifest["mix"])
-    return f"{len(manifest['tasks'])} tasks with {examples} examples in {len(manifest['files'])} files; mix {mix}"
+    mix = "; ".join(
+        f"{label} {', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}"
+        for label, counts in manifest["mix"].items()
+    )
+    return f"{len(manifest['tasks'])} tasks with {examples} examples in {len(manifest['files'])} files; {mix}"

@@ -129,6 +129,8 @@ class Studied:
 
     def __init__(self, network: Any, size: int, classes: Sequence[str], name: str = "studied") -> None:
         self.network, self.size, self.classes, self.__name__ = network.eval(), size, tuple(classes), name
+        self.conserving: set[str] = set()
+        """The rule sets of LRP that were found to conserve relevance."""
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Scores (n, classes), 0..1, rounded to 6 places."""

@@ -23,7 +23,11 @@ DIGITS = 9
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the studied classifier made of the images: scores and labels (images, classes), embeddings (images, n)."""
+    """What the studied classifier made of the images: scores and labels (images, classes), embeddings (images, n).
+
+    pictures: a hash of every image's pixels; of those with the same only that of the first id counts. () when none are
+    known to be copies.
+    """
 
     ids: tuple[str, ...]
     classes: tuple[str, ...]
@@ -31,11 +35,25 @@ class Predictions:
     labels: NDArray[np.int8]
     embeddings: NDArray[np.float64]
     thresholds: Mapping[str, float]
+    pictures: tuple[str, ...] = ()
 
     def outcomes(self, label: str) -> NDArray[np.str_]:
-        """The outcome of every image for the class, '' where it shows it only as a difficult object."""
+        """The outcome of every image for the class, '' where it shows it only as a difficult object, and of copies."""
         col = self.classes.index(label)
-        return outcomes(self.scores[:, col], self.labels[:, col], self.thresholds[label])
+        named = outcomes(self.scores[:, col], self.labels[:, col], self.thresholds[label])
+        return np.where(np.isin(self.ids, list(self.copies())), "", named)
+
+    def copies(self) -> dict[str, str]:
+        """Images that show the same pixels as another: their id, and the id of the one that is kept (the first).
+
+        The same picture as task and example would give the outcome away.
+        """
+        kept: dict[str, str] = {}
+        found = {}
+        for name, picture in sorted(zip(self.ids, self.pictures, strict=bool(self.pictures))):
+            if kept.setdefault(picture, name) != name:
+                found[name] = kept[picture]
+        return found
 
 
 @dataclass(frozen=True)
@@ -70,9 +88,9 @@ def choose(
 
     tasks, examples: how many of each outcome, TASKS and EXAMPLES when None. A task's image is that whose score is
     nearest to the median of its class and outcome; examples are nearest by cosine distance of the embeddings. No task's
-    image, of any class, is an example or another task. Equal ones go by id; the seed gives the tasks' ids, and tasks
-    stand in the order of these within a class, so that their order tells nothing. Raises StimuliError, which tells
-    every shortage, where there are too few images.
+    image, of any class, is an example or another task, nor is a copy of one. Equal ones go by id; the seed gives the
+    tasks' ids, and tasks stand in the order of these within a class, so that their order tells nothing. Raises
+    StimuliError, which tells every shortage, where there are too few images.
     """
     tasks, examples = (
         dict(TASKS if tasks is None else tasks),
@@ -88,6 +106,9 @@ def choose(
     chosen, taken = _tasks(predictions, classes, tasks)
     lacking = _shortages(predictions, classes, tasks, examples, chosen, taken)
     if lacking:
+        copies = len(predictions.copies())
+        if copies:
+            lacking.append(f"({copies} images show the same pixels as another and do not count)")
         raise StimuliError(
             "there are too few images:\n  "
             + "\n  ".join(lacking)
@@ -141,9 +162,15 @@ def _shortages(
             made = sum((one[0], one[2]) == (label, outcome) for one in chosen)
             wanted = (tasks.get(outcome, 0), examples.get(outcome, 0))
             if made < wanted[0] or len(rows - taken) < wanted[1]:
+                elsewhere = len(rows & taken) - made
                 found.append(
                     f"{label}: {wanted[0]} tasks and {wanted[1]} examples {outcome} need {sum(wanted)} images, there "
-                    f"are {len(rows)}, {len(rows & taken) - made} of them taken by tasks of another class or outcome"
+                    f"are {len(rows)}"
+                    + (
+                        f", {elsewhere} of them taken by tasks of another class or outcome"
+                        if elsewhere
+                        else ""
+                    )
                 )
     return found
 

@@ -1,17 +1,20 @@
 """Read a data set in PASCAL VOC's layout: which images a split has, and which classes each shows."""
 
+import hashlib
+import math
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.parsers import expat
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from occlumap import images
-from occlumap.errors import FileFormatError, ImageError
+from occlumap.errors import ArgumentError, FileFormatError, ImageError
 
 VOC_CLASSES = (
     *(
@@ -60,24 +63,58 @@ class VocSplit:
         size = (max(round(width * share), 1), max(round(height * share), 1))
         return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
+    def pixel_hash(self, index: int) -> str:
+        """SHA-256 of its shape and pixels: equal for copies under another id, also where their files differ."""
+        pixels = images.read(self.image_path(index), quiet=True).pixels
+        return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+
     def object_mask(self, index: int, label: str) -> NDArray[np.bool_]:
-        """(H, W): where the class is, by the data set's segmentation where it has one, else by its boxes."""
-        objects = _objects(self.root / "Annotations" / f"{self.ids[index]}.xml")
+        """(H, W): where the class is, by the data set's segmentation where it has one, else by its boxes.
+
+        Of an image that its EXIF turns upright the mask is turned, too: boxes and segments count the pixels as the
+        file has them, unless the annotation's size is that of the upright image. Raises FileFormatError for a
+        segmentation of another size or kind.
+        """
+        path = self.root / "Annotations" / f"{self.ids[index]}.xml"
         with Image.open(self.image_path(index)) as picture:
-            width, height = picture.size
-        mask = np.zeros((height, width), dtype=bool)
-        segmented = self.root / "SegmentationObject" / f"{self.ids[index]}.png"
-        numbers = None
-        if segmented.exists():
-            with Image.open(segmented) as picture:
-                numbers = np.asarray(picture)
-        for number, one in enumerate(objects, start=1):
+            stored, orientation = picture.size, picture.getexif().get(_ORIENTATION, 1)
+        turned = orientation if orientation in range(2, 9) else 1
+        upright = stored[::-1] if turned >= 5 else stored
+        if _size(path) == upright != stored:
+            turned, stored = 1, upright
+        mask = np.zeros(stored[::-1], dtype=bool)
+        numbers = self._segmented(index, stored)
+        for number, one in enumerate(_objects(path), start=1):
             if one.name == label:
                 if numbers is not None:
                     mask |= numbers == number
                 else:
                     mask[one.rows, one.cols] = True
-        return mask
+        if turned == 1:
+            return mask
+        as_stored = Image.fromarray(mask.astype(np.uint8))
+        as_stored.getexif()[_ORIENTATION] = turned
+        return np.asarray(ImageOps.exif_transpose(as_stored), dtype=bool)
+
+    def _segmented(self, index: int, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        path = self.root / "SegmentationObject" / f"{self.ids[index]}.png"
+        if not path.exists():
+            return None
+        try:
+            with Image.open(path) as picture:
+                numbers = np.asarray(picture)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise FileFormatError(f"expected a segmentation in {path}, got {error}") from error
+        if numbers.shape != size[::-1]:
+            raise FileFormatError(
+                f"expected a segmentation of {size[0]} x {size[1]} pixels with one number each (a palette or grey) in "
+                f"{path}, got shape {numbers.shape}; take the file away to have the boxes instead"
+            )
+        return numbers
+
+
+_ORIENTATION = 0x0112
+"""The EXIF tag; 2 to 8 say how the pixels are to be turned or mirrored, 5 to 8 that sides change."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +139,7 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
         raise FileFormatError(
             f"expected the split {split!r} in {listed.parent}, which has {', '.join(there) or 'none'}"
         )
-    ids = tuple(line.split()[0] for line in listed.read_text().splitlines() if line.strip())
-    if not ids:
-        raise FileFormatError(f"expected images in {listed}, got an empty list")
+    ids = _listed(listed)
     everything = [_objects(home / "Annotations" / f"{one}.xml") for one in ids]
     if classes is None:
         names = {one.name for objects in everything for one in objects if not one.difficult}
@@ -116,6 +151,38 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
                 col = list(classes).index(one.name)
                 labels[row, col] = max(labels[row, col], 0 if one.difficult else 1)
     return VocSplit(home, split, ids, tuple(classes), labels)
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    """The ids in a list of images, each once."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"expected a list of images in {path}, got {error}") from error
+    places: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        one = line.split()[0]
+        if one in places:
+            raise FileFormatError(
+                f"expected every image once in {path}, got {one!r} in lines {places[one]} and {number}; take one away"
+            )
+        if one != Path(one).name or one.startswith(".") or "\0" in one or "\\" in one:
+            raise FileFormatError(
+                f"expected ids of images without folders in {path}, got {one!r} in line {number}"
+            )
+        places[one] = number
+    if not places:
+        raise FileFormatError(f"expected images in {path}, got an empty list")
+    return tuple(places)
+
+
+def refuse_inside(root: str | os.PathLike[str], out: str | os.PathLike[str], what: str) -> None:
+    """Raise ArgumentError where `out` lies in the data set's own folder: nothing is written among the images."""
+    home = find_root(root).resolve()
+    if Path(out).resolve().is_relative_to(home):
+        raise ArgumentError(f"expected a folder outside the data set {home} for {what}, got {out}")
 
 
 def find_root(root: str | os.PathLike[str]) -> Path:
@@ -138,29 +205,73 @@ def find_root(root: str | os.PathLike[str]) -> Path:
 
 
 def _objects(path: Path) -> list[_Object]:
+    found = []
+    for number, node in enumerate(_annotation(path).findall("object"), start=1):
+        where = f"{path}, object {number}"
+        name = node.findtext("name", "").strip()
+        if not name:
+            raise FileFormatError(f"expected a name of every object, got none in {where}")
+        difficult = node.findtext("difficult", "0").strip().lower()
+        if difficult not in _DIFFICULT:
+            raise FileFormatError(f"expected <difficult> to be 0 or 1, got {difficult!r} in {where}")
+        if node.find("bndbox") is None:
+            raise FileFormatError(f"expected a <bndbox> of every object, got none in {where} ({name})")
+        rows, cols = _span(node, "ymin", "ymax", where), _span(node, "xmin", "xmax", where)
+        found.append(_Object(name, _DIFFICULT[difficult], rows, cols))
+    return found
+
+
+_DIFFICULT = {"0": False, "1": True, "false": False, "true": True}
+
+
+def _annotation(path: Path) -> ElementTree.Element:
+    """The root of an annotation. Entities are refused, before any is expanded: no annotation needs them."""
     try:
-        nodes = list(ElementTree.parse(path).getroot().iter("object"))  # noqa: S314 - entities do not expand
-        return [
-            _Object(
-                node.findtext("name", "").strip(),
-                node.findtext("difficult", "0").strip() == "1",
-                _span(node, "ymin", "ymax"),
-                _span(node, "xmin", "xmax"),
-            )
-            for node in nodes
-        ]
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise FileFormatError(f"expected an annotation at {path}, got none") from error
-    except (ElementTree.ParseError, ValueError) as error:
+    except OSError as error:
+        raise FileFormatError(f"expected an annotation at {path}, got {error}") from error
+
+    def refuse(name: str, *rest: object) -> None:
+        raise FileFormatError(
+            f"expected an annotation of PASCAL VOC without entities in {path}, got the entity {name!r}"
+        )
+
+    scan = expat.ParserCreate()
+    scan.EntityDeclHandler = refuse
+    try:
+        scan.Parse(content, True)
+        return ElementTree.fromstring(content)  # noqa: S314 - the scan has refused entities
+    except (expat.ExpatError, ElementTree.ParseError, ValueError, LookupError) as error:
+        if isinstance(error, FileFormatError):
+            raise
         raise FileFormatError(f"expected an annotation of PASCAL VOC in {path}, got {error}") from error
 
 
-def _span(node: ElementTree.Element, first: str, last: str) -> slice:
+def _size(path: Path) -> tuple[int, int] | None:
+    """(width, height) as the annotation says, None where it does not."""
+    root = _annotation(path)
+    told = [root.findtext(f"size/{one}", "").strip() for one in ("width", "height")]
+    return (int(told[0]), int(told[1])) if all(one.isascii() and one.isdigit() for one in told) else None
+
+
+def _span(node: ElementTree.Element, first: str, last: str, where: str) -> slice:
     """VOC counts pixels from 1, both ends included."""
-    return slice(
-        max(int(float(node.findtext(f"bndbox/{first}", ""))) - 1, 0),
-        int(float(node.findtext(f"bndbox/{last}", ""))),
-    )
+    ends = []
+    for one in (first, last):
+        told = node.findtext(f"bndbox/{one}", "").strip()
+        try:
+            value = float(told)
+        except ValueError:
+            value = math.nan
+        if not abs(value) <= _FARTHEST:
+            raise FileFormatError(f"expected <{one}> to be a place in pixels, got {told!r} in {where}")
+        ends.append(int(value))
+    return slice(max(ends[0] - 1, 0), max(ends[1], 0))
+
+
+_FARTHEST = 10**6
 
 
 def square(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

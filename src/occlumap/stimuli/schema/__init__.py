@@ -1,6 +1,7 @@
 """The JSON schema of `manifest.json`, a tiny example that fits it, and the check of a manifest."""
 
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -40,8 +41,10 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
         validator.iter_errors(manifest), key=lambda one: [str(step) for step in one.path], default=None
     )
     if wrong is not None:
-        raise FileFormatError(f"{name} at {wrong.json_path}: {wrong.message}; build the set again")
+        raise FileFormatError(f"{name} at {wrong.json_path}: {_message(wrong)}; build the set again")
     thresholds = manifest["thresholds"]
+    if not all(math.isfinite(one) for one in thresholds.values()):
+        raise FileFormatError(f"{name} at $.thresholds: expected finite numbers, got {_json(thresholds)}")
     ids = [task["id"] for task in manifest["tasks"]]
     if len(set(ids)) != len(ids):
         raise FileFormatError(f"{name}: expected every task to have its own id, got {sorted(ids)}")
@@ -50,6 +53,8 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
             where = f"{name}, task {task['id']}" + (f", example {number - 1}" if number else "")
             if one["scores"].keys() != thresholds.keys():
                 raise FileFormatError(f"{where}: expected a score for each of {sorted(thresholds)}")
+            if not all(math.isfinite(value) for value in one["scores"].values()):
+                raise FileFormatError(f"{where}: expected finite scores, got {_json(one['scores'])}")
             label = task["class"]
             if label not in thresholds:
                 raise FileFormatError(f"{where}: expected a class among {sorted(thresholds)}, got {label!r}")
@@ -59,6 +64,18 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
                     f"{where}: the score {one['scores'][label]} for {label!r} with threshold {thresholds[label]} "
                     f"cannot be {one['outcome']}"
                 )
+
+
+def _message(wrong: Any) -> str:
+    """What does not fit, in words of JSON; the validator's own speak of None and dict."""
+    if wrong.validator in ("required", "additionalProperties"):
+        return str(wrong.message)
+    return f"expected {wrong.validator} {_json(wrong.validator_value)}, got {_json(wrong.instance)}"
+
+
+def _json(value: object) -> str:
+    written = json.dumps(value, default=str)
+    return written if len(written) <= 100 else f"{written[:100]}..."
 
 
 def _text(file: str) -> str:

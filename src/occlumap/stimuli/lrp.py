@@ -1,0 +1,131 @@
+"""Layer-wise relevance propagation by Captum with named rule sets, and the check that its relevance is conserved."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from occlumap._checks import nearest
+from occlumap.errors import ArgumentError
+from occlumap.stimuli._optional import optional
+from occlumap.stimuli.network import Studied
+
+RULE_SETS = ("epsilon-plus-flat", "epsilon-plus", "epsilon")
+"""For VGG. epsilon-plus-flat (Lapuschkin et al.'s composite; zennit's EpsilonPlusFlat): epsilon on linear layers, alpha
+1 beta 0 on convolutions, flat on the first. epsilon-plus: alpha 1 beta 0 on the first, too. epsilon: everywhere."""
+
+EPSILON = 1e-6
+TOLERANCE = 0.01
+"""Without biases the sum of relevance may be off the logit by this share of both; a VGG's is off by 0.00001."""
+
+
+def relevances(classifier: Studied, image: NDArray[np.uint8], target: int, rules: str) -> NDArray[np.float64]:
+    """Relevance (3, size, size) of every input of the network; without biases it sums to the target's logit.
+
+    Raises ArgumentError for unknown rules and for a network with a layer that has none.
+    """
+    inputs = classifier.inputs(image[None])
+    return _relevances(classifier.network, inputs, target, rules)
+
+
+def check_conserves(classifier: Studied, image: NDArray[np.uint8], target: int, rules: str) -> None:
+    """Raise ArgumentError unless, with its biases zeroed, the relevance of the image sums to the logit of `target`.
+
+    By numbers, in double precision, in a copy of the network: Captum's LRP sees layers, so what a network computes
+    between them (a residual sum, a product, an attention) is not propagated, and only the sum shows it.
+    """
+    torch = optional("torch")
+    network = copy.deepcopy(classifier.network).double().eval()
+    for module in network.modules():
+        if getattr(module, "bias", None) is not None:
+            torch.nn.init.zeros_(module.bias)
+    inputs = classifier.inputs(image[None]).double()
+    logit = _logit(network, inputs, target)
+    total = float(_relevances(network, inputs, target, rules).sum())
+    if abs(total - logit) > TOLERANCE * max(abs(logit), abs(total), 1e-6):
+        raise ArgumentError(
+            f"expected a network whose relevance LRP conserves, got, without biases, a logit of {logit:.4g} and "
+            f"relevance that sums to {total:.4g} ({classifier.__name__}, rules {rules}): it computes something between "
+            "its layers (a residual sum, a product) that LRP does not follow; its heatmaps would be wrong, so take "
+            "another condition, such as grad_cam"
+        )
+
+
+@dataclass(frozen=True)
+class Conservation:
+    """How far sums of relevance are from the logit, as shares of it: that part went into the biases.
+
+    images: of how many. median_gap, largest_gap: of |sum - logit| / |logit|.
+    """
+
+    images: int
+    median_gap: float
+    largest_gap: float
+
+
+def conservation(
+    classifier: Studied, images: Sequence[tuple[NDArray[np.uint8], int]], rules: str
+) -> Conservation:
+    """Of the studied model, with its biases, over (image, target); at least one."""
+    gaps = []
+    for image, target in images:
+        logit = _logit(classifier.network, classifier.inputs(image[None]), target)
+        total = float(relevances(classifier, image, target, rules).sum())
+        gaps.append(abs(total - logit) / max(abs(logit), 1e-9))
+    return Conservation(len(gaps), round(float(np.median(gaps)), 4), round(max(gaps), 4))
+
+
+def _logit(network: Any, inputs: Any, target: int) -> float:
+    with optional("torch").no_grad():
+        return float(network(inputs)[0, target])
+
+
+def _relevances(network: Any, inputs: Any, target: int, rules: str) -> NDArray[np.float64]:
+    attr = optional("captum.attr")
+    _set_rules(network, rules)
+    try:
+        found = attr.LRP(network).attribute(inputs.requires_grad_(), target=target)
+    except (
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        AssertionError,
+    ) as error:  # Captum's for a layer without a rule
+        raise ArgumentError(
+            f"expected a network of convolutions, pooling, ReLU and linear layers for lrp: {error}"
+        ) from error
+    pixels: NDArray[np.float64] = found[0].detach().double().numpy()
+    return pixels
+
+
+def _set_rules(network: Any, rules: str) -> None:
+    if rules not in RULE_SETS:
+        raise ArgumentError(
+            f"expected rules among {', '.join(RULE_SETS)}, got {rules!r}{nearest(rules, RULE_SETS)}"
+        )
+    torch, captum = optional("torch"), optional("captum.attr._utils.lrp_rules")
+
+    class Flat(captum.PropagationRule):  # type: ignore[misc,name-defined]
+        """Relevance in equal shares to all that an output reads (Lapuschkin et al., 2017), conserved at borders."""
+
+        def forward_hook_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
+            ones = tuple(torch.ones_like(one.data) for one in inputs)
+            module.activations[inputs[0].device] = ones
+            self._manipulate_weights(module, inputs, outputs)
+
+        def _manipulate_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
+            module.weight.data = torch.ones_like(module.weight.data)
+            if module.bias is not None:
+                module.bias.data = torch.zeros_like(module.bias.data)
+
+    first = True
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d) and rules != "epsilon":
+            flat = first and rules == "epsilon-plus-flat"
+            module.rule = Flat() if flat else captum.Alpha1_Beta0_Rule(set_bias_to_zero=True)
+            first = False
+        elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear | torch.nn.Flatten):
+            module.rule = captum.EpsilonRule(EPSILON)

@@ -1,0 +1,53 @@
+"""Copies are found though they are mirrored, cropped or lighter; different scenes are not taken for copies."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from occlumap.stimuli.draw import draw_scene
+from occlumap.stimuli.likeness import NEAR, likeness, look, near, same
+
+
+def scene(seed):
+    return draw_scene(seed, 64, bias=0.5).image
+
+
+def cropped(pixels, left, top, right, bottom):
+    height, width = pixels.shape[:2]
+    cut = pixels[top : height - bottom, left : width - right]
+    return np.asarray(Image.fromarray(cut).resize((width, height)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_copy_is_near_however_it_was_changed(seed):
+    rng, pixels = np.random.default_rng(seed), scene(seed)
+    original = look(pixels)
+    for change in (
+        lambda one: one,
+        lambda one: one[:, ::-1],
+        lambda one: np.clip(one * 0.8 + 30, 0, 255).astype(np.uint8),
+        lambda one: cropped(one, *rng.integers(0, 5, 4)),
+        lambda one: cropped(one[:, ::-1], *rng.integers(0, 5, 4)),
+    ):
+        other = look(change(pixels))
+        assert near(original, [other]) == [0]
+        assert likeness(original, other)[0] >= NEAR
+        assert likeness(other, original)[0] >= NEAR
+
+
+def test_different_scenes_are_not_near():
+    looks = [look(scene(seed)) for seed in range(40)]
+    found = [
+        (one, other)
+        for one in range(40)
+        for other in near(looks[one], looks[:one])
+        if likeness(looks[one], looks[other])[0] >= NEAR
+    ]
+    assert found == []
+
+
+def test_pictures_of_one_colour_are_the_same_or_unlike():
+    grey, white = (look(np.full((20, 30, 3), value, dtype=np.uint8)) for value in (128, 255))
+    assert same(grey, grey)
+    assert not same(grey, white)
+    assert likeness(grey, white)[0] == 0
