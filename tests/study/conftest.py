@@ -33,14 +33,13 @@ def study(study_folder: Path):
     """The configuration, with an empty database."""
     from django.contrib.auth import get_user_model
     from django.contrib.sessions.models import Session
-    from django.core.cache import cache
 
     from occlumap.study.configured import configuration
-    from occlumap.study.participants.models import Participant, StudyState
+    from occlumap.study.participants.models import Participant, StudyState, Tally
 
     Participant.objects.all().delete()
     Session.objects.all().delete()
     get_user_model().objects.all().delete()
     StudyState.objects.update(paused=False)
-    cache.clear()
+    Tally.objects.all().delete()
     return configuration()

@@ -104,7 +104,7 @@ def test_axe_finds_nothing_on_the_researchers_pages_and_each_condition(page, add
     assert violations(page) == []
     page.goto(f"{address}/researcher/preview/{heatmap}/{scores}/1/")
     assert violations(page) == []
-    for path in ("coding/", "coding/codebook/", "coding/agreement/", "coding/exchange/"):
+    for path in ("coding/", "coding/codebook/", "coding/agreement/", "coding/exchange/", "two-factor/"):
         page.goto(f"{address}/researcher/{path}")
         assert violations(page) == [], path
 

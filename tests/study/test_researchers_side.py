@@ -34,7 +34,7 @@ def test_wrong_passwords_lock_and_say_nothing_of_the_name(study):
     browser = client()
     for name in (server.RESEARCHER, "nobody"):
         told = browser.post("/researcher/login/", {"username": name, "password": "wrong"}).content.decode()
-        assert "Name or password is wrong." in told
+        assert "Name or password is wrong, or the code is." in told
     for _ in range(5):
         told = browser.post(
             "/researcher/login/", {"username": server.RESEARCHER, "password": "wrong"}

@@ -3,8 +3,12 @@
 import secrets
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from occlumap.study.domain.configuration import Configuration
 
 FOLDER = Path("occlumap-study")
 """Where the demo keeps all that it makes, and where export reads it."""
@@ -15,6 +19,11 @@ _HOME = click.option(
     default=FOLDER,
     show_default=True,
     help="Where configuration, stimuli and database lie.",
+)
+_CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Of a served study; the demo's when left out.",
 )
 
 
@@ -117,8 +126,8 @@ def serve(config: Path, bind: str, workers: int) -> None:
     """Serve the study of CONFIG for real, by gunicorn.
 
     Refused while `occlumap study check` finds a fault. The environment has OCCLUMAP_STUDY_DATABASE
-    (postgresql://user:password@host/name), OCCLUMAP_STUDY_SECRET (32 characters or more) and OCCLUMAP_STUDY_HOSTS (the
-    names under which it is served).
+    (postgresql://user:password@host/name), OCCLUMAP_STUDY_SECRET (32 characters or more), OCCLUMAP_STUDY_HOSTS (the
+    names under which it is served) and OCCLUMAP_STUDY_PROXIES (how many proxies stand in front; 0).
     """
     import os
     import sys
@@ -176,16 +185,40 @@ def bots(url: str, count: int, kind: str, seed: int, at_once: int) -> None:
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder for the tables."
 )
 @_HOME
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Of a served study; the demo's when left out.",
-)
+@_CONFIG
 def export(out: Path, folder: Path, config: Path | None) -> None:
     """Write the tables that `occlumap analyse` reads.
 
     Of the demo in --folder, or of the study of --config with the database that OCCLUMAP_STUDY_DATABASE names.
     """
+    configuration = _opened(folder, config)
+    from occlumap.study import export as exports
+
+    for path in exports.write(configuration, out):
+        click.echo(f"  {path}")
+
+
+@study.command()
+@click.argument("name")
+@click.option(
+    "--reset", is_flag=True, help="Give an old login a new password, and take its second factor away."
+)
+@_HOME
+@_CONFIG
+def researcher(name: str, reset: bool, folder: Path, config: Path | None) -> None:
+    """A login for the researcher or coder NAME, whose password is shown once."""
+    from occlumap.errors import ArgumentError
+    from occlumap.study import server
+
+    _opened(folder, config)
+    password = server.researcher(name, reset=reset)
+    if password is None:
+        raise ArgumentError(f"expected a new name, but {name!r} has a login; a new password for it: --reset")
+    click.echo(f"name {name}, password {password}")
+
+
+def _opened(folder: Path, config: Path | None) -> "Configuration":
+    """The study of `config`, with the database that the environment names, or the demo's in `folder`; ready for use."""
     import os
 
     from occlumap.errors import ArgumentError
@@ -204,7 +237,4 @@ def export(out: Path, folder: Path, config: Path | None) -> None:
             raise ArgumentError("expected the study's database in OCCLUMAP_STUDY_DATABASE")
     configuration = configurations.read(config)
     server.set_up(config, database, secret, https=False)
-    from occlumap.study import export as exports
-
-    for path in exports.write(configuration, out):
-        click.echo(f"  {path}")
+    return configuration

@@ -29,6 +29,7 @@ def set_up(
     )
     try:
         import django
+        import django_otp  # noqa: F401
         import markdown  # noqa: F401
         import nh3  # noqa: F401
         import whitenoise  # noqa: F401
@@ -53,15 +54,28 @@ def migrate(configuration: Configuration) -> None:
     prepare_codebook()
 
 
-def researcher(name: str = RESEARCHER) -> str | None:
-    """A researcher's login with a new password, which is given back; None where there is one already."""
+def researcher(name: str = RESEARCHER, *, reset: bool = False) -> str | None:
+    """A researcher's login with a new password, which is given back; None where there is one already.
+
+    `reset`: give that one a new password, and take its second factor away; whoever is logged in by it no longer is.
+    """
     from django.contrib.auth import get_user_model
+    from django.db import transaction
+    from django_otp.plugins.otp_totp.models import TOTPDevice
 
     users = get_user_model().objects
-    if users.filter(username=name).exists():
-        return None
     password = secrets.token_urlsafe(12)
-    users.create_user(name, password=password, is_staff=True)
+    with transaction.atomic():
+        user = users.filter(username=name).first()
+        if user is None:
+            users.create_user(name, password=password, is_staff=True)
+            return password
+        if not reset:
+            return None
+        user.set_password(password)
+        user.is_active = user.is_staff = True
+        user.save()
+        TOTPDevice.objects.filter(user=user).delete()
     return password
 
 

@@ -4,6 +4,8 @@ OCCLUMAP_STUDY_CONFIG: the configuration's path. OCCLUMAP_STUDY_DATABASE: the pa
 postgresql://user:password@host:port/name. OCCLUMAP_STUDY_SECRET: the key that signs sessions. OCCLUMAP_STUDY_HOSTS:
 names
 under which it is served, with commas. OCCLUMAP_STUDY_HTTPS: "1" behind TLS (the default), "0" on this machine only.
+OCCLUMAP_STUDY_PROXIES: how many proxies stand in front and write X-Forwarded-For (0). OCCLUMAP_STUDY_TWO_FACTOR:
+"required" or "optional" for researchers (required behind TLS).
 """
 
 import os
@@ -44,6 +46,14 @@ if len(SECRET_KEY) < 32:
         "expected a secret of 32 characters or more in OCCLUMAP_STUDY_SECRET, got a shorter one or none"
     )
 HTTPS = os.environ.get("OCCLUMAP_STUDY_HTTPS", "1") == "1"
+_PROXIES = os.environ.get("OCCLUMAP_STUDY_PROXIES", "0")
+if not _PROXIES.isdecimal():
+    raise ArgumentError(f"expected the number of trusted proxies in OCCLUMAP_STUDY_PROXIES, got {_PROXIES!r}")
+TRUSTED_PROXIES = int(_PROXIES)
+_TWO_FACTOR = os.environ.get("OCCLUMAP_STUDY_TWO_FACTOR") or ("required" if HTTPS else "optional")
+if _TWO_FACTOR not in ("required", "optional"):
+    raise ArgumentError(f"expected required or optional in OCCLUMAP_STUDY_TWO_FACTOR, got {_TWO_FACTOR!r}")
+TWO_FACTOR_REQUIRED = _TWO_FACTOR == "required"
 DEBUG = False
 ALLOWED_HOSTS = [
     host for host in os.environ.get("OCCLUMAP_STUDY_HOSTS", "127.0.0.1,localhost").split(",") if host
@@ -54,11 +64,14 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "occlumap.study.participants",
     "occlumap.study.dashboard",
     "occlumap.study.coding",
 ]
 MIDDLEWARE = [
+    "occlumap.study.health.Health",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "occlumap.study.headers.Headers",
@@ -66,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 TEMPLATES = [
@@ -82,6 +96,7 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 CSRF_FAILURE_VIEW = "occlumap.study.participants.views.csrf_failure"
 LOGIN_URL = "/researcher/login/"
+OTP_TOTP_ISSUER = "occlumap study"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}}

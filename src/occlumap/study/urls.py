@@ -12,7 +12,6 @@ urlpatterns = [
     path("study/instructions/<int:number>/", views.instructions, name="instructions"),
     path("stimuli/<str:name>", views.stimulus, name="stimulus"),
     path("colours.css", views.colours, name="colours"),
-    path("health/", views.health, name="health"),
     path("researcher/coding/", include("occlumap.study.coding.urls")),
     path("researcher/", include("occlumap.study.dashboard.urls")),
 ]

@@ -1,11 +1,11 @@
 """Pages of the coding bench; each asks for a login."""
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.study import access
 from occlumap.study.coding import exchange as exchanges
 from occlumap.study.coding import services
 from occlumap.study.coding.models import Code
@@ -16,7 +16,7 @@ KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
 """Access keys of the codes, in the codebook's order."""
 
 
-@login_required
+@access.staff_only
 def bench(request: HttpRequest) -> HttpResponse:
     """The next answer: only its text, never who, which condition or which photo."""
     told = ""
@@ -44,7 +44,7 @@ def bench(request: HttpRequest) -> HttpResponse:
     return render(request, "coding/bench.html", context, status=422 if told else 200)
 
 
-@login_required
+@access.staff_only
 def book(request: HttpRequest) -> HttpResponse:
     """The codebook; POST adds a code, and with it a version."""
     told = ""
@@ -64,7 +64,7 @@ def book(request: HttpRequest) -> HttpResponse:
     return render(request, "coding/codebook.html", context, status=422 if told else 200)
 
 
-@login_required
+@access.staff_only
 def agreement(request: HttpRequest) -> HttpResponse:
     """Agreement for each code, and the differences to settle."""
     found = [one for one in services.agreement() if one.both or one.one]
@@ -72,7 +72,7 @@ def agreement(request: HttpRequest) -> HttpResponse:
     return render(request, "coding/agreement.html", context)
 
 
-@login_required
+@access.staff_only
 @require_POST
 def settle(request: HttpRequest) -> HttpResponse:
     """Settle a difference: these codes count."""
@@ -86,7 +86,7 @@ def settle(request: HttpRequest) -> HttpResponse:
     return redirect("agreement")
 
 
-@login_required
+@access.staff_only
 def exchange(request: HttpRequest) -> HttpResponse:
     """Codes from and for other programs; POST takes a file."""
     told, taken = "", None
@@ -102,14 +102,14 @@ def exchange(request: HttpRequest) -> HttpResponse:
     return render(request, "coding/exchange.html", context, status=422 if told else 200)
 
 
-@login_required
+@access.staff_only
 @require_GET
 def codebook_file(request: HttpRequest) -> HttpResponse:
     """The codebook as REFI-QDA."""
     return _file(exchanges.codebook_file(), "application/xml", "codebook.qdc")
 
 
-@login_required
+@access.staff_only
 @require_GET
 def project_file(request: HttpRequest) -> HttpResponse:
     """Answers and codings as REFI-QDA."""

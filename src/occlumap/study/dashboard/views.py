@@ -2,15 +2,15 @@
 
 from collections import Counter
 
+import django_otp
 from django.contrib.auth import authenticate
 from django.contrib.auth import login as log_in
-from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from occlumap.study import export, limits
+from occlumap.study import access, export, limits
 from occlumap.study.configured import configuration
 from occlumap.study.domain import progress
 from occlumap.study.participants.models import Participant, StudyState
@@ -23,27 +23,38 @@ LOCKED = 300
 
 
 def login(request: HttpRequest) -> HttpResponse:
-    """Name and password; locked for a while after TRIES wrong ones. Never says which of the two was wrong."""
+    """Name, password, and the code of who has an authenticator; locked for a while after TRIES wrong ones.
+
+    Never says which of them was wrong, nor who has an authenticator.
+    """
     told = ""
     if request.method == "POST":
         name = request.POST.get("username", "")[:150]
-        address = request.META.get("REMOTE_ADDR", "")
-        free = limits.allowed(f"login:{name}", TRIES, LOCKED) and limits.allowed(
-            f"login-from:{address}", 4 * TRIES, LOCKED
-        )
+        tried = {f"login:{name}": TRIES, f"login-from:{limits.address(request)}": 4 * TRIES}
+        free = all(limits.allowed(what, most, LOCKED) for what, most in tried.items())
         user = (
             authenticate(request, username=name, password=request.POST.get("password", "")) if free else None
         )
-        if user is not None and user.is_staff:
+        device = access.device_of(user) if user is not None else None
+        token = "".join(request.POST.get("token", "").split())
+        second = device is None or bool(token and django_otp.verify_token(user, device.persistent_id, token))
+        if user is not None and user.is_staff and second:
+            for what in tried:
+                limits.give_back(what, LOCKED)
             log_in(request, user)
+            django_otp.login(request, device)
             return redirect("overview")
-        told = "Name or password is wrong." if free else "Too many tries. Please wait five minutes."
+        told = (
+            "Name or password is wrong, or the code is."
+            if free
+            else "Too many tries. Please wait five minutes."
+        )
     return render(
         request, "dashboard/login.html", {"title": "Researcher", "told": told}, status=401 if told else 200
     )
 
 
-@login_required
+@access.staff_only
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
     """Cells with completed, live and left; people by state and step."""
@@ -86,7 +97,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     )
 
 
-@login_required
+@access.staff_only
 @require_POST
 def pause(request: HttpRequest) -> HttpResponse:
     """Let nobody new in, or let people in again; who has a place goes on."""
@@ -94,7 +105,7 @@ def pause(request: HttpRequest) -> HttpResponse:
     return redirect("overview")
 
 
-@login_required
+@access.staff_only
 @require_GET
 def export_archive(request: HttpRequest) -> HttpResponse:
     """All tables as a zip."""
@@ -103,7 +114,7 @@ def export_archive(request: HttpRequest) -> HttpResponse:
     return response
 
 
-@login_required
+@access.staff_only
 @require_GET
 def bonus_file(request: HttpRequest) -> HttpResponse:
     """Lines of id and amount, as Prolific takes them."""
@@ -111,7 +122,7 @@ def bonus_file(request: HttpRequest) -> HttpResponse:
     return HttpResponse(text, content_type="text/csv; charset=utf-8")
 
 
-@login_required
+@access.staff_only
 @require_GET
 def preview(request: HttpRequest, heatmap: str, scores: str, task_id: str) -> HttpResponse:
     """The page of a task as a condition shows it; sends nothing."""

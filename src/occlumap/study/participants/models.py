@@ -104,6 +104,17 @@ class Answer(models.Model):
         ]
 
 
+class Tally(models.Model):
+    """How often something was tried in one window of time: see `limits`.
+
+    `what`: a keyed hash. `until`: the window's end, in seconds since 1970.
+    """
+
+    what = models.CharField(max_length=64, unique=True)
+    until = models.BigIntegerField(db_index=True)
+    count = models.PositiveIntegerField(default=0)
+
+
 class Event(models.Model):
     """What happened when: for times, dropouts and disputes."""
 

@@ -66,8 +66,9 @@ def entry(request: HttpRequest) -> HttpResponse:
     known, identity = _participant(request), request.session.get("identity", {})
     if configuration().values["signed_links"]["keys"] and known is None and not identity.get("person"):
         return redirect("entry")
-    address = request.META.get("REMOTE_ADDR", "")
-    if not limits.allowed(f"entry:{address}", configuration().values["entries_per_minute"], 60):
+    if not limits.allowed(
+        f"entry:{limits.address(request)}", configuration().values["entries_per_minute"], 60
+    ):
         return _message(
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
@@ -320,12 +321,6 @@ def colours(request: HttpRequest) -> HttpResponse:
     return HttpResponse(
         sheet, content_type="text/css; charset=utf-8", headers={"Cache-Control": "max-age=300"}
     )
-
-
-def health(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers."""
-    Participant.objects.exists()
-    return HttpResponse("ok", content_type="text/plain")
 
 
 def _message(request: HttpRequest, title: str, text: str, status: int) -> HttpResponse:
