@@ -56,3 +56,27 @@ def test_without_torch_one_line_says_what_to_install(tmp_path, monkeypatch):
 def test_there_is_no_drawing_over_a_data_set(tmp_path):
     run("draw", tmp_path, "--train", 1, "--val", 1, "--size", 32)
     assert "choose another" in run("draw", tmp_path, code=1)
+
+
+def test_no_header_stands_over_an_error(drawn, trained):
+    pytest.importorskip("torch")
+    assert "part " not in run("parts", trained, drawn, "--class", "zebra", code=1).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--learning-rate", "inf"], "finite learning rate above 0, got inf"),
+        (["--learning-rate", "nan"], "learning"),
+        (["--stop-at-ap", "nan"], "average precision from 0 to 1 to stop at, got nan"),
+        (["--seed", 2**64], "seed"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(drawn, tmp_path, options, words):
+    pytest.importorskip("torch")
+    result = CliRunner().invoke(
+        command_line, ["stimuli", "train", str(drawn), "--out", str(tmp_path / "model"), *map(str, options)]
+    )
+    assert result.exit_code in (1, 2)
+    assert isinstance(result.exception, SystemExit)
+    assert words in result.output

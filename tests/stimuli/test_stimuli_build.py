@@ -99,26 +99,32 @@ def test_the_command_line_builds_and_checks(drawn, trained):
     assert CliRunner().invoke(command_line, ["stimuli", "check", str(drawn / "by-command")]).exit_code == 1
 
 
-def test_the_demo_is_the_whole_chain(tmp_path):
+def test_the_demo_is_the_whole_chain_and_goes_on_where_it_was_stopped(tmp_path):
     """With fewer scenes, epochs and masks than by default; the same 14 tasks of 12 examples."""
     from occlumap.stimuli.demo import demo
     from occlumap.stimuli.train import Training
 
     steps = []
 
-    def bar(unit):
+    def bar(unit, stop_at="image"):
         steps.append(unit)
-        return nullcontext(lambda done, total: None)
 
-    manifest = demo(
-        tmp_path,
-        bar,
-        scenes=240,
-        size=32,
-        training=Training("vgg-narrow", 32, 6, 6, None, 2e-3, 16),
-        conditions={"lrp": {}},
-    )
+        def progress(done, total):
+            if unit == stop_at:
+                raise KeyboardInterrupt
+
+        return nullcontext(progress)
+
+    settings = Training("vgg-narrow", 32, 6, 6, None, 2e-3, 16)
+    options = {"scenes": 240, "size": 32, "training": settings, "conditions": {"lrp": {}}}
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path, bar, **options)
     assert steps == ["scene", "batch", "image"]
+    for other in ({"seed": 1}, {"training": Training("vgg-narrow", 32)}):
+        with pytest.raises(StimuliError, match="with other settings"):
+            demo(tmp_path, bar, **{**options, **other})
+    manifest = demo(tmp_path, lambda unit: bar(unit, stop_at=None), **options)
+    assert steps == ["scene", "batch", "image", "image"]
     assert [task["class"] for task in manifest["tasks"]] == ["cat"] * 7 + ["horse"] * 7
     assert all(len(task["examples"]) == 12 for task in manifest["tasks"])
     assert errors(tmp_path / "stimuli") == []

@@ -188,3 +188,78 @@ def test_the_fairness_report_counts_what_is_shown_and_points_out_unequal_ink():
     assert report == {"much": Shown(1.0, 1.0, 0.0, 2, 0), "little": Shown(0.1, 0.1, 1.0, 1, 0)}
     assert len(unfair(report)) == 1
     assert "much shows 1.000 ink, little 0.100" in unfair(report)[0]
+
+
+def residual():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Residual(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+            self.relu, self.other = nn.ReLU(), nn.ReLU()
+            self.pool, self.flat, self.last = nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 4)
+
+        def forward(self, x):
+            x = self.relu(self.first(x))
+            return self.last(self.flat(self.pool(self.other(self.second(x)) + x)))
+
+    return Residual()
+
+
+def product():
+    """An attention of a kind: what it lets through depends on what it sees."""
+    torch = pytest.importorskip("torch")
+    network = build("vgg-narrow", 4)
+    network.features.register_forward_hook(lambda module, given, found: found * torch.sigmoid(found))
+    return network
+
+
+@pytest.mark.parametrize("make", [residual, product])
+@pytest.mark.parametrize("rules", RULE_SETS)
+def test_a_network_whose_relevance_is_not_conserved_is_refused(make, rules):
+    pytest.importorskip("captum")
+    import torch
+
+    torch.manual_seed(0)
+    request = Request(an_image(), 1, Studied(make(), 32, list("abcd"), "own"), np.zeros((32, 32), dtype=bool))
+    with pytest.raises(ArgumentError, match="whose relevance LRP conserves.*grad_cam"):
+        heatmap("lrp", request, {"rules": rules})
+
+
+def test_a_network_with_biases_and_one_relu_for_all_is_explained_and_left_as_it_was():
+    pytest.importorskip("captum")
+    import torch
+
+    nn, relu = torch.nn, torch.nn.ReLU()
+    torch.manual_seed(0)
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        relu,
+        nn.Conv2d(8, 8, 3, padding=1),
+        relu,
+        nn.MaxPool2d(8),
+        nn.Flatten(),
+    ]
+    classifier = Studied(nn.Sequential(*layers, nn.Linear(128, 4)), 32, list("abcd"))
+    before = {name: value.clone() for name, value in classifier.network.state_dict().items()}
+    found = heatmap("lrp", Request(an_image(), 1, classifier, np.zeros((32, 32), dtype=bool)))
+    assert np.abs(found).sum() > 0
+    assert all(torch.equal(value, before[name]) for name, value in classifier.network.state_dict().items())
+
+
+def test_what_a_condition_raises_is_told_with_its_name(monkeypatch):
+    from occlumap.stimuli import conditions
+
+    def breaks(request, *, how="badly"):
+        raise KeyError(how)
+
+    monkeypatch.setattr(conditions, "condition", lambda name: breaks)
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    with pytest.raises(ArgumentError, match="condition 'own' with options how: well raised KeyError: 'well'"):
+        heatmap("own", request, {"how": "well"})
+    with pytest.raises(
+        ArgumentError, match="options of condition 'own' among how, got 'who'.*did you mean how"
+    ):
+        heatmap("own", request, {"who": 1})

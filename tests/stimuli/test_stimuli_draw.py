@@ -114,3 +114,17 @@ def test_a_classifier_of_one_part_is_found_out():
     worth = {one.part: one.mean_drop for one in rows}
     assert rows[0].part == "eyes"
     assert worth["legs"] < worth["eyes"] / 10  # below zero where a meadow shows instead
+
+
+def test_drawing_that_is_stopped_leaves_nothing_in_the_way(tmp_path):
+    from occlumap.stimuli.draw import draw_dataset
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_dataset(tmp_path, train=3, val=1, size=32, progress=stop)
+    assert list((tmp_path / "VOCdevkit").iterdir()) == []
+    root = draw_dataset(tmp_path, train=3, val=1, size=32)
+    assert len(list((root / "JPEGImages").iterdir())) == 4

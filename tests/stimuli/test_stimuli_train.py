@@ -1,12 +1,16 @@
 """Training: the real code on drawn data, from scratch, in seconds."""
 
+import io
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from occlumap.errors import ArgumentError, FileFormatError
+from occlumap.errors import ArgumentError, FileFormatError, StimuliError
+from occlumap.stimuli.draw import draw_dataset
 from occlumap.stimuli.network import build, load_weights
 from occlumap.stimuli.outcomes import average_precision
 from occlumap.stimuli.train import Training, load, predict, train
@@ -117,3 +121,212 @@ def test_real_photographs_in_the_layout_of_voc_are_trained_on(tmp_path):
     assert set(card["classes"]) < set(VOC_CLASSES)
     assert "diningtable" not in card["classes"]
     assert card["thresholds"].keys() == set(card["classes"])
+
+
+TINY = Training("vgg-narrow", 32, 1, 1, None, 1e-3, 64)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A data set of 24 scenes, not to be changed."""
+    folder = tmp_path_factory.mktemp("few")
+    draw_dataset(folder, train=16, val=8, size=32)
+    return folder
+
+
+@pytest.fixture
+def own(few, tmp_path):
+    """The same, to be changed: the folder of VOC2008."""
+    shutil.copytree(few, tmp_path / "data")
+    return tmp_path / "data" / "VOCdevkit" / "VOC2008"
+
+
+def test_training_that_diverges_saves_nothing(few, tmp_path):
+    with pytest.raises(StimuliError, match="diverged in epoch 1.*smaller learning rate than 1e.30"):
+        train(few, tmp_path / "model", replace(TINY, learning_rate=1e30, batch_size=4))
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": float("inf")},
+        {"learning_rate": float("nan")},
+        {"learning_rate": 0},
+        {"stop_at_ap": float("nan")},
+        {"stop_at_ap": 1.5},
+        {"seed": 2**64},
+        {"seed": -1},
+        {"size": 8},
+        {"epochs": 0},
+        {"ap": "10-point"},
+        {"backbone": None},
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(change):
+    with pytest.raises(ArgumentError, match="expected"):
+        replace(TINY, **change)
+
+
+def test_a_model_is_not_overwritten_nor_written_into_the_data_set(few, trained):
+    before = (trained / "model.pt").read_bytes()
+    with pytest.raises(ArgumentError, match="has model.json, model.pt, MODEL_CARD.md"):
+        train(few, trained, TINY)
+    assert (trained / "model.pt").read_bytes() == before
+    for one in ("VOCdevkit/VOC2008", "VOCdevkit/VOC2008/model"):
+        with pytest.raises(ArgumentError, match="outside the data set"):
+            train(few, few / one, TINY)
+
+
+def test_a_class_called_like_the_card_s_row_is_refused(own, tmp_path):
+    for path in (own / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("<name>cat<", "<name>mean<"))
+    with pytest.raises(ArgumentError, match="got 'mean'"):
+        train(own, tmp_path / "model", TINY)
+
+
+def test_annotations_without_objects_are_told(own, tmp_path):
+    for path in (own / "Annotations").iterdir():
+        path.write_text("<annotation></annotation>")
+    with pytest.raises(ArgumentError, match="there is no class to learn"):
+        train(own, tmp_path / "model", TINY)
+
+
+def test_a_validation_split_that_shows_nothing_is_told(own, tmp_path):
+    for one in (own / "ImageSets" / "Main" / "val.txt").read_text().split():
+        (own / "Annotations" / f"{one}.xml").write_text("<annotation></annotation>")
+    with pytest.raises(ArgumentError, match="nothing to judge by"):
+        train(own, tmp_path / "model", TINY)
+
+
+def test_the_card_tells_over_which_classes_a_mean_is(own, tmp_path):
+    for one in (own / "ImageSets" / "Main" / "val.txt").read_text().split():
+        path = own / "Annotations" / f"{one}.xml"
+        path.write_text(path.read_text().replace("<name>cat<", "<name>dog<"))
+    card = train(own, tmp_path / "model", TINY).card
+    page = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    ap = card["average_precision"]["11-point"]
+    shown = [one for one in card["classes"] if ap["val"][one] is not None]
+    assert "cat" not in shown
+    assert f"over {len(shown)} of {len(card['classes'])} classes, as it shows none of" in page
+    assert f"mean on the training split is {np.mean([ap['train'][one] for one in shown]):.3f}" in page
+
+
+def test_the_card_tells_whether_training_was_stopped_on_purpose(few, tmp_path):
+    train(few, tmp_path / "missed", replace(TINY, stop_at_ap=1.0))
+    assert "which it did not reach" in (tmp_path / "missed" / "MODEL_CARD.md").read_text()
+    train(few, tmp_path / "reached", replace(TINY, stop_at_ap=0.01))
+    assert "stopped on purpose at a mean AP of 0.01" in (tmp_path / "reached" / "MODEL_CARD.md").read_text()
+
+
+BACKBONES = """
+import torch
+from torch import nn
+
+
+def raises(classes):
+    raise ValueError("boom")
+
+
+def wrong_number(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, classes + 1))
+
+
+def wrong_size(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, classes))
+
+
+def no_linear(classes):
+    return nn.Sequential(nn.Conv2d(3, classes, 32), nn.Flatten())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (":", "module:function, got ':'"),
+        ("os:", "module:function"),
+        (".os:getcwd", "module:function"),
+        ("no_such_module:function", "ModuleNotFoundError"),
+        ("os:getcwd", "it raised TypeError"),
+        ("json:dumps", "torch.nn.Module for 5 classes, got str"),
+        ("own_backbones:raises", "it raised ValueError: boom"),
+        ("own_backbones:wrong_number", r"logits of shape \(images, 5\).*got \(2, 6\)"),
+        ("own_backbones:wrong_size", "images of 32 x 32 pixels"),
+        ("own_backbones:no_linear", "torch.nn.Linear"),
+        ("broken_backbones:any", "SyntaxError"),
+    ],
+)
+def test_a_backbone_of_the_users_that_does_not_fit_is_refused(few, tmp_path, monkeypatch, name, message):
+    (tmp_path / "own_backbones.py").write_text(BACKBONES)
+    (tmp_path / "broken_backbones.py").write_text("def any(:")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ArgumentError, match=message):
+        train(few, tmp_path / "model", replace(TINY, backbone=name))
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.fixture
+def model(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def changed(folder, change):
+    card = json.loads((folder / "model.json").read_text())
+    change(card)
+    (folder / "model.json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda one: one.pop("thresholds"), "with thresholds, got none"),
+        (lambda one: one.pop("settings"), "with settings, got none"),
+        (lambda one: one.update(classes="cat"), "different names as classes"),
+        (lambda one: one.update(classes=[1, 2]), "different names as classes"),
+        (lambda one: one["classes"].__setitem__(0, one["classes"][1]), "different names as classes"),
+        (lambda one: one["classes"].reverse() or one["classes"].pop(), "a threshold from 0 to 1 for each"),
+        (
+            lambda one: (one["classes"].append("zebra"), one["thresholds"].update(zebra=0.5)),
+            "number of outputs",
+        ),
+        (lambda one: one["thresholds"].pop(one["classes"].pop()), "number of outputs"),
+        (lambda one: one["thresholds"].update(cat="half"), "a threshold from 0 to 1"),
+        (lambda one: one["thresholds"].update(cat=float("nan")), "a threshold from 0 to 1"),
+        (lambda one: one["thresholds"].update(cat=2), "a threshold from 0 to 1"),
+        (lambda one: one.update(thresholds=[0.5]), "a threshold from 0 to 1"),
+        (lambda one: one.update(settings=[]), "settings by name"),
+        (lambda one: one["settings"].update(size="64"), "settings that fit.*size"),
+        (lambda one: one["settings"].update(colour="red"), "settings that fit.*colour"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(model, change, message):
+    changed(model, change)
+    with pytest.raises(FileFormatError, match=message):
+        load(model)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "3", "\xff"])
+def test_a_card_that_is_none_is_refused(model, content):
+    (model / "model.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(FileFormatError, match="model"):
+        load(model)
+
+
+def test_weights_that_are_cut_off_missing_or_not_finite_are_refused_with_their_path(model):
+    path = model / "model.pt"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(FileFormatError, match="model.pt.*cut off"):
+        load(model)
+    state = torch.load(io.BytesIO(content), weights_only=True)
+    torch.save({**state, "features.0.bias": state["features.0.bias"] * float("nan")}, path)
+    with pytest.raises(FileFormatError, match=r"finite weights in .*model.pt, got others in features.0.bias"):
+        load(model)
+    torch.save([1, 2], path)
+    with pytest.raises(FileFormatError, match="model.pt"):
+        load(model)
+    path.unlink()
+    with pytest.raises(FileFormatError, match="model.pt"):
+        load(model)

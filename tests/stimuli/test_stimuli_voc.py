@@ -1,11 +1,13 @@
 """Data sets in VOC's layout: labels from annotations equal the lists, difficult objects are neither."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from occlumap.errors import FileFormatError
+from occlumap.errors import FileFormatError, OcclumapWarning
 from occlumap.stimuli.draw import draw_dataset
 from occlumap.stimuli.voc import VOC_CLASSES, read_split
 
@@ -63,3 +65,131 @@ def test_what_is_not_there_is_named(tmp_path):
     (root / "Annotations" / "2008_000001.xml").write_text("<annotation>")
     with pytest.raises(FileFormatError, match="2008_000001"):
         read_split(tmp_path, "train")
+
+
+@pytest.fixture
+def root(tmp_path):
+    return draw_dataset(tmp_path, train=3, val=1, size=32)
+
+
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"<object>{BOX}</object>", "a name of every object, got none"),
+        (f"<object><name> </name>{BOX}</object>", "a name of every object, got none"),
+        ("<object><name>cat</name></object>", r"a <bndbox> of every object, got none in .*object 1 \(cat\)"),
+        (
+            f"<object><name>cat</name><difficult>2</difficult>{BOX}</object>",
+            "difficult> to be 0 or 1, got '2'",
+        ),
+        (
+            f"<object><name>cat</name>{BOX.replace('<xmin>1', '<xmin>inf')}</object>",
+            "<xmin> to be a place.*'inf'",
+        ),
+        (
+            f"<object><name>cat</name>{BOX.replace('<ymax>9', '<ymax>nan')}</object>",
+            "<ymax> to be a place.*'nan'",
+        ),
+        (
+            f"<object><name>cat</name>{BOX.replace('<ymax>9', '<ymax>x')}</object>",
+            "<ymax> to be a place.*'x'",
+        ),
+        ("<object>", "annotation of PASCAL VOC"),
+    ],
+)
+def test_an_annotation_s_mistake_is_told_with_file_and_object(root, content, message):
+    (root / "Annotations" / "2008_000002.xml").write_text(f"<annotation>{content}</annotation>")
+    with pytest.raises(FileFormatError, match=message) as caught:
+        read_split(root, "train")
+    assert "2008_000002.xml" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_entities_are_refused_before_they_grow(root, encoding):
+    lol = '<!ENTITY a "cat">' + "".join(
+        f'<!ENTITY {new} "{f"&{old};" * 9}">' for old, new in zip("abcd", "bcde", strict=True)
+    )
+    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE x [{lol}]><annotation>&e;</annotation>'
+    (root / "Annotations" / "2008_000001.xml").write_bytes(text.encode(encoding))
+    with pytest.raises(FileFormatError, match="without entities in .*2008_000001.xml, got the entity 'a'"):
+        read_split(root, "train")
+
+
+def test_difficult_may_be_said_in_words(root):
+    object_ = f"<object><name>cat</name><difficult>True</difficult>{BOX}</object>"
+    (root / "Annotations" / "2008_000001.xml").write_text(f"<annotation>{object_}</annotation>")
+    assert read_split(root, "train", ["cat"]).labels[0].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"2008_000001\n\xff\n", "a list of images in .*train.txt"),
+        (b"2008_000001\n../2008_000002\n", "without folders in .*train.txt, got '../2008_000002' in line 2"),
+        (b"2008_000001\n\n2008_000001\n", "got '2008_000001' in lines 1 and 3"),
+        (b"\n", "an empty list"),
+    ],
+)
+def test_a_list_s_mistake_is_told_with_file_and_line(root, content, message):
+    (root / "ImageSets" / "Main" / "train.txt").write_bytes(content)
+    with pytest.raises(FileFormatError, match=message):
+        read_split(root, "train")
+
+
+def test_a_segmentation_that_does_not_fit_is_refused(root):
+    split = read_split(root, "train")
+    path = root / "SegmentationObject" / "2008_000001.png"
+    for wrong in (np.zeros((16, 32), np.uint8), np.zeros((32, 32, 3), np.uint8)):
+        Image.fromarray(wrong).save(path)
+        with pytest.raises(
+            FileFormatError, match="32 x 32 pixels with one number each .* in .*2008_000001.png"
+        ):
+            split.object_mask(0, "cat")
+    path.write_text("no image")
+    with pytest.raises(FileFormatError, match="a segmentation in .*2008_000001.png"):
+        split.object_mask(0, "cat")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("segmented", [True, False])
+def test_the_mask_is_turned_with_its_image(root, orientation, segmented):
+    """A red cat on black: wherever the upright image is red the mask must be, and nowhere else."""
+    pixels = np.zeros((20, 32, 3), dtype=np.uint8)
+    pixels[2:7, 4:20, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(
+        root / "JPEGImages" / "2008_000001.jpg", quality=100, subsampling=0, exif=exif
+    )
+    box = "<bndbox><xmin>5</xmin><ymin>3</ymin><xmax>20</xmax><ymax>7</ymax></bndbox>"
+    (root / "Annotations" / "2008_000001.xml").write_text(
+        f"<annotation><object><name>cat</name>{box}</object></annotation>"
+    )
+    numbers = root / "SegmentationObject" / "2008_000001.png"
+    numbers.unlink()
+    if segmented:
+        Image.fromarray((pixels[..., 0] > 0).astype(np.uint8)).save(numbers)
+    split = read_split(root, "train")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OcclumapWarning)  # that the image was turned
+        image = split.image(0)
+    np.testing.assert_array_equal(split.object_mask(0, "cat"), image[..., 0] > 127)
+
+
+def test_boxes_of_the_upright_image_are_not_turned_again(root):
+    pixels = np.zeros((20, 32, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(root / "JPEGImages" / "2008_000001.jpg", exif=exif)
+    (root / "SegmentationObject" / "2008_000001.png").unlink()
+    (root / "Annotations" / "2008_000001.xml").write_text(
+        "<annotation><size><width>20</width><height>32</height></size>"
+        f"<object><name>cat</name>{BOX}</object></annotation>"
+    )
+    mask = read_split(root, "train").object_mask(0, "cat")
+    assert mask.shape == (32, 20)
+    assert mask[:9, :9].all()
+    assert mask.sum() == 81

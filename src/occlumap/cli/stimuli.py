@@ -41,7 +41,11 @@ def stimuli() -> None:
     help="How often the background is the animal's own in the training split.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other scenes."
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Another seed, other scenes.",
 )
 def draw(folder: Path, train: int, val: int, size: int, bias: float, seed: int) -> None:
     """Draw cats, horses and other animals of parts into FOLDER, in the layout of PASCAL VOC.
@@ -99,7 +103,7 @@ def draw(folder: Path, train: int, val: int, size: int, bias: float, seed: int) 
 )
 @click.option("--train-split", default="train", show_default=True)
 @click.option("--val-split", default="val", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def train(
     data: Path,
     out: Path,
@@ -130,6 +134,8 @@ def train(
             data, out, settings, weights=weights, train_split=train_split, val_split=val_split, progress=bar
         )
     means = [f"{name} {one['mean']:.3f}" for name, one in model.card["average_precision"][ap].items()]
+    if training.stopped(model.card) is False:
+        click.echo(f"the mean AP of {stop_at_ap} to stop at was not reached")
     click.echo(f"mean AP: {', '.join(means)}; model card: {out / training.PAGE}")
 
 
@@ -183,12 +189,21 @@ def check(folder: Path, manifest_hash: str | None, every: bool) -> None:
 
 @stimuli.command(short_help="Draw, train, explain and freeze, in one command.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def demo(out: Path, seed: int) -> None:
-    """Make a whole set of 14 tasks in OUT from drawn scenes, in minutes: data/, model/, stimuli/."""
+    """Make a whole set of 14 tasks in OUT from drawn scenes, in minutes: data/, model/, stimuli/.
+
+    If it is stopped, the same command goes on after the last step that was whole.
+    """
     from occlumap.stimuli import demo as chain
 
-    manifest = chain.demo(out, ProgressBar, seed=seed)
+    try:
+        manifest = chain.demo(out, ProgressBar, seed=seed)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; the same command goes on from what is whole in {out}", err=True)
+        raise
+    for line in chain.notes(manifest):
+        click.echo(line)
     click.echo(f"{chain.summary(manifest)}: {out / 'stimuli' / 'manifest.json'}")
 
 
@@ -206,6 +221,7 @@ def parts(model: Path, data: Path, label: str, scenes: int) -> None:
     from occlumap.stimuli.train import load
     from occlumap.stimuli.truth import parts_used_in
 
+    found = parts_used_in(data, load(model).classifier, label, scenes)
     click.echo("part     mean fall of the score  scenes")
-    for one in parts_used_in(data, load(model).classifier, label, scenes):
+    for one in found:
         click.echo(f"{one.part:8} {one.mean_drop:22.3f} {one.scenes:7d}")

@@ -1,15 +1,17 @@
 """The whole chain in one call: draw, train, make heatmaps, freeze."""
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from occlumap.errors import StimuliError
 from occlumap.stimuli.build import Config, build
-from occlumap.stimuli.draw import draw_dataset
-from occlumap.stimuli.train import Training, train
+from occlumap.stimuli.draw import YEAR, draw_dataset, first_seed
+from occlumap.stimuli.train import CARD, Training, load, train
 
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -29,21 +31,21 @@ def demo(
     """Draw `scenes` to train on and a fourth as many to validate on, train a narrow VGG, build 14 tasks; the manifest.
 
     In `out`: data/, model/, stimuli/. bar(unit) opens a progress bar for a step. The network's ReLUs are plain, so that
-    LRP's rules hold. Raises StimuliError where `out` holds such folders already.
+    LRP's rules hold. A demo that was stopped goes on: what it had drawn and trained with the same settings is taken as
+    it is. Raises StimuliError where `out` holds a stimulus set already, or data or a model of other settings.
     """
     root = Path(out)
-    there = [one for one in ("data", "model", "stimuli") if (root / one).exists()]
-    if there:
-        raise StimuliError(
-            f"expected a new folder, but {root} has {', '.join(there)} already; choose another"
-        )
-    with bar("scene") as progress:
-        draw_dataset(
-            root / "data", train=scenes, val=max(scenes // 4, 1), size=size, seed=seed, progress=progress
-        )
+    if (root / "stimuli").exists():
+        raise StimuliError(f"expected no stimulus set, but {root} has stimuli already; choose another folder")
     settings = training or Training("vgg-narrow", size, 60, 10, 0.84, 1e-3, 32, seed=seed)
-    with bar("batch") as progress:
-        train(root / "data", root / "model", settings, progress=progress)
+    if not _drawn(root, scenes, size, seed):
+        with bar("scene") as progress:
+            draw_dataset(
+                root / "data", train=scenes, val=max(scenes // 4, 1), size=size, seed=seed, progress=progress
+            )
+    if not _trained(root, settings):
+        with bar("batch") as progress:
+            train(root / "data", root / "model", settings, progress=progress)
     config = Config(
         root / "data",
         root / "model",
@@ -54,6 +56,34 @@ def demo(
     )
     with bar("image") as progress:
         return build(config, progress)
+
+
+def _drawn(root: Path, scenes: int, size: int, seed: int) -> bool:
+    """Whether an earlier run drew the data. Raises StimuliError for other data in its place."""
+    if not (root / "data" / "VOCdevkit" / YEAR).exists():
+        return False
+    path = root / "data" / "VOCdevkit" / YEAR / "scenes.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        own = record["size"], len(record["scenes"]), record["scenes"][0]["seed"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise StimuliError(
+            f"expected drawn scenes in {root / 'data'}, got {error}; choose another folder"
+        ) from error
+    if own != (size, scenes + max(scenes // 4, 1), first_seed(seed)):
+        raise StimuliError(
+            f"{root / 'data'} was drawn with other settings (seed, size or number of scenes); choose another folder"
+        )
+    return True
+
+
+def _trained(root: Path, settings: Training) -> bool:
+    """Whether an earlier run trained the model. Raises StimuliError for another model in its place."""
+    if not (root / "model" / CARD).exists():
+        return False
+    if load(root / "model").card["settings"] != asdict(settings):
+        raise StimuliError(f"{root / 'model'} was trained with other settings; choose another folder")
+    return True
 
 
 def notes(manifest: dict[str, Any]) -> list[str]:

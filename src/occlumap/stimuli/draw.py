@@ -7,6 +7,8 @@ score is what the part was worth to the classifier, with nothing pasted over it 
 import json
 import math
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -386,6 +388,11 @@ def _finish(
 YEAR = "VOC2008"
 
 
+def first_seed(seed: int) -> int:
+    """The seed of the first scene of a data set; the others' follow it."""
+    return seed * 1_000_003
+
+
 def draw_dataset(
     folder: str | os.PathLike[str],
     *,
@@ -402,16 +409,38 @@ def draw_dataset(
     1 present, 0 difficult only, -1 absent), SegmentationObject, PartMasks (values as in PARTS, 255 levels of grey),
     and scenes.json with every seed, so that a scene can be drawn again without a part. The bias is the training
     split's; the validation split has none, so that it shows what a classifier made of the background costs.
-    Raises ArgumentError for numbers that cannot be used and for a folder that holds a data set already.
+    The data set appears when it is whole: drawing that is stopped leaves nothing. Raises ArgumentError for numbers that
+    cannot be used and for a folder that holds a data set already.
     """
     _check(size, bias, ())
     if min(train, val) < 1:
         raise ArgumentError(
             f"expected at least one scene to train and one to validate, got {train} and {val}"
         )
-    root = Path(folder) / "VOCdevkit" / YEAR
-    if root.exists():
-        raise ArgumentError(f"expected a folder without a data set, but {root} exists; choose another")
+    final = Path(folder) / "VOCdevkit" / YEAR
+    if final.exists():
+        raise ArgumentError(f"expected a folder without a data set, but {final} exists; choose another")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    root = Path(tempfile.mkdtemp(prefix=".drawing-", dir=final.parent))
+    try:
+        _draw_into(root, train, val, size, bias, seed, progress)
+        root.chmod(0o755)
+        root.rename(final)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+    return final
+
+
+def _draw_into(
+    root: Path,
+    train: int,
+    val: int,
+    size: int,
+    bias: float,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
     for one in ("JPEGImages", "Annotations", "ImageSets/Main", "SegmentationObject", "PartMasks"):
         (root / one).mkdir(parents=True)
     presence: dict[str, dict[str, list[tuple[str, int]]]] = {
@@ -420,7 +449,7 @@ def draw_dataset(
     scenes = []
     for index in range(train + val):
         split = "train" if index < train else "val"
-        name, scene_seed = f"2008_{index + 1:06d}", seed * 1_000_003 + index
+        name, scene_seed = f"2008_{index + 1:06d}", first_seed(seed) + index
         own = bias if split == "train" else 0.0
         scene = draw_scene(scene_seed, size, bias=own)
         _write(root, name, scene)
@@ -440,7 +469,6 @@ def draw_dataset(
     (sets / "trainval.txt").write_text("".join(f"{one}\n" for one in ids["train"] + ids["val"]))
     record = {"size": size, "parts": list(PARTS), "scenes": scenes}
     (root / "scenes.json").write_text(json.dumps(record, indent=1) + "\n")
-    return root
 
 
 def _write(root: Path, name: str, scene: Scene) -> None:

@@ -3,7 +3,7 @@
 import importlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,12 @@ def build(backbone: str, classes: int) -> Any:
     """A `torch.nn.Module` from (n, 3, H, W) to logits (n, classes), its weights drawn from torch's generator.
 
     backbone: a name of BACKBONES, or module:function of yours, called with the number of classes; the input of its
-    last `torch.nn.Linear` is taken for its embedding. Raises ArgumentError for a name that is neither.
+    last `torch.nn.Linear` is taken for its embedding. Raises ArgumentError for a name that is neither, and for a
+    function of yours that raises or gives no network.
     """
     torch = optional("torch")
+    if not isinstance(backbone, str):
+        raise ArgumentError(f"expected the name of a backbone, got {backbone!r}")
     if ":" in backbone:
         return _foreign(backbone, classes)
     if backbone not in BACKBONES:
@@ -84,13 +87,45 @@ def build(backbone: str, classes: int) -> Any:
 
 def _foreign(name: str, classes: int) -> Any:
     module, _, function = name.partition(":")
+    if not module or not function or module.startswith("."):
+        raise ArgumentError(f"expected a backbone of yours as module:function, got {name!r}")
     try:
         make: Callable[[int], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module does when it is imported
         raise ArgumentError(
             f"expected {name!r} to be module:function, got {type(error).__name__}: {error}"
         ) from error
-    return make(classes)
+    try:
+        network = make(classes)
+    except Exception as error:
+        raise ArgumentError(
+            f"expected {name!r} to give a network for {classes} classes, it raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(network, optional("torch").nn.Module):
+        raise ArgumentError(
+            f"expected {name!r} to give a torch.nn.Module for {classes} classes, got {type(network).__name__}"
+        )
+    return network
+
+
+def check_outputs(network: Any, size: int, classes: int, name: str) -> None:
+    """Raise ArgumentError unless the network makes (n, 3, size, size) into logits (n, classes), by a linear layer."""
+    torch = optional("torch")
+    Studied(network, size, [""] * classes, name).last_linear()
+    try:
+        with torch.inference_mode():
+            found = network(torch.zeros(2, 3, size, size))
+            shape = tuple(found.shape)
+    except Exception as error:
+        raise ArgumentError(
+            f"expected backbone {name!r} to take images of {size} x {size} pixels, it raised {type(error).__name__}: "
+            f"{error}"
+        ) from error
+    if shape != (2, classes):
+        raise ArgumentError(
+            f"expected backbone {name!r} to give logits of shape (images, {classes}), one for each class, got {shape} "
+            "for 2 images"
+        )
 
 
 def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
@@ -101,12 +136,16 @@ def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
     torch = optional("torch")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:
+    except Exception as error:  # of torch's own, pickle's, zipfile's: damaged files raise many
+        reason = str(error).splitlines()[0] if str(error) else ""
         raise FileFormatError(
-            f"expected a state dict of PyTorch in {path}, got {type(error).__name__}"
+            f"expected a state dict of PyTorch in {path}, got {type(error).__name__}: {reason[:200]}; it may be cut "
+            "off, or of another program"
         ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(one, torch.Tensor) for one in state.values()):
+        raise FileFormatError(
+            f"expected a state dict of PyTorch (names to tensors) in {path}, got something else"
+        )
     own = network.state_dict()
     last = list(own)[-2:]
     skipped = [name for name in last if name in state and state[name].shape != own[name].shape]
@@ -115,8 +154,11 @@ def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
     ]
     if wrong:
         raise FileFormatError(
-            f"expected the weights of this backbone in {path}, but these do not fit: {wrong[:6]}"
+            f"expected the weights of this backbone in {path}, but these do not fit: {', '.join(wrong[:6])}"
         )
+    infinite = [name for name, value in state.items() if not bool(torch.isfinite(value.double()).all())]
+    if infinite:
+        raise FileFormatError(f"expected finite weights in {path}, got others in {', '.join(infinite[:6])}")
     network.load_state_dict({**own, **{name: state[name] for name in own if name not in skipped}})
     return skipped
 

@@ -1,8 +1,10 @@
 """Fine-tune the studied classifier: sigmoid outputs, difficult objects ignored, stopped early by average precision."""
 
 import json
+import math
 import os
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,15 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import occlumap
-from occlumap.errors import ArgumentError, FileFormatError
+from occlumap._checks import one_of, whole_number
+from occlumap.errors import ArgumentError, FileFormatError, StimuliError
 from occlumap.stimuli._optional import optional
-from occlumap.stimuli.network import Studied, build, load_weights, tensor
-from occlumap.stimuli.outcomes import average_precision, best_threshold
-from occlumap.stimuli.voc import VocSplit, read_split, square
+from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor
+from occlumap.stimuli.outcomes import DEFINITIONS, average_precision, best_threshold
+from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside, square
 
 CARD = "model.json"
 WEIGHTS = "model.pt"
 PAGE = "MODEL_CARD.md"
+MEAN = "mean"
+"""The card's row over all classes; no class may be called so."""
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,29 @@ class Training:
     batch_size: int = 32
     ap: str = "11-point"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("size", 32, 1024),
+            ("epochs", 1, 10**6),
+            ("patience", 1, 10**6),
+            ("batch_size", 1, 10**6),
+            ("seed", 0, LARGEST_SEED),
+        ):
+            whole_number(name, getattr(self, name), minimum=low, maximum=high)
+        one_of("ap", self.ap, DEFINITIONS)
+        if not isinstance(self.backbone, str) or not self.backbone:
+            raise ArgumentError(f"expected the name of a backbone, got {self.backbone!r}")
+        if not _is_number(self.learning_rate) or self.learning_rate <= 0:
+            raise ArgumentError(f"expected a finite learning rate above 0, got {self.learning_rate!r}")
+        if self.stop_at_ap is not None and not (_is_number(self.stop_at_ap) and 0 <= self.stop_at_ap <= 1):
+            raise ArgumentError(
+                f"expected an average precision from 0 to 1 to stop at, got {self.stop_at_ap!r}"
+            )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -69,23 +98,32 @@ def train(
     """Train on `train_split` of the VOC data set in `data`, and write model.pt, model.json, MODEL_CARD.md to `out`.
 
     weights: a state dict to begin with, such as torchvision's vgg16 of ImageNet. A threshold per class maximises F1 on
-    the training split. progress(done, total) in batches, at most. Raises ArgumentError for a class that the training
-    split shows nowhere, MissingDependencyError without torch.
+    the training split. progress(done, total) in batches, at most. Raises ArgumentError where a split shows no class,
+    for a folder that holds a model already or lies in the data set, and for a network that does not fit; StimuliError
+    for training that diverges, of which nothing is saved; MissingDependencyError without torch.
     """
     settings = settings or Training()
     torch = optional("torch")
+    folder = Path(out)
+    there = [one for one in (CARD, WEIGHTS, PAGE) if (folder / one).exists()]
+    if there or (folder.exists() and not folder.is_dir()):
+        raise ArgumentError(
+            f"expected a folder without a model, but {folder} {'has ' + ', '.join(there) if there else 'is a file'}; "
+            "choose another, or take the old one away"
+        )
+    refuse_inside(data, folder, "the model")
     learn = read_split(data, train_split)
     judge = read_split(data, val_split, learn.classes)
-    barren = [
-        one for one, shown in zip(learn.classes, (learn.labels == 1).any(axis=0), strict=True) if not shown
-    ]
-    if barren or not learn.classes:
+    _check_classes(learn)
+    if not (judge.labels == 1).any():
         raise ArgumentError(
-            f"expected images of every class in {train_split}, got none of {', '.join(barren)}"
+            f"expected images of {', '.join(learn.classes)} in {val_split}, got none of any of them: there is nothing "
+            "to judge by"
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = build(settings.backbone, len(learn.classes))
+        check_outputs(network, settings.size, len(learn.classes), settings.backbone)
         left = [] if weights is None else load_weights(network, weights)
         history, kept = _fit(network, learn, judge, settings, progress)
     classifier = Studied(network, settings.size, learn.classes, settings.backbone)
@@ -116,27 +154,84 @@ def train(
             "python": platform.python_version(),
         },
     }
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(network.state_dict(), folder / WEIGHTS)
-    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
-    (folder / PAGE).write_text(_page(card))
+    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as working:
+        torch.save(network.state_dict(), Path(working) / WEIGHTS)
+        (Path(working) / PAGE).write_text(_page(card), encoding="utf-8")
+        (Path(working) / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        for one in (WEIGHTS, PAGE, CARD):  # the card last: a folder that has it is whole
+            (Path(working) / one).rename(folder / one)
     return Model(classifier, card)
+
+
+def _check_classes(learn: VocSplit) -> None:
+    if not learn.classes:
+        raise ArgumentError(
+            f"expected objects that are not difficult in the annotations of {learn.name} in {learn.root}, got none: "
+            "there is no class to learn"
+        )
+    for one in learn.classes:
+        if one == MEAN or "|" in one or not one.isprintable():
+            raise ArgumentError(
+                f"expected classes whose names a table can show (not {MEAN!r}, no | or control characters), got "
+                f"{one!r} in the annotations of {learn.root}"
+            )
 
 
 def load(folder: str | os.PathLike[str]) -> Model:
     """What `train` wrote to `folder`. Raises FileFormatError for a folder without a model of ours."""
     path = Path(folder) / CARD
     try:
-        card = json.loads(path.read_text())
-        settings, classes = card["settings"], card["classes"]
-        network = build(settings["backbone"], len(classes))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
             f"expected a model of `occlumap stimuli train` in {folder}, got {error}"
         ) from error
-    load_weights(network, Path(folder) / WEIGHTS)
-    return Model(Studied(network, settings["size"], classes, settings["backbone"]), card)
+    settings = _checked(card, path)
+    classes = card["classes"]
+    network = build(settings.backbone, len(classes))
+    left = load_weights(network, Path(folder) / WEIGHTS)
+    if left:
+        raise FileFormatError(
+            f"expected weights for the {len(classes)} classes of {path} in {Path(folder) / WEIGHTS}, but the last "
+            "layer has another number of outputs"
+        )
+    check_outputs(network, settings.size, len(classes), settings.backbone)
+    return Model(Studied(network, settings.size, classes, settings.backbone), card)
+
+
+def _checked(card: Any, path: Path) -> Training:
+    """The settings in a model.json whose classes, thresholds and settings fit together. Raises FileFormatError."""
+    place = f"expected a model.json of `occlumap stimuli train` in {path}, with"
+    if not isinstance(card, dict):
+        raise FileFormatError(f"{place} names and values, got something else")
+    lacking = [one for one in ("settings", "classes", "thresholds", "data", "versions") if one not in card]
+    if lacking:
+        raise FileFormatError(f"{place} {', '.join(lacking)}, got none")
+    classes, thresholds = card["classes"], card["thresholds"]
+    if (
+        not isinstance(classes, list)
+        or not classes
+        or not all(isinstance(one, str) for one in classes)
+        or len(set(classes)) < len(classes)
+    ):
+        raise FileFormatError(
+            f"{place} a list of different names as classes, got {json.dumps(classes)[:100]}"
+        )
+    if (
+        not isinstance(thresholds, dict)
+        or thresholds.keys() != set(classes)
+        or not all(_is_number(one) and 0 <= one <= 1 for one in thresholds.values())
+    ):
+        raise FileFormatError(
+            f"{place} a threshold from 0 to 1 for each of {', '.join(classes)}, got {json.dumps(thresholds)[:100]}"
+        )
+    if not isinstance(card["settings"], dict):
+        raise FileFormatError(f"{place} settings by name, got {json.dumps(card['settings'])[:100]}")
+    try:
+        return Training(**card["settings"])
+    except (ArgumentError, TypeError) as error:
+        raise FileFormatError(f"{place} settings that fit, got: {error}") from error
 
 
 def predict(
@@ -190,11 +285,15 @@ def _fit(
                 network(inputs), (truth == 1).float(), reduction="none"
             )
             loss = (losses * (truth != 0)).sum() / (truth != 0).sum().clamp(min=1)
+            if not bool(torch.isfinite(loss)):
+                raise _diverged(epoch, f"the loss is {loss.item()}", settings)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if progress is not None:
                 progress(epoch * batches + number + 1, settings.epochs * batches)
+        if not all(bool(torch.isfinite(one).all()) for one in network.state_dict().values()):
+            raise _diverged(epoch, "weights are not finite", settings)
         classifier = Studied(network, settings.size, learn.classes)
         ap = {
             role: mean_average_precision(_scores(classifier, pixels[one.name]), one.labels, settings.ap)
@@ -216,6 +315,13 @@ def _fit(
     return history, kept
 
 
+def _diverged(epoch: int, what: str, settings: Training) -> StimuliError:
+    return StimuliError(
+        f"training diverged in epoch {epoch + 1}: {what}; nothing was saved. Take a smaller learning rate than "
+        f"{settings.learning_rate}"
+    )
+
+
 def _scores(classifier: Studied, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([classifier(pixels[start : start + 64]) for start in range(0, len(pixels), 64)])
 
@@ -226,7 +332,7 @@ def _by_class(scores: NDArray[np.float64], split: VocSplit, definition: str) -> 
         value = average_precision(scores[:, col], split.labels[:, col], definition)
         found[one] = None if np.isnan(value) else round(value, 6)
     mean = mean_average_precision(scores, split.labels, definition)
-    found["mean"] = None if np.isnan(mean) else round(mean, 6)
+    found[MEAN] = None if np.isnan(mean) else round(mean, 6)
     return found
 
 
@@ -234,28 +340,65 @@ def _page(card: dict[str, Any]) -> str:
     """The card for people. Every figure is one of model.json."""
     settings, splits = card["settings"], card["splits"]
     ap = card["average_precision"][settings["ap"]]
+    splits_of = {role: set(_shown(ap[splits[role]])) for role in ("train", "val")}
+    unseen = [one for one in card["classes"] if one not in splits_of["val"]]
+    note = (
+        f"The mean on the validation split is over {len(splits_of['val'])} of {len(card['classes'])} classes, as it "
+        f"shows none of {', '.join(unseen)}; over the same classes the mean on the training split is "
+        f"{_figure(_mean_over(ap[splits['train']], splits_of['val']))}.\n\n"
+        if unseen
+        else ""
+    )
     rows = "".join(
         f"| {one} | {_figure(ap[splits['train']][one])} | {_figure(ap[splits['val']][one])} "
         f"| {_figure(card['thresholds'].get(one))} |\n"
-        for one in [*card["classes"], "mean"]
+        for one in [*card["classes"], MEAN]
     )
     begun = "random weights" if card["weights"] is None else f"the weights in {card['weights']['file']}"
-    stop = (
-        f"Training was to stop at a mean AP of {settings['stop_at_ap']} on the training split, on purpose."
-        if settings["stop_at_ap"] is not None
-        else "Training was not stopped on purpose."
-    )
     return (
         f"# Model card: {settings['backbone']} on {card['data']}\n\n"
         f"A classifier with {len(card['classes'])} sigmoid outputs for {settings['size']} x {settings['size']} pixels, "
         f"trained from {begun} on {card['images'][splits['train']]} images for {len(card['history'])} epochs "
         f"(weights of epoch {card['epoch']}, seed {settings['seed']}), "
-        f"and judged on {card['images'][splits['val']]} others. {stop}\n\n"
+        f"and judged on {card['images'][splits['val']]} others. {_stop(card)}\n\n"
         f"Average precision by VOC's {settings['ap']} definition, difficult objects ignored. A class is recognised "
         "where its score is above the threshold, which maximises F1 on the training split.\n\n"
-        "| class | AP, training | AP, validation | threshold |\n| --- | --- | --- | --- |\n" + rows + "\n"
-        "Made to study how people understand a classifier's weaknesses. It is not meant to recognise anything well.\n"
+        "| class | AP, training | AP, validation | threshold |\n| --- | --- | --- | --- |\n"
+        + rows
+        + "\n"
+        + note
+        + "Made to study how people understand a classifier's weaknesses. It is not meant to recognise anything well.\n"
     )
+
+
+def stopped(card: dict[str, Any]) -> bool | None:
+    """Whether the training split's mean AP reached `stop_at_ap`; None where none was asked for."""
+    target = card["settings"]["stop_at_ap"]
+    return None if target is None else bool(card["history"][-1]["train"] >= target)
+
+
+def _stop(card: dict[str, Any]) -> str:
+    reached = stopped(card)
+    if reached is None:
+        return "Training was not stopped on purpose."
+    target, last = card["settings"]["stop_at_ap"], card["history"][-1]["train"]
+    if reached:
+        return f"Training was stopped on purpose at a mean AP of {target} on the training split ({last:.3f})."
+    best = max(one["train"] for one in card["history"])
+    return (
+        f"Training was to stop at a mean AP of {target} on the training split, which it did not reach: it had "
+        f"{best:.3f} at best when it ended after {len(card['history'])} epochs."
+    )
+
+
+def _shown(ap: dict[str, float | None]) -> list[str]:
+    """The classes that a split shows, so that they have an AP there."""
+    return [one for one, value in ap.items() if one != MEAN and value is not None]
+
+
+def _mean_over(ap: dict[str, float | None], classes: set[str]) -> float | None:
+    values = [value for one, value in ap.items() if one in classes and value is not None]
+    return float(np.mean(values)) if values else None
 
 
 def _figure(value: float | None) -> str:

@@ -72,7 +72,7 @@ def parts_used_in(
         record = json.loads(path.read_text())
         rows = [(one["seed"], one["bias"]) for one in record["scenes"]]
         size = record["size"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileFormatError(f"expected scenes of `occlumap stimuli draw` in {path}, got {error}") from error
     shown = [
         row for row in rows if label in [one.name for one in draw_scene(row[0], size, bias=row[1]).drawn]
