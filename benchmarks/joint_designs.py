@@ -1,6 +1,7 @@
-"""Other ways to choose and to read masks than the joint method's, tried and dropped; writes docs/research/designs.md.
+"""Other ways to choose and to read masks than the joint method's first; writes docs/research/designs.md.
 
     python benchmarks/joint_designs.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    # what an earlier run measured there of as many photographs is kept: only designs that it lacks are tried
     python benchmarks/joint_designs.py write
 
 Photographs to tune on, references and judgement are those of benchmarks/joint_variants.py; every design has the same
@@ -13,6 +14,10 @@ tree, prior and number of calls. Designs:
 segments that it ranks first, a random share of the image, are shown or hidden.
 - keep 0.5 and 0.8 in turn, each with a scale and a noise of its own, by maximum likelihood.
 - two fills in turn: blur and neighbours; and both of the last two together.
+- two fills, a level each: the same masks and fills, and an intercept for each fill. This is the one that was kept; the
+method now takes turns by the mask's hash.
+- three fills, a level each: grey 128 too.
+- smoothed: the heatmap as it is, blurred (Gaussian, sigma 4 % of the shorter side).
 """
 
 import json
@@ -97,6 +102,22 @@ def fit(board: Board, kept: Bools, scores: Floats) -> tuple[Floats, float, float
     weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
     mean = board.shares * (board.prior @ (design.T @ weights))
     return mean, float(RATIOS[best] * noise[best]), float(noise[best])
+
+
+def fit_levels(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> Floats:
+    """Posterior mean importance of each piece with an intercept for each group of masks."""
+    design, level = kept * board.shares, np.linalg.qr(np.eye(int(groups.max()) + 1)[groups])[0]
+    centre = np.eye(len(kept)) - level @ level.T
+    values, vectors = np.linalg.eigh(centre @ (design @ board.prior @ design.T) @ centre)
+    values, freedom = np.maximum(values, 0), len(kept) - level.shape[1]
+    projected = vectors.T @ (centre @ scores)
+    growth = 1 + RATIOS[:, None] * values
+    noise = (projected**2 / growth).sum(axis=1) / freedom
+    likelihood = -0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
+    best = int(likelihood.argmax())
+    weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
+    importance: Floats = board.shares * (board.prior @ (design.T @ weights))
+    return importance
 
 
 def fit_groups(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> Floats:
@@ -228,6 +249,25 @@ def two_fills(case: Case, budget: int) -> NDArray[np.float32]:
     return board.heatmap(fit(board, kept, _scores_of_two_fills(board, kept, second))[0])
 
 
+def fills_with_levels(*names: str) -> Callable[[Case, int], NDArray[np.float32]]:
+    def design(case: Case, budget: int) -> NDArray[np.float32]:
+        board, tree = board_of(case)
+        kept = draw(tree, budget, np.random.default_rng(0))
+        turn = np.arange(budget) // len(MASK_CUTS) % len(names)
+        scores = np.empty(len(kept))
+        for number, name in enumerate(names):
+            scores[turn == number] = board.scores(kept[turn == number], name)
+        return board.heatmap(fit_levels(board, kept, scores, turn))
+
+    return design
+
+
+def smoothed(case: Case, budget: int) -> NDArray[np.float32]:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(as_it_is(case, budget), 0.04 * min(case.image.shape[:2]))
+
+
 def keeps_and_fills(case: Case, budget: int) -> NDArray[np.float32]:
     board, tree = board_of(case)
     kept = draw(tree, budget, np.random.default_rng(0), (0.5, 0.8))
@@ -245,19 +285,26 @@ DESIGNS: dict[str, Callable[[Case, int], NDArray[np.float32]]] = {
     "keep 0.5 and 0.8 in turn": keeps_in_turn,
     "two fills in turn": two_fills,
     "two keep rates and two fills": keeps_and_fills,
+    "two fills, a level each": fills_with_levels("blur", "neighbours"),
+    "three fills, a level each": fills_with_levels("blur", "neighbours", "constant:128"),
+    "smoothed": smoothed,
 }
 
 
 def measure(name: str, limit: int | None) -> None:
     """Gains of every design, budget and photograph, into one JSON file, written after each photograph."""
     warnings.simplefilter("ignore", OcclumapWarning)
-    gains: dict[str, dict[str, list[float]]] = {design: {str(b): [] for b in BUDGETS} for design in DESIGNS}
     RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"joint-designs-{name}.json"
+    gains: dict[str, dict[str, list[float]]] = json.loads(path.read_text()) if path.exists() else {}
+    for label in DESIGNS:
+        gains.setdefault(label, {str(budget): [] for budget in BUDGETS})
     for number, case in enumerate(cases(name, limit), start=1):
         for label, design in DESIGNS.items():
             for budget in BUDGETS:
-                gains[label][str(budget)].append(case.gain(design(case, budget)))
-        (RESULTS / f"joint-designs-{name}.json").write_text(json.dumps(gains))
+                if len(gains[label][str(budget)]) < number:
+                    gains[label][str(budget)].append(case.gain(design(case, budget)))
+        path.write_text(json.dumps(gains))
         print(f"{number} photographs", flush=True)
 
 
@@ -266,11 +313,11 @@ def write() -> None:
         "# Other ways to choose and to read masks",
         "",
         "Made by `benchmarks/joint_designs.py`, which describes them: symmetric relevance gain of "
-        "the joint method's own "
+        "the joint method's first "
         "design, and what another adds to it at the same calls (paired over the photographs, 95 % bootstrap interval); "
         "higher is better. Photographs to tune on only; references mean colour, noise and another "
-        "photograph. What gains "
-        "with one classifier and not with the others is dropped.",
+        "photograph. What gains with one classifier and not with the others was dropped; two fills, each with a level "
+        "of its own, were kept.",
     ]
     for path in sorted(RESULTS.glob("joint-designs-*.json")):
         found = {

@@ -21,7 +21,7 @@ from occlumap.errors import ArgumentError, MeasuringError, OcclumapWarning, Unkn
 from occlumap.estimators import Estimate
 from occlumap.estimators.joint import LEAST_MASKS
 from occlumap.explanation import Explanation
-from occlumap.fills import Image, parse
+from occlumap.fills import Fill, Image, Turns, parse
 from occlumap.fills import name_of as fill_name_of
 from occlumap.measurements import Measurements
 from occlumap.measuring import AUTO, Measurer, Progress
@@ -67,7 +67,7 @@ OF_METHOD = {
 }
 """The arguments that only one method has."""
 
-DEFAULT_FILLS = {"paper": "neighbours", "single-scale": "neighbours", "joint": "blur"}
+DEFAULT_FILLS = {"paper": "neighbours", "single-scale": "neighbours", "joint": "blur+neighbours"}
 
 LOOK_EVERY = 32
 """Masks between two looks at the tolerance; the first explanation of `explain_iter` comes after so many."""
@@ -120,7 +120,8 @@ def explain(
         there are meaning all; "greedy" (4.5) or "optimal"; "density" (4.12), "adversarial" (4.11) or "vote"
         (8.1); leaves at or below it go, "1%" of the original score or a number.
     fill: "neighbours", "constant:169", "constant:255,0,0", "mean", "blur", "inpaint:telea", a fill object, a
-        colour, or any f(image, mask) -> image; None for the method's own ("blur" for joint, else "neighbours").
+        colour, or any f(image, mask) -> image; None for the method's own ("neighbours", and "blur+neighbours" for
+        joint: fills with + between take turns from mask to mask).
     seed: of the masks of joint; the other methods draw no random numbers.
     batch_size: images per classifier call at most (fewer where a batch would pass 64 MB, or memory runs out), or
         "auto": it doubles, from 8, as long as that makes an image at least a tenth faster.
@@ -225,7 +226,13 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     call_timeout = None if call_timeout is None else seconds("call_timeout", call_timeout)
     step = None if time_limit is None else (LOOK_EVERY if batch_size == AUTO else batch_size) * workers
     plan = _plan(
-        method, pixels, chosen, budget, seed, LOOK_EVERY if anytime or tolerance is not None else step
+        method,
+        pixels,
+        chosen,
+        budget,
+        seed,
+        LOOK_EVERY if anytime or tolerance is not None else step,
+        filling,
     )
     measurer = Measurer(
         classifier,
@@ -384,10 +391,12 @@ def _plan(
     budget: int | None,
     seed: int,
     step: int | None,
+    fill: Fill,
 ) -> Plan:
     shape = (pixels.shape[0], pixels.shape[1])
     if method == "joint":
-        return joint_plan(pixels, chosen.get("regions"), budget, seed, step)
+        fills = len(fill.fills) if isinstance(fill, Turns) else 1
+        return joint_plan(pixels, chosen.get("regions"), budget, seed, step, fills)
     if method == "single-scale":
         return single_scale_plan(shape, chosen.get("window"), chosen.get("stride"), budget)
     pruning = Pruning(chosen.pop("pruning", "greedy"), chosen.pop("threshold", "1%"))

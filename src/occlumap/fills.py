@@ -301,6 +301,37 @@ class Inpaint:
 
 
 @dataclass(frozen=True)
+class Turns:
+    """Several fills, of which each mask of segments gets one by its hash (`SegmentMasks.turns`); for method "joint".
+
+    What a fill does by itself (its own edges and colours) is told from what hiding does. Raises ArgumentError for
+    fewer than two fills, for the same one twice, and for fills in turn within each other.
+    """
+
+    fills: tuple[Fill, ...]
+
+    def __post_init__(self) -> None:
+        names = [name_of(fill) for fill in self.fills]
+        if (
+            len(names) < 2
+            or len(set(names)) < len(names)
+            or any(isinstance(one, Turns) for one in self.fills)
+        ):
+            raise ArgumentError(
+                f"expected two different fills or more with + between, such as blur+neighbours, got {self}"
+            )
+
+    def prepare(self, image: Image) -> Painter:
+        """ArgumentError: what rectangles cost one by one is compared, and must be hidden alike."""
+        raise ArgumentError(
+            f"expected one fill for rectangles, got {self}, which takes turns; use one of them, or method='joint'"
+        )
+
+    def __str__(self) -> str:
+        return "+".join(name_of(fill) for fill in self.fills)
+
+
+@dataclass(frozen=True)
 class Custom:
     """Any `f(image, mask) -> image`, a generative inpainter for one (section 8.1).
 
@@ -342,7 +373,7 @@ class Custom:
         return f"custom:{getattr(function, '__module__', '?')}.{name}"
 
 
-BUILT_IN = (Neighbours, Constant, Mean, Blur, Inpaint)
+BUILT_IN = (Neighbours, Constant, Mean, Blur, Inpaint, Turns)
 """Fills that need no checking."""
 
 
@@ -360,7 +391,7 @@ def parse(fill: object) -> Fill:
     """The fill that `fill` stands for: a Fill, its text, a colour, or any `f(image, mask) -> image`.
 
     Texts: `neighbours`, `constant:169`, `constant:255,0,0`, `mean`, `blur`, `inpaint:telea`,
-    `inpaint:ns`. Raises ArgumentError for anything else.
+    `inpaint:ns`; several with `+` between take turns. Raises ArgumentError for anything else.
 
     >>> str(parse("constant:169"))
     'constant:169,169,169'
@@ -384,6 +415,8 @@ def parse(fill: object) -> Fill:
 
 
 def _parse_text(text: str) -> Fill:
+    if "+" in text:
+        return Turns(tuple(_parse_text(part) for part in text.split("+")))
     name, colon, argument = text.strip().lower().partition(":")
     plain: dict[str, Fill] = {"neighbours": Neighbours(), "mean": Mean(), "blur": Blur()}
     if name in plain and not colon:

@@ -155,14 +155,19 @@ def single_scale_plan(
 
 
 def joint_plan(
-    image: Image, regions: object = None, budget: int | None = None, seed: int = 0, step: int | None = None
+    image: Image,
+    regions: object = None,
+    budget: int | None = None,
+    seed: int = 0,
+    step: int | None = None,
+    fills: int = 1,
 ) -> Plan:
     """One Bayesian model over masks of a tree of segments (ours; docs/method.md).
 
     `regions`: "slic" (None), segments that follow the image; "grid", rectangles; a label map (H, W) of whole numbers;
-    a SegmentTree. `budget`: `JOINT_BUDGET` when None. `step`: masks that are asked for at a time. Raises ArgumentError
-    for regions that are none of these or of another size, ImageError for an image of one segment, BudgetError for a
-    budget that leaves fewer than two masks.
+    a SegmentTree. `budget`: `JOINT_BUDGET` when None. `step`: masks that are asked for at a time. `fills`: how many
+    take turns. Raises ArgumentError for regions that are none of these or of another size, ImageError for an image of
+    one segment, BudgetError for a budget that leaves fewer than two masks.
     """
     budget = JOINT_BUDGET if budget is None else budget
     if budget < 1 + LEAST_MASKS:
@@ -184,7 +189,7 @@ def joint_plan(
     count = masks.most(budget - 1)
 
     def estimate(measurements: Measurements, target: int) -> Estimate:
-        return joint(measurements, target, tree=tree)
+        return joint(measurements, target, tree=tree, fills=fills)
 
     settings = {"method": "joint", "regions": name, "leaves": tree.leaves, "budget": budget}
     nothing = SegmentMasks(tree.labels, np.empty((0, tree.leaves), np.bool_))

@@ -1,6 +1,7 @@
 """Perturbations: which rectangles or segments of an image are hidden, and the images that come of it."""
 
 import hashlib
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -9,7 +10,10 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from occlumap.fills import Fill, Image, MaskPainter, Painter, mask_painter, painter
+from occlumap.fills import Fill, Image, MaskPainter, Painter, Turns, mask_painter, painter
+
+MaskPainters = list[MaskPainter]
+"""Of the fills that take turns, one painter each."""
 
 BATCHES_PAINTED = 8
 """Batches whose fill colours are worked out in one go, to spread NumPy's cost per call. For speed alone."""
@@ -165,22 +169,28 @@ class SegmentMasks:
         packed = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), (width + 7) // 8)
         return SegmentMasks(self.labels, np.unpackbits(packed, axis=1, count=width).astype(np.bool_))
 
-    def painter(self, fill: Fill, image: Image) -> MaskPainter:
-        """See `fills.mask_painter`."""
-        return mask_painter(fill, image)
+    def turns(self, count: int) -> NDArray[np.int64]:
+        """For each mask one of 0..count - 1, by its hash: the same whenever it is asked, as good as chance."""
+        packed = np.packbits(self.kept, axis=1)
+        return np.array([zlib.crc32(row.tobytes()) % count for row in packed], np.int64)
 
-    def batches(self, size: int, paint: MaskPainter) -> "Iterator[tuple[SegmentMasks, MaskPainter]]":
+    def painter(self, fill: Fill, image: Image) -> MaskPainters:
+        """See `fills.mask_painter`; one for each of the fills that take turns."""
+        fills = fill.fills if isinstance(fill, Turns) else (fill,)
+        return [mask_painter(one, image) for one in fills]
+
+    def batches(self, size: int, paint: MaskPainters) -> "Iterator[tuple[SegmentMasks, MaskPainters]]":
         """See `Perturbations.batches`."""
         for start in range(0, len(self), size):
             yield self[start : start + size], paint
 
-    def apply(self, image: Image, paint: MaskPainter) -> Image:
+    def apply(self, image: Image, paint: MaskPainters) -> Image:
         """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
         batch = np.empty((len(self), *image.shape), np.uint8)
         shown = self.kept.astype(np.uint8) * np.uint8(255)
-        for made, values in zip(batch, shown, strict=True):
+        for made, values, turn in zip(batch, shown, self.turns(len(paint)).tolist(), strict=True):
             visible = values.take(self.labels)
-            painted = paint(visible == 0) if not values.all() else image
+            painted = paint[turn](visible == 0) if not values.all() else image
             # bit by bit, the image where visible is all ones and the fill where it is 0: several times np.where's speed
             np.bitwise_and(image ^ painted, np.repeat(visible, 3).reshape(image.shape), out=made)
             np.bitwise_xor(made, painted, out=made)

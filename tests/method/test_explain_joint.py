@@ -18,7 +18,7 @@ from occlumap.errors import (
     MeasuringError,
     OcclumapWarning,
 )
-from occlumap.fills import Mean
+from occlumap.fills import Blur, Mean, Neighbours, Turns
 from occlumap.segments import grid_labels, merged
 
 PICTURE = np.random.default_rng(0).integers(0, 9, (40, 48, 3), np.uint8)
@@ -44,7 +44,7 @@ class Counting:
 
 
 def run(classifier=None, image=PICTURE, target=0, **settings) -> Explanation:
-    return explain(classifier or Counting(), image, target, method="joint", **settings)
+    return explain(classifier or Counting(), image, target, method="joint", **{"fill": "blur", **settings})
 
 
 def same(one: Explanation, other: Explanation) -> bool:
@@ -67,6 +67,59 @@ def test_the_patch_that_the_classifier_looks_at_stands_out():
     assert found.heatmap.dtype == np.float32
     assert found.std.shape == found.heatmap.shape
     assert found.settings["fill"] == "blur"
+
+
+def test_blur_and_neighbours_take_turns_unless_said():
+    found = explain(Counting(), PICTURE, 0)
+    assert found.settings["fill"] == "blur+neighbours"
+    assert same(found, run(fill=Turns((Blur(), Neighbours()))))
+    assert not np.array_equal(found.heatmap, run(fill="neighbours+blur").heatmap)  # others have the other
+
+
+def test_each_mask_shows_the_fill_whose_turn_it_is():
+    seen: list[np.ndarray] = []
+
+    def classifier(batch):
+        seen.extend(batch)
+        return batch.mean(axis=(1, 2, 3))[:, None] / 255
+
+    found = explain(
+        classifier, PICTURE, fill="constant:255,0,0+constant:0,255,0+constant:0,0,255", budget=100
+    )
+    masks = found.measurements.masks
+    turns = masks.turns(3)
+    assert np.bincount(turns, minlength=3).min() > 15
+    for mask, turn, shown in zip(masks.kept, turns, seen[1:], strict=True):
+        hidden = ~mask[masks.labels]
+        expected = np.where(hidden[..., None], (255 * np.eye(3, dtype=np.uint8))[turn], PICTURE)
+        np.testing.assert_array_equal(shown, expected)
+
+
+def test_what_a_fill_costs_by_itself_is_no_importance():
+    """A classifier that adds half a point for one of the colours: the map is that of the same without it."""
+
+    def classifier(batch):
+        red = batch[:, 8:24, 10:30, 0].mean(axis=(1, 2)) / 255
+        return (red + 0.5 * (batch == (201, 202, 203)).all(axis=3).any(axis=(1, 2)))[:, None]
+
+    fills = "constant:201,202,203+constant:201,202,204"
+    with_steps = explain(classifier, PICTURE, fill=fills, budget=200)
+    without = explain(
+        lambda batch: batch[:, 8:24, 10:30, :1].mean(axis=(1, 2)) / 255, PICTURE, fill=fills, budget=200
+    )
+    np.testing.assert_allclose(with_steps.heatmap, without.heatmap, atol=1e-6)
+    assert with_steps.fit is not None
+    assert with_steps.fit.explained > 0.999
+
+
+def test_fills_in_turn_are_of_joint_and_differ():
+    with pytest.raises(ArgumentError, match="one fill for rectangles, got blur\\+mean"):
+        explain(Counting(), PICTURE, 0, method="paper", depth=2, fill="blur+mean")
+    for fill in ("blur+blur", "blur+", "+"):
+        with pytest.raises(ArgumentError):
+            explain(Counting(), PICTURE, 0, fill=fill)
+    with pytest.raises(ArgumentError, match="two different fills"):
+        Turns((Turns((Blur(), Mean())), Neighbours()))
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
@@ -93,8 +146,8 @@ def test_iterating_gets_better_and_ends_where_explain_does():
     steps = list(explain_iter(Counting(), PICTURE, 0, method="joint", budget=200))
     assert [len(found.measurements) for found in steps] == [32, 64, 128, 199]
     assert [found.provenance["calls"] for found in steps] == [33, 65, 129, 200]
-    assert same(steps[-1], run(budget=200))
-    assert same(steps[0], run(budget=33))
+    assert same(steps[-1], explain(Counting(), PICTURE, 0, budget=200))
+    assert same(steps[0], explain(Counting(), PICTURE, 0, budget=33))
     assert steps[-1].uncertainty < steps[0].uncertainty
 
 

@@ -87,8 +87,8 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.option(
     "--fill",
     metavar="FILL",
-    help="What hides a part: neighbours, constant:169, constant:255,0,0, mean, blur, inpaint:telea or inpaint:ns.  "
-    "[default: blur for joint, else neighbours]",
+    help="What hides a part: neighbours, constant:169, constant:255,0,0, mean, blur, inpaint:telea or inpaint:ns; "
+    "for joint several in turn, with + between.  [default: blur+neighbours for joint, else neighbours]",
 )
 @click.option(
     "--pruning",

@@ -1,9 +1,9 @@
 """One Bayesian linear model over all masks of a tree of segments; its prior is the tree (`docs/method.md`; ours).
 
-score of a mask = b + sum over visible leaves of their importance + noise. The importance of a leaf is its density x
-its area; densities are Gaussian with mean 0 and covariance s^2 P, where P says that leaves are alike which share
-segments of coarse cuts, or lie close. b is free. s and the noise are the most likely ones for this image's scores
-(restricted maximum likelihood: Patterson & Thompson 1971), searched on a fixed grid of their ratio.
+score of a mask = b of its fill + sum over visible leaves of their importance + noise. The importance of a leaf is its
+density x its area; densities are Gaussian with mean 0 and covariance s^2 P, where P says that leaves are alike which
+share segments of coarse cuts, or lie close. Each b is free. s and the noise are the most likely ones for this image's
+scores (restricted maximum likelihood: Patterson & Thompson 1971), searched on a fixed grid of their ratio.
 """
 
 from typing import NamedTuple
@@ -36,6 +36,9 @@ LEAST_MASKS = 2
 SAME = 1e-12
 """Scores that differ by no more than this share of the largest are the same but for rounding."""
 
+LEAST_OF_A_FILL = 8
+"""With fewer masks of one of the fills that take turns, all share one b."""
+
 LEVELS = (0.5, 0.8, 0.95)
 
 
@@ -47,8 +50,8 @@ def prior_covariance(tree: SegmentTree) -> NDArray[np.float64]:
     return tree.covariance(TREE_WEIGHTS) + NEARNESS * near
 
 
-def joint(measurements: Measurements, target: int, *, tree: SegmentTree) -> Estimate:
-    """The heatmap of class `target`, signed, with its posterior and its fit.
+def joint(measurements: Measurements, target: int, *, tree: SegmentTree, fills: int = 1) -> Estimate:
+    """The heatmap of class `target`, signed, with its posterior and its fit; `fills`: how many took turns.
 
     Deterministic to the bit: the linear algebra runs on one thread. Raises ArgumentError for fewer masks than
     `LEAST_MASKS`, or masks of other segments than the tree's.
@@ -59,8 +62,11 @@ def joint(measurements: Measurements, target: int, *, tree: SegmentTree) -> Esti
     if len(masks) < LEAST_MASKS:
         raise ArgumentError(f"expected at least {LEAST_MASKS} measured masks, got {len(masks)}; measure more")
     scores = measurements.scores[:, measurements.column(target)]
+    turns = masks.turns(fills)
+    if np.bincount(turns, minlength=fills).min() < LEAST_OF_A_FILL:
+        turns = np.zeros_like(turns)
     with one_thread():
-        posterior, fit = _solve(masks.kept, scores, tree)
+        posterior, fit = _solve(masks.kept, scores, turns, tree)
     return Estimate(posterior.heatmap(), posterior=posterior, fit=fit)
 
 
@@ -72,52 +78,64 @@ class _Likely(NamedTuple):
 
 
 def _solve(
-    kept: NDArray[np.bool_], scores: NDArray[np.float64], tree: SegmentTree
+    kept: NDArray[np.bool_], scores: NDArray[np.float64], turns: NDArray[np.int64], tree: SegmentTree
 ) -> tuple[SegmentPosterior, Fit]:
     shares = tree.areas / tree.areas.sum()
     prior = prior_covariance(tree)
-    # densities = root @ theta, theta ~ N(0, s^2 I); centring stands for the free b
+    # densities = root @ theta, theta ~ N(0, s^2 I); centring the masks of each fill stands for its free b
     root = np.linalg.cholesky(prior + 1e-9 * np.trace(prior) / len(prior) * np.eye(len(prior)))
     design = (kept * shares) @ root
-    design -= design.mean(axis=0)
-    centred = scores - scores.mean()
+    centred = scores.copy()
+    for turn in range(int(turns.max()) + 1):
+        design[turns == turn] -= design[turns == turn].mean(axis=0)
+        centred[turns == turn] -= scores[turns == turn].mean()
+    of_each = np.bincount(turns)
     if np.abs(centred).max() <= SAME * np.abs(scores).max():
         centred = np.zeros_like(centred)
     eigenvalues, vectors = np.linalg.eigh(design.T @ design)
     eigenvalues = np.maximum(eigenvalues, 0)
     projected = vectors.T @ (design.T @ centred)
     total = float(centred @ centred)
-    likely = _most_likely(eigenvalues, projected, total, len(scores))
+    likely = _most_likely(eigenvalues, projected, total, len(scores) - len(of_each))
     shrunk = 1 / (eigenvalues + 1 / likely.ratio)
     basis = shares[:, None] * (root @ vectors)  # from the eigenvectors' weights to importances of leaves
     mean = basis @ (shrunk * projected)
     covariance = (basis * (likely.noise * shrunk)) @ basis.T
     rotated = design @ vectors
-    leverage = 1 / len(scores) + (rotated * rotated * shrunk).sum(axis=1)
+    leverage = 1 / of_each[turns] + (rotated * rotated * shrunk).sum(axis=1)
     left_out = (centred - rotated @ (shrunk * projected)) / np.maximum(1 - leverage, 1e-6)
-    return SegmentPosterior(tree, mean, covariance), _fit(left_out, leverage, total, likely.noise)
+    return SegmentPosterior(tree, mean, covariance), _fit(
+        left_out, leverage, centred * (of_each / (of_each - 1))[turns], likely.noise
+    )
 
 
 def _most_likely(
-    eigenvalues: NDArray[np.float64], projected: NDArray[np.float64], total: float, count: int
+    eigenvalues: NDArray[np.float64], projected: NDArray[np.float64], total: float, freedom: int
 ) -> _Likely:
     growth = 1 + RATIOS[:, None] * eigenvalues
     rest = np.maximum(total - (RATIOS[:, None] * projected**2 / growth).sum(axis=1), 1e-12 * total)
-    noise = rest / (count - 1)
+    noise = rest / freedom
     if total == 0:
         return _Likely(float(RATIOS[0]), 0.0)
-    likelihood = -0.5 * ((count - 1) * np.log(noise) + np.log(growth).sum(axis=1))
+    likelihood = -0.5 * (freedom * np.log(noise) + np.log(growth).sum(axis=1))
     best = int(likelihood.argmax())
     return _Likely(float(RATIOS[best]), float(noise[best]))
 
 
-def _fit(left_out: NDArray[np.float64], leverage: NDArray[np.float64], total: float, noise: float) -> Fit:
-    """How far each score is from what the model says without it (closed form of leaving one out)."""
+def _fit(
+    left_out: NDArray[np.float64],
+    leverage: NDArray[np.float64],
+    of_mean_alone: NDArray[np.float64],
+    noise: float,
+) -> Fit:
+    """How far each score is from what the model says without it (closed form of leaving one out).
+
+    `of_mean_alone`: how far it is from the mean of the others of its fill.
+    """
+    total = float(of_mean_alone @ of_mean_alone)
     if total == 0:
         return Fit(0.0, 0.0, (0.0, 0.0, 0.0))  # nothing varies, nothing is explained
     predicted_std = np.sqrt(noise / np.maximum(1 - leverage, 1e-6))
     ratios = np.abs(left_out) / predicted_std
     low, middle, high = np.quantile(ratios, LEVELS).tolist()
-    count = len(left_out)
-    mean_alone = total * (count / (count - 1)) ** 2  # each score predicted as the mean of the others
-    return Fit(1 - float(left_out @ left_out) / mean_alone, float(np.sqrt(noise)), (low, middle, high))
+    return Fit(1 - float(left_out @ left_out) / total, float(np.sqrt(noise)), (low, middle, high))

@@ -9,6 +9,7 @@ from occlumap.explain import explain
 from occlumap.fills import Image
 
 FILL = "blur"
+"""Of the references that a heatmap is judged by, what half of its masks show; the others show none of them."""
 
 
 def joint(image: Image, classifier: Classifier, target: int, calls: int, seed: int) -> Heatmap:
@@ -18,5 +19,5 @@ def joint(image: Image, classifier: Classifier, target: int, calls: int, seed: i
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OcclumapWarning)
-        found = explain(classifier, image, int(target), method="joint", fill=FILL, budget=calls, seed=seed)
+        found = explain(classifier, image, int(target), method="joint", budget=calls, seed=seed)
     return found.heatmap  # type: ignore[union-attr]
