@@ -22,7 +22,7 @@ from benchmarks import models
 from benchmarks.split import to_tune_on
 from occlumap.errors import OcclumapWarning
 from occlumap.evaluation import photographs
-from occlumap.fills import Blur
+from occlumap.fills import parse
 from occlumap.samplers import TreeMasks
 
 ROOT = Path(__file__).parents[1]
@@ -53,16 +53,19 @@ def on_fresh_masks(
     assert isinstance(found, occlumap.Explanation)
     assert found.posterior is not None
     assert found.fit is not None
-    tree, used = found.posterior.tree, found.measurements.masks.kept
+    tree, used, scored = found.posterior.tree, found.measurements.masks, found.measurements.scores[:, 0]
     fresh = TreeMasks(tree, 0).first(budget + FRESH - 1)[budget - 1 :]
-    paint = fresh.painter(Blur(), image)
+    paint = fresh.painter(parse(found.settings["fill"]), image)
     scores = np.concatenate(
         [np.asarray(classifier(part.apply(image, paint)))[:, target] for part, _ in fresh.batches(32, paint)]
     )
-    part = fresh.kept - used.mean(axis=0)
-    predicted = found.measurements.scores[:, 0].mean() + part @ found.posterior.mean
+    of_used, of_fresh = used.turns(len(paint)), fresh.turns(len(paint))  # each fill has a level of its own
+    of_each = [of_used == turn for turn in range(len(paint))]
+    part = fresh.kept - np.array([used.kept[one].mean(axis=0) for one in of_each])[of_fresh]
+    predicted = np.array([scored[one].mean() for one in of_each])[of_fresh] + part @ found.posterior.mean
     variance = np.einsum("ni,ij,nj->n", part, found.posterior.covariance, part)
-    spread = np.sqrt(variance + found.fit.noise**2 * (1 + 1 / len(used)))
+    count = np.array([one.sum() for one in of_each])[of_fresh]
+    spread = np.sqrt(variance + found.fit.noise**2 * (1 + 1 / count))
     errors = scores - predicted
     inside = [float((np.abs(errors) <= times * spread).mean()) for times in LEVELS.values()]
     return (

@@ -194,7 +194,8 @@ def write() -> None:
         "",
         "Made by `benchmarks/joint_variants.py`: symmetric relevance gain of the method as it is, and what one change "
         "at a time adds to it (paired over the photographs, 95 % bootstrap interval); higher is better. Photographs to "
-        "tune on only, a classifier for each table; references mean colour, noise and another photograph.",
+        "tune on only, a classifier for each table; references mean colour, noise and another photograph. All with one "
+        "fill, the blur, before two took turns (designs.md).",
     ]
     for path in sorted(RESULTS.glob("joint-variants-*.json")):
         gains = {

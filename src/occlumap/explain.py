@@ -187,7 +187,10 @@ def explain_iter(*arguments: Any, **settings: Any) -> Iterator[Explanation | lis
 
 
 def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | list[Explanation]]:
-    """Explanations as they get better, one at the end unless `anytime`; `arguments` are those of `explain`."""
+    """Explanations as they get better, one at the end unless `anytime`; `arguments` are those of `explain`.
+
+    What can be refused before a call is spent is refused now, not at the first step.
+    """
     started = time.perf_counter()
     classifier, target, resume, progress = (
         arguments[name] for name in ("classifier", "target", "resume", "progress")
@@ -246,94 +249,104 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
         kind=plan.kind,
     )
 
-    with _keeping(resume):
-        row = measurer.measure_original()
-    names = class_names(classifier, len(row))
-    several = isinstance(target, list | tuple)
-    wanted_targets: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
-    targets = resolve_targets(wanted_targets, row, names)
-    plan.check(row[targets])
-    with _keeping(resume):
-        measurer.aim(list(dict.fromkeys(targets)), resume)
-    measurer.total = plan.total
+    def measured() -> Iterator[Explanation | list[Explanation]]:
+        with _keeping(resume):
+            row = measurer.measure_original()
+        names = class_names(classifier, len(row))
+        several = isinstance(target, list | tuple)
+        wanted_targets: list[Any] = list(target) if isinstance(target, list | tuple) else [target]
+        targets = resolve_targets(wanted_targets, row, names)
+        plan.check(row[targets])
+        with _keeping(resume):
+            measurer.aim(list(dict.fromkeys(targets)), resume)
+        measurer.total = plan.total
 
-    def explanations(measurements: Measurements, ended: str | None = None) -> list[Explanation]:
-        settings = {"budget": budget, **plan.settings, "fill": fill_name_of(filling)}
-        if plan.tree is not None:
-            settings |= {"tolerance": tolerance, "time_limit": time_limit}
-        provenance = {
-            "image_sha256": measurements.image_sha256,
-            "image_notes": list(notes),
-            "classifier": name_of(classifier),
-            "seed": seed,
-            "calls": measurer.calls,
-            "resumed": measurer.reused,
-            "seconds": round(time.perf_counter() - started, 3),
-            "versions": _versions(),
-        }
-        if batch_size == AUTO:
-            provenance["batch_size"] = measurer.batch_size
-        if ended is not None:
-            provenance["ended_by"] = ended
-        return [
-            _explanation(
-                plan.estimate(measurements, index),
-                index,
-                None if names is None else names[index],
-                row,
-                measurements,
-                pixels,
-                frame,
-                settings,
-                provenance,
-            )
-            for index in targets
-        ]
+        def explanations(measurements: Measurements, ended: str | None = None) -> list[Explanation]:
+            settings = {"budget": budget, **plan.settings, "fill": fill_name_of(filling)}
+            if plan.tree is not None:
+                settings |= {"tolerance": tolerance, "time_limit": time_limit}
+            provenance = {
+                "image_sha256": measurements.image_sha256,
+                "image_notes": list(notes),
+                "classifier": name_of(classifier),
+                "seed": seed,
+                "calls": measurer.calls,
+                "resumed": measurer.reused,
+                "seconds": round(time.perf_counter() - started, 3),
+                "versions": _versions(),
+            }
+            if batch_size == AUTO:
+                provenance["batch_size"] = measurer.batch_size
+            if ended is not None:
+                provenance["ended_by"] = ended
+            return [
+                _explanation(
+                    plan.estimate(measurements, index),
+                    index,
+                    None if names is None else names[index],
+                    row,
+                    measurements,
+                    pixels,
+                    frame,
+                    settings,
+                    provenance,
+                )
+                for index in targets
+            ]
 
-    def as_asked(found: list[Explanation]) -> Explanation | list[Explanation]:
-        return found if several else found[0]
+        def as_asked(found: list[Explanation]) -> Explanation | list[Explanation]:
+            return found if several else found[0]
 
-    try:
-        sampler = plan.sampler(targets)
-        measurements, ended, shown = measurer.asked(), None, 0
-        while len(wanted := sampler(measurements)):
-            calls = measurer.calls
-            measurements = measurer.measure(wanted)
-            if plan.tree is None:
-                continue
-            late = time_limit is not None and time.perf_counter() - started >= time_limit
-            if late and measurer.calls > calls and len(measurements) >= LEAST_MASKS:
-                ended = "time_limit"
-            if tolerance is not None and all(
-                explanation.uncertainty <= tolerance for explanation in explanations(measurements)
-            ):
-                ended = "tolerance"
-            if ended:
-                break
-            if anytime and len(measurements) >= max(LOOK_EVERY, 2 * shown) and len(sampler(measurements)):
-                shown = len(measurements)
-                yield as_asked(explanations(measurements))
-        found = explanations(measurements, ended)
-        for explanation in found:
-            for text in explanation.warnings:
-                warnings.warn(text, OcclumapWarning, stacklevel=2 if anytime else 3)  # whoever called
-    except BaseException as error:
-        error.measurements = known = measurer.everything()  # type: ignore[attr-defined]
-        if len(known):
-            error.add_note(GO_ON)
-        if plan.tree is not None and len(known) >= LEAST_MASKS and not isinstance(error, GeneratorExit):
-            try:
-                error.explanation = as_asked(explanations(known, type(error).__name__))  # type: ignore[attr-defined]
-            except BaseException as second:  # a second Ctrl-C, or what the error is about
-                second.measurements = known  # type: ignore[attr-defined]
-                if not isinstance(second, Exception):
-                    raise
-        if isinstance(error, StopIteration):  # of `progress`; a generator may not let it out
-            stopped = MeasuringError("progress raised StopIteration")
-            stopped.measurements = known
-            raise stopped from error
-        raise
-    yield as_asked(found)
+        try:
+            sampler = plan.sampler(targets)
+            measurements, ended, shown = measurer.asked(), None, 0
+            while len(wanted := sampler(measurements)):
+                calls = measurer.calls
+                measurements = measurer.measure(wanted)
+                if plan.tree is None:
+                    continue
+                late = time_limit is not None and time.perf_counter() - started >= time_limit
+                if late and measurer.calls > calls and len(measurements) >= LEAST_MASKS:
+                    ended = "time_limit"
+                if tolerance is not None and all(
+                    explanation.uncertainty <= tolerance for explanation in explanations(measurements)
+                ):
+                    ended = "tolerance"
+                if ended:
+                    break
+                if anytime and len(measurements) >= max(LOOK_EVERY, 2 * shown) and len(sampler(measurements)):
+                    shown = len(measurements)
+                    yield as_asked(explanations(measurements))
+            found = explanations(measurements, ended)
+            if resume is not None and len(resume) and not measurer.reused:
+                warnings.warn(
+                    f"none of the {len(resume)} measurements in resume was of use: this run asked for others (another "
+                    "seed, other regions, or an earlier stop?)",
+                    OcclumapWarning,
+                    stacklevel=2 if anytime else 3,
+                )
+            for explanation in found:
+                for text in explanation.warnings:
+                    warnings.warn(text, OcclumapWarning, stacklevel=2 if anytime else 3)  # whoever called
+        except BaseException as error:
+            error.measurements = known = measurer.everything()  # type: ignore[attr-defined]
+            if len(known):
+                error.add_note(GO_ON)
+            if plan.tree is not None and len(known) >= LEAST_MASKS and not isinstance(error, GeneratorExit):
+                try:
+                    error.explanation = as_asked(explanations(known, type(error).__name__))  # type: ignore[attr-defined]
+                except BaseException as second:  # a second Ctrl-C, or what the error is about
+                    second.measurements = known  # type: ignore[attr-defined]
+                    if not isinstance(second, Exception):
+                        raise
+            if isinstance(error, StopIteration):  # of `progress`; a generator may not let it out
+                stopped = MeasuringError("progress raised StopIteration")
+                stopped.measurements = known
+                raise stopped from error
+            raise
+        yield as_asked(found)
+
+    return measured()
 
 
 @contextmanager

@@ -125,8 +125,8 @@ def test_what_a_finished_run_had_resumed_from_is_removed_if_the_result_holds_it(
     assert (folder / "out" / "measurements.npz").exists()  # a result of 30 calls does not hold it
     said = explain("--resume", "out/measurements.npz").stdout
     assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
-    assert re.search(r"\d+ regions known before", said)
-    assert re.search(r"\d+ regions known before", run("show", "out").stdout)
+    assert re.search(r"\d+ known before", said)
+    assert re.search(r"\d+ known before", run("show", "out").stdout)
 
 
 def test_ctrl_c_while_drawing_keeps_what_was_measured(folder, monkeypatch):

@@ -554,3 +554,17 @@ def test_the_tree_is_written_as_json(tmp_path):
     held = [label for node in nodes if not node["children"] for label in node["segments"]]
     assert sorted(held) == list(range(found.posterior.tree.leaves))
     assert {"row_start", "std", "state", "area"} <= nodes[0].keys()
+
+
+def test_iterating_refuses_before_the_first_step():
+    with pytest.raises(ArgumentError, match="budget"):
+        explain_iter(Counting(), PICTURE, 0, budget=0)
+    with pytest.raises(ImageError):
+        explain_iter(Counting(), "nowhere.png", 0)
+
+
+def test_resuming_with_another_seed_says_that_nothing_was_of_use():
+    first = run(budget=40, seed=0)
+    with pytest.warns(OcclumapWarning, match="none of the 39 measurements in resume was of use"):
+        other = run(budget=40, seed=1, resume=first.measurements)
+    assert same(other, run(budget=40, seed=1))

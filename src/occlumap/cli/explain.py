@@ -303,7 +303,7 @@ def _keep_measurements(error: BaseException, out: Path) -> None:
         error.add_note(f"what had been measured could not be saved to {path}: {problem}")
     else:
         error.add_note(
-            f"{len(measurements)} regions had been measured and are kept; to go on, run the same command "
+            f"{len(measurements)} perturbed images had been measured and are kept; to go on, run the same command "
             f"with\n  --resume {path}"
         )
 
@@ -389,7 +389,7 @@ def _write(explanation: occlumap.Explanation, folder: Path, photograph: images.P
 def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
     name = explanation.target_name or "class"
     provenance = explanation.provenance
-    known = f", {provenance['resumed']} regions known before" if provenance["resumed"] else ""
+    known = f", {provenance['resumed']} known before" if provenance["resumed"] else ""
     click.echo(
         printable(
             f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "

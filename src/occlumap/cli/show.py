@@ -98,7 +98,7 @@ def _description(explanation: Explanation) -> Iterator[str]:
     told = [f"{name} {value}" for name, value in settings.items() if value is not None]
     yield f"settings     {', '.join(told)}"
     seconds = provenance.get("seconds")
-    known = f", {provenance['resumed']} regions known before" if provenance.get("resumed") else ""
+    known = f", {provenance['resumed']} known before" if provenance.get("resumed") else ""
     yield f"calls        {provenance['calls']}" + (f" in {seconds} s" if seconds is not None else "") + known
     what = "regions" if explanation.posterior is None else "masks"
     yield f"{what:<12} {len(explanation.measurements)} measured"
