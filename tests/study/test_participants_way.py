@@ -369,3 +369,64 @@ def test_each_end_leads_back_with_its_own_code(study, monkeypatch):
     monkeypatch.setitem(study.values, "completion_url", "")
     assert screened.get("/study/complete/").headers["Location"] == "/study/"
     assert client().get("/study/complete/").headers["Location"] == "/"
+
+
+def test_who_withdrew_is_told_so_when_coming_back_by_any_browser(study):
+    from occlumap.study.participants.models import Identity, Participant, Withdrawal
+
+    browser = start("gone")
+    go_to(browser, "task-2")
+    assert "nor begin again" in browser.get("/study/withdraw/").content.decode()
+    browser.post("/study/withdraw/")
+    for again in (browser, client()):
+        again.get("/?PROLIFIC_PID=gone")
+        response = again.post("/")
+        assert response.status_code == 403
+        assert "You took part in this study before, and withdrew" in response.content.decode()
+        assert "NOCONSENT" in response.content.decode()
+    assert Participant.objects.count() == 1
+    assert not Identity.objects.exists()
+    assert "gone" not in str(list(Withdrawal.objects.values()))
+    assert go_to(start("another"), "task-1")
+
+
+def _sleep(participant):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    participant.lease_until = timezone.now() - timedelta(minutes=1)
+    participant.save()
+
+
+def test_who_comes_back_late_before_the_tasks_takes_the_order_that_is_left(study, monkeypatch):
+    from occlumap.study.participants.models import Participant
+
+    monkeypatch.setitem(study.values, "heatmaps", ["none"])
+    monkeypatch.setitem(study.values, "scores", ["shown"])  # one cell, a place for each order
+    sleeper = start()
+    go_to(sleeper, "comprehension")
+    first = Participant.objects.get()
+    _sleep(first)
+    taker = start()
+    go_to(taker, "comprehension")
+    Participant.objects.exclude(pk=first.pk).update(
+        first_class=first.first_class
+    )  # the draw could have been so
+    go_to(taker, "end")
+    go_to(sleeper, "end")
+    assert sorted(Participant.objects.values_list("first_class", flat=True)) == study.classes
+
+
+def test_who_comes_back_late_amid_the_tasks_does_not_unbalance_the_order(study, monkeypatch):
+    from occlumap.study.participants.models import Participant
+
+    monkeypatch.setitem(study.values, "heatmaps", ["none"])
+    monkeypatch.setitem(study.values, "scores", ["shown"])
+    sleeper = start()
+    page = go_to(sleeper, "task-3")
+    first = Participant.objects.get()
+    _sleep(first)
+    go_to(start(), "task-1")
+    Participant.objects.exclude(pk=first.pk).update(first_class=first.first_class)
+    assert "The study is full" in sleeper.post("/study/", answers_for(page), follow=True).content.decode()

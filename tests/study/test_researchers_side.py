@@ -87,6 +87,25 @@ def test_the_export_is_what_the_analysis_reads(researcher, study, tmp_path):
     assert any("no codes yet" in remark for remark in found.remarks)
 
 
+def test_every_row_has_the_configurations_hash_and_every_column_stands_in_the_dictionary(study):
+    from occlumap.study.export import tables
+
+    go_to(start(), "end")
+    found = {name: (columns, list(rows)) for name, columns, rows in tables(study)}
+    _, dictionary = found.pop("data_dictionary")
+    known = {(table, column) for table, columns, _ in dictionary for column in columns.split(", ")}
+    for name, (columns, rows) in found.items():
+        assert all(len(row) == len(columns) and row[-1] == study.sha256 for row in rows), name
+        missing = [one for one in columns if not {(name, one), ("every table", one)} & known]
+        assert missing == [], name
+    assert {name for name, (_, rows) in found.items() if rows} == {
+        "participants",
+        "responses",
+        "reports",
+        "events",
+    }
+
+
 def test_text_that_a_spreadsheet_would_run_is_made_plain(study):
     from occlumap.study.export import _plain
 

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +25,7 @@ def study(*arguments: object, folder: Path, **options):
         command,
         cwd=folder,
         text=True,
-        stdout=subprocess.PIPE,
+        stdout=options.pop("stdout", subprocess.PIPE),
         stderr=subprocess.STDOUT,
         env=environment,
         **options,
@@ -50,7 +49,7 @@ def up(port: int, process) -> None:
     """Wait until the server answers."""
     for _ in range(600):
         if process.poll() is not None:
-            raise AssertionError(process.stdout.read())
+            raise AssertionError(process.stdout.read() if process.stdout else "the server has ended")
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -131,106 +130,3 @@ def test_a_study_with_faults_is_not_served(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "people.ethics_number is not filled in" in output
-
-
-# ---- PostgreSQL
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-
-
-class Cluster:
-    """A PostgreSQL of our own in a folder; a server refuses to run as root, so then another user runs it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
-        self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        folder.mkdir()
-        if self.user:
-            for parent in folder.parents[:3]:
-                parent.chmod(parent.stat().st_mode | 0o005)
-            shutil.chown(folder, "postgres")
-        self.run("initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "--no-sync")
-
-    def run(self, program: str, *arguments: object) -> None:
-        command = [*self.user, str(BINARIES[0] / program), *map(str, arguments)]
-        subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def start(self) -> None:
-        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
-        self.run(
-            "pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log", "-o", options, "start"
-        )
-
-    def stop(self, mode: str = "immediate") -> None:
-        self.run("pg_ctl", "-D", self.folder / "data", "-w", "-m", mode, "stop")
-
-    @property
-    def address(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    if not BINARIES:
-        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
-    if os.getuid() == 0 and not shutil.which("runuser"):
-        pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-    pytest.importorskip("psycopg")
-    made = Cluster(tmp_path / "cluster")
-    made.start()
-    yield made
-    made.stop()
-
-
-def test_on_postgresql_a_killed_worker_and_a_restarted_database_lose_nothing(tmp_path, cluster):
-    import yaml
-
-    from occlumap.study import demo_stimuli
-    from occlumap.study.domain.configuration import PLACEHOLDERS
-
-    folder = tmp_path / "study"
-    demo_stimuli.write(folder / "stimuli")
-    values = {
-        "people": {name: f"(test {name})" for name in PLACEHOLDERS},
-        "completion_url": "https://app.example/complete",
-        "entries_per_minute": 100_000,
-        "quota_per_cell": 5,
-    }
-    (folder / "study.yaml").write_text(yaml.safe_dump(values))
-    port = free_port()
-    environment = {
-        "OCCLUMAP_STUDY_DATABASE": cluster.address,
-        "OCCLUMAP_STUDY_SECRET": "x" * 50,
-        "OCCLUMAP_STUDY_HOSTS": "127.0.0.1",
-        "OCCLUMAP_STUDY_HTTPS": "0",
-    }
-    server = study(
-        "serve",
-        "study.yaml",
-        "--bind",
-        f"127.0.0.1:{port}",
-        folder=folder,
-        environment=environment,
-        start_new_session=True,
-    )
-    try:
-        up(port, server)
-        bots = study(
-            "bots", "--url", f"http://127.0.0.1:{port}/", "--count", 24, "--at-once", 12, folder=folder
-        )
-        time.sleep(3)
-        children = subprocess.run(
-            ["pgrep", "-P", str(server.pid)], capture_output=True, text=True
-        ).stdout.split()
-        os.kill(int(children[0]), signal.SIGKILL)
-        time.sleep(1)
-        cluster.stop()
-        cluster.start()
-        output, _ = bots.communicate(timeout=300)
-        assert output.strip() == "24 DONE"
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-        server.stdout.close()
-    done("export", "--out", "data", "--config", "study.yaml", folder=folder, environment=environment)
-    assert_whole(folder / "data", 24)

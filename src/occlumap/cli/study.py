@@ -172,11 +172,16 @@ def serve(config: Path, bind: str, workers: int) -> None:
 @click.option("--kind", type=click.Choice(["random", "always-yes"]), default="random", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--at-once", type=click.IntRange(1, 200), default=8, show_default=True)
-def bots(url: str, count: int, kind: str, seed: int, at_once: int) -> None:
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write each page that the server acknowledged to this file, a line of JSON each.",
+)
+def bots(url: str, count: int, kind: str, seed: int, at_once: int, log: Path | None) -> None:
     """Let programs take part, through the real pages."""
     from occlumap.study import bots as participants
 
-    found = participants.many(url, count, kind, seed, at_once)
+    found = participants.many(url, count, kind, seed, at_once, log)
     click.echo(", ".join(f"{number} {code}" for code, number in found.items()))
 
 

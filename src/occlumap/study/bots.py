@@ -1,10 +1,14 @@
 """Participants that are programs: through the real pages, over HTTP, filling in whatever form they find."""
 
+import json
 import random
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -65,8 +69,18 @@ class _Page(HTMLParser):
             self.code = data.strip()
 
 
-def take_part(url: str, kind: str, seed: int, person: str = "", timeout: float = 30.0) -> str:
+def take_part(
+    url: str,
+    kind: str,
+    seed: int,
+    person: str = "",
+    timeout: float = 30.0,
+    acknowledged: Callable[[str, dict[str, str]], None] | None = None,
+) -> str:
     """One bot's way from the entry to its completion code, which is given back.
+
+    `acknowledged`: called with step and answers each time that the server has said that it took them; then the bot
+    writes texts that no other writes.
 
     Tries again after a lost connection or a server's error, as a person would reload. Raises BotError when it cannot
     finish.
@@ -88,8 +102,6 @@ def take_part(url: str, kind: str, seed: int, person: str = "", timeout: float =
                     response = None
                 if response is not None and response.status_code < 500 and response.status_code != 429:
                     return response
-                import time
-
                 time.sleep(min(5.0, 0.2 * 2**attempt))
             raise BotError(f"bot {seed}: {url} does not answer")
 
@@ -104,9 +116,14 @@ def take_part(url: str, kind: str, seed: int, person: str = "", timeout: float =
                     f"bot {seed}: no form and no code at {response.url} (status {response.status_code})"
                 )
             answers = _filled(page.form, kind, chance)
+            if acknowledged is not None:
+                mark = f"[bot {seed}, {answers.get('step', '')}]"
+                answers |= {name: f"{answers[name]} {mark}" for name in page.form.texts}
             target = urljoin(str(response.url), page.form.action)
             headers = {"Referer": str(response.url)}
             sent = asked(lambda: client.post(target, data=answers, headers=headers))  # noqa: B023 - called at once
+            if acknowledged is not None and any(one.status_code == 302 for one in sent.history):
+                acknowledged(answers.get("step", ""), answers)
             # whatever became of it, where the study now stands is what counts
             response = sent if sent.status_code == 200 else asked(lambda: client.get(urljoin(url, "/study/")))
     raise BotError(f"bot {seed}: no end after {MOST_PAGES} pages")
@@ -122,12 +139,27 @@ def _filled(form: _Form, kind: str, chance: random.Random) -> dict[str, str]:
     return answers
 
 
-def many(url: str, count: int, kind: str, seed: int = 0, at_once: int = 8) -> dict[str, int]:
-    """`count` bots, `at_once` at a time; how often each completion code came."""
+def many(
+    url: str, count: int, kind: str, seed: int = 0, at_once: int = 8, log: Path | None = None
+) -> dict[str, int]:
+    """`count` bots, `at_once` at a time; how often each completion code came.
+
+    `log`: a file that gets a line of JSON for each page that the server acknowledged: bot, step, answers.
+    """
     if kind not in KINDS:
         from occlumap.errors import ArgumentError
 
         raise ArgumentError(f"expected kind to be one of {', '.join(KINDS)}, got {kind!r}")
+    turn = threading.Lock()
+
+    def one(number: int) -> str:
+        def note(step: str, answers: dict[str, str]) -> None:
+            line = json.dumps({"bot": number, "step": step, "answers": answers})
+            with turn, Path(str(log)).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+        return take_part(url, kind, number, acknowledged=note if log else None)
+
     with ThreadPoolExecutor(at_once) as pool:
-        codes = list(pool.map(lambda number: take_part(url, kind, seed + number), range(count)))
+        codes = list(pool.map(one, range(seed, seed + count)))
     return {code: codes.count(code) for code in sorted(set(codes))}

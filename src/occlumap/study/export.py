@@ -11,7 +11,12 @@ from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
 
 DICTIONARY = (
-    ("participants", "participant_id", "an opaque id; nothing tells who it is"),
+    ("every table", "participant_id", "an opaque id; nothing tells who it is"),
+    (
+        "every table",
+        "config_sha256",
+        "of the configuration, texts and stimulus set with which the study was launched",
+    ),
     ("participants", "source", "the study's title and version"),
     ("participants", "heatmap, scores, first_class", "the condition, and the class whose block came first"),
     (
@@ -25,7 +30,6 @@ DICTIONARY = (
         "1 if coders marked that the free-text questions were misunderstood",
     ),
     ("participants", "started_at, consented_at, finished_at", "UTC"),
-    ("participants", "config_sha256", "of the configuration with which the study was launched"),
     ("responses", "task_id, position", "the task, and where it came in this participant's order"),
     (
         "responses",
@@ -35,23 +39,35 @@ DICTIONARY = (
     ("responses", "answer, correct", "yes or no; 1 if that is what the system does"),
     ("responses", "confidence", "1 extremely unconfident to 4 extremely confident"),
     ("responses", "sensitive, ignored", "free text: what the system is sensitive to, and what it ignores"),
-    (
-        "codes",
-        "participant_id, task_id, code, group",
-        "codes of the sensitive features; empty before they are coded",
-    ),
+    ("codes", "task_id, code, group", "codes of the sensitive features; empty before they are coded"),
     (
         "codings",
-        "coder, codes, codebook_version, adjudicated",
-        "every coding, also those that another replaced",
+        "task_id, coder, codes, codebook_version, adjudicated, at",
+        "every coding, also those that another replaced; 1 if it settles a difference; UTC",
     ),
-    ("reports", "useful_*, learned", "1 not at all to 4 very; free text"),
-    ("events", "kind, step, at", "what happened when"),
+    (
+        "reports",
+        "useful_outcomes, useful_heatmaps, useful_scores, learned",
+        "1 not at all to 4 very, empty if it was not shown; free text",
+    ),
+    ("events", "kind, step, at", "what happened when, UTC; also of people who did not finish"),
 )
 
 
 def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
-    """(name, columns, rows) of each table, of participants who finished; events of all."""
+    """(name, columns, rows) of each table, of participants who finished; events of all.
+
+    The hash of the configuration with which the study was launched stands in every row.
+    """
+    from occlumap.study.participants.models import StudyState
+
+    launched = StudyState.objects.values_list("config_sha256", flat=True).get(pk=1)
+    for name, columns, rows in _tables(study):
+        yield name, [*columns, "config_sha256"], ([*row, launched] for row in rows)
+    yield "data_dictionary", ["table", "column", "holds"], [list(row) for row in DICTIONARY]
+
+
+def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
     from occlumap.study.coding import services as coding
     from occlumap.study.coding.models import Coding
     from occlumap.study.participants.models import Answer, Event, Page, Participant
@@ -74,7 +90,6 @@ def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list
             "started_at",
             "consented_at",
             "finished_at",
-            "config_sha256",
         ],
         (
             [
@@ -88,7 +103,6 @@ def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list
                 one.started_at.isoformat(),
                 one.consented_at.isoformat() if one.consented_at else "",
                 one.finished_at.isoformat() if one.finished_at else "",
-                one.config_sha256,
             ]
             for one in finished
         ),
@@ -150,7 +164,6 @@ def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list
             for one in events.iterator()
         ),
     )
-    yield "data_dictionary", ["table", "column", "holds"], [list(row) for row in DICTIONARY]
 
 
 def _response(answer: Any, study: Configuration) -> list[Any]:

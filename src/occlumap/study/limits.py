@@ -39,7 +39,7 @@ def give_back(what: str, seconds: int) -> None:
 
 
 def _name(what: str, seconds: int, now: int) -> str:
-    return salted_hmac("limits", f"{what}:{seconds}:{now // seconds}", algorithm="sha256").hexdigest()
+    return str(salted_hmac("limits", f"{what}:{seconds}:{now // seconds}", algorithm="sha256").hexdigest())
 
 
 def address(request: HttpRequest) -> str:

@@ -35,7 +35,9 @@ def _database(address: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 30}},
+        # as many connections as threads, so nobody waits for one but while the database is away: then not for long, or
+        # all threads would wait, and nobody would be told
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 2}},
     }
 
 

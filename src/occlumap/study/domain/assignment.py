@@ -13,6 +13,25 @@ class Place:
     first_class: str
 
 
+def order_on_return(
+    taken: Mapping[str, int], own: str, orders: Sequence[str], quota: int, *, may_change: bool
+) -> str | None:
+    """The order for somebody who comes back to a cell after the lease ended; None when there is no room.
+
+    `taken`: how many others completed or hold a live lease in the cell, by order. No order takes more than its share of
+    the `quota`, so that orders stay balanced; `may_change`: no task is begun yet, and another order will do.
+
+    >>> order_on_return({"cat": 1}, "cat", ["cat", "horse"], quota=2, may_change=True)
+    'horse'
+    """
+    if sum(taken.get(order, 0) for order in orders) >= quota:
+        return None
+    share = -(-quota // len(orders))
+    if taken.get(own, 0) < share:
+        return own
+    return min(orders, key=lambda order: taken.get(order, 0)) if may_change else None
+
+
 def assign(
     taken: Mapping[tuple[str, str], int], cells: Sequence[str], orders: Sequence[str], quota: int, seed: int
 ) -> Place | None:

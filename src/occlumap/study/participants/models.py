@@ -62,6 +62,12 @@ class Identity(models.Model):
     submission = models.CharField(max_length=200, blank=True)
 
 
+class Withdrawal(models.Model):
+    """That somebody withdrew, so that they are told so when they come back. `who`: a keyed hash, linked to nothing."""
+
+    who = models.CharField(max_length=64, unique=True)
+
+
 class Consent(models.Model):
     """That a participant agreed, when, and to which text."""
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from occlumap.study.domain import progress, reward
-from occlumap.study.domain.assignment import assign
+from occlumap.study.domain.assignment import assign, order_on_return
 from occlumap.study.domain.configuration import Configuration
 from occlumap.study.participants.models import (
     Answer,
@@ -20,6 +21,7 @@ from occlumap.study.participants.models import (
     Page,
     Participant,
     StudyState,
+    Withdrawal,
 )
 
 
@@ -288,13 +290,23 @@ def _give_place(participant: Participant, configuration: Configuration, now: dat
 
 
 def _still_has_place(participant: Participant, configuration: Configuration, now: datetime) -> bool:
-    """A live lease, or, after it ended, room in the same cell."""
+    """A live lease, or, after it ended, room in the same cell and order; before the first task the order may change."""
     if participant.lease_until is not None and participant.lease_until > now:
         return True
     _lock_cells()
     counts = taken(now, participant.pk)
-    in_cell = sum(count for (cell, _), count in counts.items() if cell == participant.cell.name)
-    return in_cell < configuration.values["quota_per_cell"]
+    in_cell = {order: count for (cell, order), count in counts.items() if cell == participant.cell.name}
+    begun = Answer.objects.filter(participant=participant).exists()
+    order = order_on_return(
+        in_cell,
+        participant.first_class,
+        configuration.classes,
+        configuration.values["quota_per_cell"],
+        may_change=not begun,
+    )
+    if order is not None:
+        participant.first_class = order
+    return order is not None
 
 
 def withdraw(participant_pk: int) -> None:
@@ -302,8 +314,21 @@ def withdraw(participant_pk: int) -> None:
     with transaction.atomic():
         participant = Participant.objects.select_for_update(of=("self",)).get(pk=participant_pk)
         participant.state = progress.WITHDRAWN
+        for person in Identity.objects.filter(participant=participant).values_list("person", flat=True):
+            Withdrawal.objects.get_or_create(who=_fingerprint(person))
         erase(participant)
         participant.save()
+
+
+def has_withdrawn(identity: Mapping[str, str]) -> bool:
+    """Whether this person took part before, and withdrew."""
+    person = cleaned(identity).get("person", "")
+    return bool(person) and Withdrawal.objects.filter(who=_fingerprint(person)).exists()
+
+
+def _fingerprint(person: str) -> str:
+    """Of an id, by the server's secret key: without that key it tells nothing."""
+    return str(salted_hmac("withdrawal", person, algorithm="sha256").hexdigest())
 
 
 def erase(participant: Participant) -> None:

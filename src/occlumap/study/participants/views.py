@@ -72,6 +72,18 @@ def entry(request: HttpRequest) -> HttpResponse:
         return _message(
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
+    if services.has_withdrawn(identity):
+        request.session.pop("identity", None)
+        context = {
+            "title": "You have withdrawn",
+            "text": "You took part in this study before, and withdrew: your answers were erased then. It cannot be "
+            "taken a second time. If you withdrew by mistake, please write to us.",
+            "code": configuration().values["codes"]["no_consent"],
+            "link": _completion(configuration(), "no_consent"),
+            "direct": True,
+            "contact": configuration().values["people"]["contact"],
+        }
+        return render(request, "participants/message.html", context, status=403)
     asked = services.cleaned(identity).get("person", "")
     if known is None or (asked and not Identity.objects.filter(participant=known, person=asked).exists()):
         known = services.start(configuration(), identity)
