@@ -10,6 +10,7 @@ from occlumap.evaluation.peers._global_random import seeded
 from occlumap.evaluation.references import hider
 from occlumap.evaluation.scoring import target_scores
 from occlumap.fills import Image
+from occlumap.segments import slic_labels
 
 FILL = "blur"
 SEGMENTS = 50
@@ -27,9 +28,8 @@ def shap_kernel(image: Image, classifier: Classifier, target: int, calls: int, s
         raise BudgetError(f"expected at least 12 calls for shap_kernel, got {calls}; raise the budget")
     with seeded(seed):
         import shap
-        from skimage.segmentation import slic
 
-        segments = slic(image, n_segments=SEGMENTS, start_label=0)
+        segments = slic_labels(image, SEGMENTS)  # a grid where there is nothing to follow
         hide = hider("blur", image)
         count = int(segments.max()) + 1
 
