@@ -174,6 +174,7 @@ def test_an_id_twice_in_the_list_is_refused_before_anything_is_made(drawn, train
         ("conditions: {occlusion: 4}", "options of condition 'occlusion'.*got 4"),
         ("conditions: {occlusion: deep}", "options of condition 'occlusion'.*got \"deep\""),
         ("conditions: {occlusion: {dpeth: 4}}", "did you mean depth"),
+        ("conditions: [lpr]", "did you mean lrp"),
         ("conditions: [[none]]", "names, each with options"),
         ("conditions: [none, none]", "every condition once"),
         ("conditions: {}", "write .none."),

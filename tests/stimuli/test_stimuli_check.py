@@ -256,6 +256,7 @@ def test_like_lines_are_grouped_unless_all_are_asked_for(copy):
         ),
         ("fairness.json", "[" * 100_000, "can be read"),
         ("fairness.json", b"\xff\xfe", "can be read"),
+        ("fairness.json", "{}", "has nothing of lrp"),
         ("SHA256SUMS", "nothing", "no SHA256SUMS that can be read"),
     ],
 )

@@ -307,6 +307,32 @@ def test_a_card_that_does_not_fit_is_refused(model, change, message):
         load(model)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda one: one["classes"].reverse(),
+        lambda one: one["thresholds"].update(cat=0.123),
+        lambda one: one["settings"].update(size=64),
+        lambda one: one.update(fingerprint=None),
+    ],
+)
+def test_a_card_of_other_weights_is_refused(model, change):
+    """The classes in another order have the right number and names: each score would go by a wrong one."""
+    changed(model, change)
+    with pytest.raises(FileFormatError, match="one of the files was changed"):
+        load(model)
+
+
+def test_the_card_tells_of_images_that_it_was_trained_and_judged_on(own, tmp_path):
+    lists = own / "ImageSets" / "Main"
+    (lists / "val.txt").write_text("".join((lists / "train.txt").read_text().splitlines(keepends=True)[:5]))
+    train(own, tmp_path / "model", TINY)
+    assert (
+        "judged on 5 images, 5 of which it was trained on, too"
+        in (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    )
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "[]", "3", "\xff"])
 def test_a_card_that_is_none_is_refused(model, content):
     (model / "model.json").write_bytes(content.encode("latin-1"))

@@ -54,8 +54,12 @@ def draw(folder: Path, train: int, val: int, size: int, bias: float, seed: int) 
     """
     from occlumap.stimuli.draw import draw_dataset
 
-    with ProgressBar("scene") as bar:
-        root = draw_dataset(folder, train=train, val=val, size=size, bias=bias, seed=seed, progress=bar)
+    try:
+        with ProgressBar("scene") as bar:
+            root = draw_dataset(folder, train=train, val=val, size=size, bias=bias, seed=seed, progress=bar)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; nothing is left in {folder}, so the same command begins again", err=True)
+        raise
     click.echo(f"{train} scenes to train on and {val} to validate on in {root}")
 
 

@@ -69,7 +69,7 @@ def check(folder: str | os.PathLike[str], manifest_hash: str | None = None) -> l
         *_files(root, manifest),
         *_tasks(root, manifest),
         *_constant_answers(manifest),
-        *_fairness(root),
+        *_fairness(root, manifest),
         *_caveats(manifest),
         *_conservation(manifest),
     ]
@@ -278,7 +278,8 @@ def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
         others |= {one: f"that of task {other}" for one, other in earlier.items() if one != name}
         yield from _twins(task["id"], looks[name], others, looks)
         earlier[name] = task["id"]
-        yield from _heatmaps(task, set(manifest.get("conditions", [])) - {"none"})
+        if "conditions" in manifest:
+            yield from _heatmaps(task, set(manifest["conditions"]) - {"none"})
 
 
 def _look(path: Path) -> Look | None:
@@ -361,7 +362,7 @@ def _constant_answers(manifest: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _fairness(root: Path) -> list[Finding]:
+def _fairness(root: Path, manifest: dict[str, Any]) -> list[Finding]:
     unknown = "how much red each condition shows is unknown"
     try:
         report = {name: _shown(one) for name, one in _read(root / FAIRNESS).items()}
@@ -380,7 +381,12 @@ def _fairness(root: Path) -> list[Finding]:
         for name, one in report.items()
         if one.empty
     ]
-    return [*empty, *(Finding("warning", one) for one in unfair(report))]
+    wanted = {name for task in manifest["tasks"] for one in task["examples"] for name in one["heatmaps"]}
+    lacking = [
+        Finding("warning", f"{FAIRNESS} has nothing of {name}: how much red it shows is unknown")
+        for name in sorted(wanted - set(report))
+    ]
+    return [*lacking, *empty, *(Finding("warning", one) for one in unfair(report))]
 
 
 def _shown(told: Any) -> Shown:

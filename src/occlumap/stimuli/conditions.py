@@ -136,8 +136,9 @@ def condition(name: str) -> Condition:
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
     """Raise ArgumentError for a condition that does not exist, or an option that it does not have."""
+    function = condition(name)
     try:
-        known = inspect.signature(condition(name)).parameters.values()
+        known = inspect.signature(function).parameters.values()
     except ValueError:  # some functions written in C tell none
         return
     if any(one.kind is one.VAR_KEYWORD for one in known):
@@ -162,6 +163,8 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
         found = condition(name)(request, **options)
         if found is not None:
             found = np.asarray(found, dtype=np.float64)
+    except ArgumentError as error:
+        raise ArgumentError(f"condition {name!r}: {error}") from error
     except OcclumapError:
         raise
     except Exception as error:

@@ -1,9 +1,11 @@
 """VGG in PyTorch with torchvision's names for its parameters, so that its weights load without torchvision."""
 
+import hashlib
 import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,8 @@ def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
     A last layer for another number of classes is not loaded. Raises FileFormatError for weights of another network.
     """
     torch = optional("torch")
+    if not Path(path).is_file():
+        raise FileFormatError(f"expected a state dict of PyTorch in {path}, got no file")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of torch's own, pickle's, zipfile's: damaged files raise many
@@ -161,6 +165,15 @@ def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
         raise FileFormatError(f"expected finite weights in {path}, got others in {', '.join(infinite[:6])}")
     network.load_state_dict({**own, **{name: state[name] for name in own if name not in skipped}})
     return skipped
+
+
+def weights_hash(network: Any) -> str:
+    """SHA-256 of the names and values of all weights."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Studied:

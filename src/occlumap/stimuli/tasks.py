@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._checks import nearest
 from occlumap.errors import StimuliError
 from occlumap.stimuli.outcomes import outcomes
 from occlumap.stimuli.schema import OUTCOMES
@@ -98,10 +99,12 @@ def choose(
     )
     wrong = [one for one in (*tasks, *examples) if one not in OUTCOMES]
     unknown = [one for one in classes if one not in predictions.classes]
-    if wrong or unknown:
+    if wrong:
+        raise StimuliError(f"expected outcomes among {', '.join(OUTCOMES)}, got {', '.join(map(str, wrong))}")
+    if unknown:
         raise StimuliError(
-            f"expected outcomes among {', '.join(OUTCOMES)} and classes among {', '.join(predictions.classes)}, got "
-            f"{', '.join(map(str, [*wrong, *unknown]))}"
+            f"expected classes that the model knows ({', '.join(predictions.classes)}), got "
+            f"{', '.join(map(str, unknown))}{nearest(unknown[0], predictions.classes)}"
         )
     chosen, taken = _tasks(predictions, classes, tasks)
     lacking = _shortages(predictions, classes, tasks, examples, chosen, taken)

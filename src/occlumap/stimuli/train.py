@@ -1,5 +1,6 @@
 """Fine-tune the studied classifier: sigmoid outputs, difficult objects ignored, stopped early by average precision."""
 
+import hashlib
 import json
 import math
 import os
@@ -17,7 +18,7 @@ import occlumap
 from occlumap._checks import one_of, whole_number
 from occlumap.errors import ArgumentError, FileFormatError, StimuliError
 from occlumap.stimuli._optional import optional
-from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor
+from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor, weights_hash
 from occlumap.stimuli.outcomes import DEFINITIONS, average_precision, best_threshold
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside, square
 
@@ -144,6 +145,7 @@ def train(
             for definition in ("11-point", "all-points")
         },
         "images": {split.name: len(split.ids) for split in (learn, judge)},
+        "in_both": len(set(learn.ids) & set(judge.ids)),
         "data": learn.root.name,
         "splits": {"train": learn.name, "val": judge.name},
         "history": history,
@@ -154,6 +156,7 @@ def train(
             "python": platform.python_version(),
         },
     }
+    card["fingerprint"] = _fingerprint(card, network)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as working:
         torch.save(network.state_dict(), Path(working) / WEIGHTS)
@@ -197,7 +200,18 @@ def load(folder: str | os.PathLike[str]) -> Model:
             "layer has another number of outputs"
         )
     check_outputs(network, settings.size, len(classes), settings.backbone)
+    if card["fingerprint"] != _fingerprint(card, network):
+        raise FileFormatError(
+            f"expected the classes, thresholds and settings of {path} to be those of {Path(folder) / WEIGHTS}, but one "
+            "of the files was changed: in another order scores would go by wrong names; train again"
+        )
     return Model(Studied(network, settings.size, classes, settings.backbone), card)
+
+
+def _fingerprint(card: dict[str, Any], network: Any) -> str:
+    """Of what must stay together: the weights, the classes in their order, the thresholds and the settings."""
+    together = [card["classes"], card["thresholds"], card["settings"], weights_hash(network)]
+    return hashlib.sha256(json.dumps(together, sort_keys=True).encode()).hexdigest()
 
 
 def _checked(card: Any, path: Path) -> Training:
@@ -205,7 +219,11 @@ def _checked(card: Any, path: Path) -> Training:
     place = f"expected a model.json of `occlumap stimuli train` in {path}, with"
     if not isinstance(card, dict):
         raise FileFormatError(f"{place} names and values, got something else")
-    lacking = [one for one in ("settings", "classes", "thresholds", "data", "versions") if one not in card]
+    lacking = [
+        one
+        for one in ("settings", "classes", "thresholds", "data", "versions", "fingerprint")
+        if one not in card
+    ]
     if lacking:
         raise FileFormatError(f"{place} {', '.join(lacking)}, got none")
     classes, thresholds = card["classes"], card["thresholds"]
@@ -360,7 +378,7 @@ def _page(card: dict[str, Any]) -> str:
         f"A classifier with {len(card['classes'])} sigmoid outputs for {settings['size']} x {settings['size']} pixels, "
         f"trained from {begun} on {card['images'][splits['train']]} images for {len(card['history'])} epochs "
         f"(weights of epoch {card['epoch']}, seed {settings['seed']}), "
-        f"and judged on {card['images'][splits['val']]} others. {_stop(card)}\n\n"
+        f"and judged on {_judged(card)}. {_stop(card)}\n\n"
         f"Average precision by VOC's {settings['ap']} definition, difficult objects ignored. A class is recognised "
         "where its score is above the threshold, which maximises F1 on the training split.\n\n"
         "| class | AP, training | AP, validation | threshold |\n| --- | --- | --- | --- |\n"
@@ -369,6 +387,11 @@ def _page(card: dict[str, Any]) -> str:
         + note
         + "Made to study how people understand a classifier's weaknesses. It is not meant to recognise anything well.\n"
     )
+
+
+def _judged(card: dict[str, Any]) -> str:
+    images, both = card["images"][card["splits"]["val"]], card["in_both"]
+    return f"{images} images, {both} of which it was trained on, too" if both else f"{images} others"
 
 
 def stopped(card: dict[str, Any]) -> bool | None:

@@ -47,17 +47,21 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
         raise FileFormatError(f"{name} at $.thresholds: expected finite numbers, got {_json(thresholds)}")
     ids = [task["id"] for task in manifest["tasks"]]
     if len(set(ids)) != len(ids):
-        raise FileFormatError(f"{name}: expected every task to have its own id, got {sorted(ids)}")
+        raise FileFormatError(f"{name}: expected every task to have its own id, got {', '.join(sorted(ids))}")
     for task in manifest["tasks"]:
         for number, one in enumerate([task, *task["examples"]]):
             where = f"{name}, task {task['id']}" + (f", example {number - 1}" if number else "")
             if one["scores"].keys() != thresholds.keys():
-                raise FileFormatError(f"{where}: expected a score for each of {sorted(thresholds)}")
+                raise FileFormatError(
+                    f"{where}: expected a score for each of {', '.join(sorted(thresholds))}"
+                )
             if not all(math.isfinite(value) for value in one["scores"].values()):
                 raise FileFormatError(f"{where}: expected finite scores, got {_json(one['scores'])}")
             label = task["class"]
             if label not in thresholds:
-                raise FileFormatError(f"{where}: expected a class among {sorted(thresholds)}, got {label!r}")
+                raise FileFormatError(
+                    f"{where}: expected a class among {', '.join(sorted(thresholds))}, got {label!r}"
+                )
             recognised = one["scores"][label] > thresholds[label]
             if recognised != (one["outcome"] in ("TP", "FP")):
                 raise FileFormatError(
