@@ -281,7 +281,9 @@ def _figure(panels: int, title: str, picture: NDArray[np.uint8]) -> tuple["Figur
 
 def _label(explanation: "Explanation") -> str:
     """What a colour bar shows: a region's drop of the score, or with segments a pixel's share in its segment's."""
-    return LABEL if explanation.posterior is None else "importance per pixel\n(share in the drop of the score)"
+    return (
+        LABEL if explanation.posterior is None else "importance per pixel\n(share in the drop of the score)"
+    )
 
 
 def _title(explanation: "Explanation") -> str:

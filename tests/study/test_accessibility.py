@@ -155,3 +155,16 @@ def test_no_page_breaks_its_own_policy(browser, study, address):
         page.locator("main form button").first.click()
     context.close()
     assert told == []
+
+
+def test_a_bot_takes_part_in_a_browser(study, address):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from occlumap.study import bots
+
+    with ThreadPoolExecutor(1) as pool:  # its driver wants a thread of its own
+        found = pool.submit(bots.many, address, 1, "always-yes", at_once=1, browser=True).result()
+    assert found == {"DONE": 1}
+    from occlumap.study.participants.models import Answer
+
+    assert list(Answer.objects.values_list("answer", flat=True)) == ["yes"] * 14

@@ -50,6 +50,30 @@ def test_the_overview_counts_by_cell(researcher):
     assert "task-2: 1" in page
 
 
+def test_the_overview_tells_times_and_leases_and_is_kept_up_to_date_if_asked(researcher):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from occlumap.study.participants.models import Participant
+
+    for minutes in (20, 30, 50):
+        go_to(start(), "end")
+        newest = Participant.objects.order_by("-pk").first()
+        began = newest.finished_at - timedelta(minutes=minutes)
+        Participant.objects.filter(pk=newest.pk).update(started_at=began)
+    go_to(start(), "task-1")
+    active = Participant.objects.filter(state="active")
+    active.update(lease_until=timezone.now() + timedelta(minutes=7, seconds=10))
+    response = researcher.get("/researcher/")
+    assert "20 to 50 minutes, half of those who finished at most 30." in response.content.decode()
+    assert "7 more minutes" in response.content.decode()
+    assert "Refresh" not in response.headers
+    assert researcher.get("/researcher/?every=30").headers["Refresh"] == "30"
+    active.update(lease_until=timezone.now() - timedelta(minutes=1))
+    assert "no longer" in researcher.get("/researcher/").content.decode()
+
+
 def test_a_pause_lets_nobody_new_in_and_those_inside_go_on(researcher):
     inside = start()
     go_to(inside, "task-1")

@@ -169,19 +169,54 @@ def serve(config: Path, bind: str, workers: int) -> None:
 @study.command()
 @click.option("--url", required=True, help="The study's address.")
 @click.option("--count", type=click.IntRange(1), default=6, show_default=True)
-@click.option("--kind", type=click.Choice(["random", "always-yes"]), default="random", show_default=True)
+@click.option(
+    "--kind", type=click.Choice(["random", "always-yes", "psychometric"]), default="random", show_default=True
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--at-once", type=click.IntRange(1, 200), default=8, show_default=True)
+@click.option(
+    "--browser", is_flag=True, help="In Chromium rather than over HTTP; needs playwright. Use --at-once 2."
+)
 @click.option(
     "--log",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write each page that the server acknowledged to this file, a line of JSON each.",
 )
-def bots(url: str, count: int, kind: str, seed: int, at_once: int, log: Path | None) -> None:
-    """Let programs take part, through the real pages."""
+@_HOME
+@_CONFIG
+@click.option(
+    "--fitted",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="For psychometric bots: a folder with the responses.csv of people, as export writes it.",
+)
+def bots(
+    url: str,
+    count: int,
+    kind: str,
+    seed: int,
+    at_once: int,
+    browser: bool,
+    log: Path | None,
+    folder: Path,
+    config: Path | None,
+    fitted: Path | None,
+) -> None:
+    """Let programs take part, through the real pages.
+
+    Psychometric bots are as often right as people were: those of the text, or those of --fitted. They know the tasks
+    from --config, or from the demo's study in --folder.
+    """
     from occlumap.study import bots as participants
 
-    found = participants.many(url, count, kind, seed, at_once, log)
+    knowledge = None
+    if kind == "psychometric":
+        from occlumap.study.domain import configuration as configurations
+        from occlumap.study.domain import psychometrics
+
+        tasks = configurations.read(config or folder / "study.yaml").tasks.values()
+        model = psychometrics.read(fitted / "responses.csv") if fitted else psychometrics.OF_THE_TEXT
+        knowledge = participants.Knowledge({task["image"]: task["outcome"] for task in tasks}, model)
+    found = participants.many(url, count, kind, seed, at_once, log, browser=browser, knowledge=knowledge)
     click.echo(", ".join(f"{number} {code}" for code, number in found.items()))
 
 

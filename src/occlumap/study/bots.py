@@ -1,10 +1,10 @@
-"""Participants that are programs: through the real pages, over HTTP, filling in whatever form they find."""
+"""Participants that are programs: through the real pages, over HTTP or in a browser, filling in whatever they find."""
 
 import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urljoin
 
 from occlumap.errors import MissingDependencyError, OcclumapError
+from occlumap.study.domain import psychometrics
 
-KINDS = ("random", "always-yes")
+KINDS = ("random", "always-yes", "psychometric")
 MOST_PAGES = 200
 
 
@@ -33,12 +34,12 @@ class _Form:
 
 
 class _Page(HTMLParser):
-    """The first form of a page, and its completion code."""
+    """The first form of a page, the file of its task's image, and its completion code."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.form: _Form | None = None
-        self.code = ""
+        self.code = self.image = ""
         self._inside = self._in_code = False
         self.feed(text)
 
@@ -46,6 +47,8 @@ class _Page(HTMLParser):
         """Collects the form."""
         of = {name: value or "" for name, value in attributes}
         self._in_code = "code" in of.get("class", "").split()
+        if tag == "img" and of.get("class") == "task":
+            self.image = of.get("src", "").rpartition("/")[2]
         if tag == "form" and self.form is None:
             self.form, self._inside = _Form(of.get("action", "")), True
         if not self._inside or self.form is None or not of.get("name"):
@@ -76,6 +79,7 @@ def take_part(
     person: str = "",
     timeout: float = 30.0,
     acknowledged: Callable[[str, dict[str, str]], None] | None = None,
+    knowledge: "Knowledge | None" = None,
 ) -> str:
     """One bot's way from the entry to its completion code, which is given back.
 
@@ -115,7 +119,7 @@ def take_part(
                 raise BotError(
                     f"bot {seed}: no form and no code at {response.url} (status {response.status_code})"
                 )
-            answers = _filled(page.form, kind, chance)
+            answers = _filled(page.form, kind, chance) | _knowing(page, knowledge, seed, chance)
             if acknowledged is not None:
                 mark = f"[bot {seed}, {answers.get('step', '')}]"
                 answers |= {name: f"{answers[name]} {mark}" for name in page.form.texts}
@@ -129,6 +133,23 @@ def take_part(
     raise BotError(f"bot {seed}: no end after {MOST_PAGES} pages")
 
 
+@dataclass(frozen=True)
+class Knowledge:
+    """What psychometric bots know: the outcome of each task by its image's file, and how people answer to each."""
+
+    outcomes: Mapping[str, str]
+    model: psychometrics.Model
+
+
+def _knowing(page: _Page, knowledge: Knowledge | None, seed: int, chance: random.Random) -> dict[str, str]:
+    """What a psychometric bot answers to the page; nothing for other bots and pages."""
+    if knowledge is None or page.image not in knowledge.outcomes:
+        return {}
+    ability = random.Random(f"ability {seed}").gauss(0, 1) * knowledge.model.spread  # noqa: S311
+    said = psychometrics.answer(knowledge.model, knowledge.outcomes[page.image], ability, chance)
+    return dict(zip(("answer", "confidence"), said, strict=True))
+
+
 def _filled(form: _Form, kind: str, chance: random.Random) -> dict[str, str]:
     answers = dict(form.hidden)
     for name, values in form.choices.items():
@@ -139,17 +160,93 @@ def _filled(form: _Form, kind: str, chance: random.Random) -> dict[str, str]:
     return answers
 
 
+def take_part_in_browser(
+    url: str,
+    kind: str,
+    seed: int,
+    person: str = "",
+    timeout: float = 30.0,
+    knowledge: "Knowledge | None" = None,
+) -> str:
+    """As `take_part`, in a Chromium of its own, which must be installed: what a person would press is pressed.
+
+    Raises BotError when it cannot finish, MissingDependencyError without playwright or Chromium.
+    """
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        raise MissingDependencyError(
+            "expected playwright for bots in a browser; install it: pip install playwright"
+        ) from error
+    import shutil
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        raise MissingDependencyError(
+            "expected Chromium for bots in a browser, found none on the path; install it"
+        )
+    chance = random.Random(seed)  # noqa: S311 - a bot's answers
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=found, args=["--no-sandbox"]) as one,
+    ):
+        page = one.new_page()
+        page.set_default_timeout(1000 * timeout)
+        where = urljoin(url, f"/?PROLIFIC_PID={person}") if person else url
+        for attempt in range(MOST_PAGES):
+            try:
+                if where:
+                    page.goto(where)
+                    where = ""
+                seen = _Page(page.content())
+                if seen.code:
+                    return seen.code
+                if seen.form is None:
+                    raise Error(f"no form and no code at {page.url}")
+                answers = _filled(seen.form, kind, chance) | _knowing(seen, knowledge, seed, chance)
+                for name in seen.form.choices:
+                    page.locator(f"[name='{name}'][value='{answers[name]}']").check()
+                for name in seen.form.texts:
+                    page.locator(f"[name='{name}']").fill(answers[name])
+                page.locator("main form button").first.click()
+            except Error as error:  # the server is away, or says so: as a person would, a little later
+                if attempt > MOST_PAGES // 2:
+                    raise BotError(f"bot {seed}: {error}") from error
+                time.sleep(0.5)
+                where = urljoin(url, "/study/")
+    raise BotError(f"bot {seed}: no end after {MOST_PAGES} pages")
+
+
 def many(
-    url: str, count: int, kind: str, seed: int = 0, at_once: int = 8, log: Path | None = None
+    url: str,
+    count: int,
+    kind: str,
+    seed: int = 0,
+    at_once: int = 8,
+    log: Path | None = None,
+    *,
+    browser: bool = False,
+    knowledge: Knowledge | None = None,
 ) -> dict[str, int]:
     """`count` bots, `at_once` at a time; how often each completion code came.
 
-    `log`: a file that gets a line of JSON for each page that the server acknowledged: bot, step, answers.
+    `log`: a file that gets a line of JSON for each page that the server acknowledged: bot, step, answers. `browser`:
+    each in a browser, which keeps no such log.
     """
     if kind not in KINDS:
         from occlumap.errors import ArgumentError
 
         raise ArgumentError(f"expected kind to be one of {', '.join(KINDS)}, got {kind!r}")
+    if (kind == "psychometric") != (knowledge is not None):
+        from occlumap.errors import ArgumentError
+
+        raise ArgumentError("expected psychometric bots, and no others, to know tasks and a model of people")
+    if browser and log:
+        from occlumap.errors import ArgumentError
+
+        raise ArgumentError(
+            "expected a log of bots over HTTP only: a browser does not tell what was acknowledged"
+        )
     turn = threading.Lock()
 
     def one(number: int) -> str:
@@ -158,7 +255,9 @@ def many(
             with turn, Path(str(log)).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
 
-        return take_part(url, kind, number, acknowledged=note if log else None)
+        if browser:
+            return take_part_in_browser(url, kind, number, knowledge=knowledge)
+        return take_part(url, kind, number, acknowledged=note if log else None, knowledge=knowledge)
 
     with ThreadPoolExecutor(at_once) as pool:
         codes = list(pool.map(one, range(seed, seed + count)))

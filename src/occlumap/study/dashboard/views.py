@@ -1,6 +1,7 @@
 """Pages of the researcher: each asks for a login."""
 
 from collections import Counter
+from statistics import median
 
 import django_otp
 from django.contrib.auth import authenticate
@@ -20,6 +21,8 @@ TRIES = 5
 """Wrong passwords for one name, or from one address, in LOCKED seconds."""
 
 LOCKED = 300
+EVERY = 30
+"""Seconds after which an overview that is to be kept up to date loads itself again."""
 
 
 def login(request: HttpRequest) -> HttpResponse:
@@ -57,7 +60,7 @@ def login(request: HttpRequest) -> HttpResponse:
 @access.staff_only
 @require_GET
 def overview(request: HttpRequest) -> HttpResponse:
-    """Cells with completed, live and left; people by state and step."""
+    """Cells with completed, live and left; people by state and step; how long it takes, and whose place ends when."""
     study, now = configuration(), timezone.now()
     quota = study.values["quota_per_cell"]
     people = list(Participant.objects.select_related("cell"))
@@ -82,7 +85,7 @@ def overview(request: HttpRequest) -> HttpResponse:
                 "quota": quota,
             }
         )
-    return render(
+    response = render(
         request,
         "dashboard/overview.html",
         {
@@ -93,8 +96,31 @@ def overview(request: HttpRequest) -> HttpResponse:
             "paused": StudyState.objects.get(pk=1).paused,
             "sha256": study.sha256,
             "task": next(iter(study.tasks)),
+            "minutes": _minutes(people),
+            "under_way": [
+                (one, round((one.lease_until - now).total_seconds() / 60))
+                for one in sorted(people, key=lambda one: one.pk)
+                if one.state == progress.ACTIVE and one.lease_until is not None
+            ],
+            "every": EVERY,
+            "kept_up": request.GET.get("every") == str(EVERY),
         },
     )
+    if request.GET.get("every") == str(
+        EVERY
+    ):  # only where it was asked for: it would disturb who reads slowly
+        response.headers["Refresh"] = str(EVERY)
+    return response
+
+
+def _minutes(people: list[Participant]) -> list[int]:
+    """How long those who finished took: the quickest, the middle and the slowest, in minutes; empty for nobody."""
+    took = sorted(
+        round((one.finished_at - one.started_at).total_seconds() / 60)
+        for one in people
+        if one.finished_at is not None
+    )
+    return [took[0], round(median(took)), took[-1]] if took else []
 
 
 @access.staff_only

@@ -1,0 +1,47 @@
+"""The container's files name what is there; they are not built here."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+yaml = pytest.importorskip("yaml")
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(not (ROOT / "Dockerfile").exists(), reason="the repository is not here")
+
+
+def test_the_image_copies_what_there_is_and_what_the_package_is_built_of():
+    import tomllib
+
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    copied = {
+        name for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE) for name in line.split()
+    }
+    assert all((ROOT / name).exists() for name in copied)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {"pyproject.toml", "src", project["readme"], *project["license-files"]} <= copied
+
+
+def test_the_image_runs_a_command_that_there_is():
+    from occlumap.cli.study import study
+
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    entry = json.loads(re.search(r"^ENTRYPOINT (.+)$", dockerfile, re.MULTILINE)[1])
+    name, *arguments = json.loads(re.search(r"^CMD (.+)$", dockerfile, re.MULTILINE)[1])
+    assert entry == ["occlumap", "study"]
+    context = study.commands[name].make_context(name, arguments)
+    assert context.params["bind"] == "0.0.0.0:8000"
+
+
+def test_compose_gives_all_that_serving_asks_for_and_publishes_on_this_machine_only():
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    served = compose["services"]["study"]
+    asked = {f"OCCLUMAP_STUDY_{name}" for name in ("DATABASE", "SECRET", "HOSTS")}
+    assert asked <= set(served["environment"])
+    assert all(port.startswith("127.0.0.1:") for port in served["ports"])
+    assert "ports" not in compose["services"]["database"]
+    volumes = {
+        one.partition(":")[0] for service in compose["services"].values() for one in service["volumes"]
+    }
+    assert {one for one in volumes if not one.startswith(".")} == set(compose["volumes"])
