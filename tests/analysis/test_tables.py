@@ -46,6 +46,15 @@ def set_cell(row, column, value):
             r"responses\.csv, row 122, column task_id: P001, 1 stands twice",
         ),
         ("responses", lambda t: t[t["participant_id"] != "P003"], r"'P003' has no row in responses\.csv"),
+        (
+            "participants",
+            set_cell(0, "source", ""),
+            r"participants\.csv, row 2, column source: .* empty cell",
+        ),
+        ("responses", set_cell(4, "task_id", ""), r"responses\.csv, row 6, column task_id: .* empty cell"),
+        ("codes", set_cell(0, "code", "NA"), r"codes\.csv, row 2, column code: .* empty cell"),
+        ("responses", lambda t: t[:0], r"responses\.csv: has no rows"),
+        ("responses", lambda t: t.assign(answer="", correct=""), r"every answer is missing"),
         ("codes", set_cell(0, "group", "other"), r"codes\.csv, row 2, column group"),
         ("codes", set_cell(0, "participant_id", "P999"), r"codes\.csv, row 2, column participant_id: 'P999'"),
     ],
@@ -116,8 +125,19 @@ def test_exports_are_merged_and_keep_their_source(data, tmp_path):
     assert set(study.participants["source"]) == {"drawn", "second"}
     assert study.participants["participant_id"].is_unique
     assert len(study.responses) == 240
-    with pytest.raises(TableError, match="twice"):
-        read([data, data, data])
+
+
+def test_nobody_counts_twice(data, tmp_path):
+    with pytest.raises(TableError, match=r"the folder .*data twice"):
+        read([data, data / ".." / "data"])
+    with pytest.raises(TableError, match="'P001' of source 'drawn' stands in .* too, with the same answers"):
+        read([data, changed(data, tmp_path / "copy")])
+
+
+def test_equal_ids_of_other_people_are_told_apart_by_the_folder(data, tmp_path):
+    study = read([data, drawn(tmp_path / "later", seed=1)])
+    assert len(study.participants) == 48
+    assert {"P001", "later:P001"} <= set(study.codes["participant_id"])
 
 
 def test_gaps_and_whole_numbers_as_other_programs_write_them_are_read(data, tmp_path):
@@ -164,3 +184,49 @@ def test_two_conditions_are_enough(data, tmp_path):
     values = every_result(read(changed(data, tmp_path / "two", **tables))).values
     assert set(values["accuracy.pairs.heatmap.tukey"]) == {"none - occlusion"}
     assert values["accuracy.anova.type2"]["heatmap"]["df"] == 1
+
+
+def test_codes_of_an_answer_that_is_not_there_are_told(data, tmp_path):
+    study = read(changed(data, tmp_path / "lost", codes=set_cell(0, "task_id", "99")))
+    assert any("P001, task 99" in remark for remark in study.remarks)
+
+
+def test_a_byte_order_mark_other_line_ends_and_blank_lines_change_nothing(data, tmp_path):
+    other = changed(data, tmp_path / "other")
+    for path in other.glob("*.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\r\n")
+    pd.testing.assert_frame_equal(read(other).responses, read(data).responses)
+    pd.testing.assert_frame_equal(read(other).participants, read(data).participants)
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"responses": lambda t: t.assign(confidence="3")}, "all values are the same"),
+        ({"codes": lambda t: t.assign(group="saliency", code="x" + t["code"])}, "cannot be compared"),
+        ({"codes": lambda t: t.assign(code=t["code"].replace("ears", "<i>$e_{a}^$</i>"))}, "&lt;i&gt;"),
+    ],
+)
+def test_a_report_is_written_of_what_does_not_vary_and_of_odd_names(data, tmp_path, tables, told):
+    from occlumap.analysis import report
+
+    study = read(changed(data, tmp_path / "odd", **tables))
+    report.write_html(report.sections(study, every_result(study)), tmp_path / "report.html")
+    assert told in (tmp_path / "report.html").read_text()
+
+
+def test_ratios_that_vary_no_more_than_chance_make_a_singular_model_that_says_so(data):
+    results = every_result(read(data))
+    assert "vary no more than chance" in results.problems["ratio.betabinomial.phi"]
+    assert all(row["se"] < 10 for row in results.values["ratio.betabinomial"]["fixed"].values())
+
+
+def test_thresholds_are_named_by_the_ratings_that_were_given(data, tmp_path):
+    study = read(
+        changed(
+            data,
+            tmp_path / "high",
+            responses=lambda t: t.assign(confidence=t["confidence"].replace("1", "2")),
+        )
+    )
+    assert {"2|3", "3|4"} < set(every_result(study).values["confidence.clm"])

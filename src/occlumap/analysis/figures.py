@@ -107,7 +107,7 @@ def _percentages(
                 color=COLOURS[heatmap],
                 label=NAMES[heatmap],
             )
-        axis.set_xticks(places, [code.replace("_", " ") for code in codes], rotation=35, ha="right")
+        axis.set_xticks(places, [_shown(code) for code in codes], rotation=35, ha="right")
         axis.set_ylabel(
             f"% of answers,\n{'saliency features' if group == 'saliency' else 'general attributes'}"
         )
@@ -115,6 +115,11 @@ def _percentages(
     axes[0].legend(frameon=False)
     caption = f"Percentage of {image_class} answers with each saliency feature (top) and general attribute (bottom)."
     return f"figure-{number}", caption, figure
+
+
+def _shown(code: str) -> str:
+    """A code as text of a figure: a dollar sign is one, not the beginning of a formula."""
+    return code.replace("_", " ").replace("$", r"\$")
 
 
 def _boxes(study: Study) -> tuple[str, str, Any]:

@@ -11,6 +11,9 @@ from occlumap.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 
+NO_SPREAD = 1e4
+"""A phi above this is none: the counts vary no more than binomial ones."""
+
 
 def logistic_coefficients(matrix: Floats, successes: Floats, trials: Floats) -> Floats:
     """Maximum likelihood by Newton's method; ArgumentError where there is no maximum (all right or all wrong)."""
@@ -90,7 +93,8 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
     """Beta-binomial regression: mean = logistic(matrix @ b), phi = exp(dispersion @ d), alpha = mean x phi.
 
     (Skellam 1948; the parameters of glmmTMB.) `dispersion`: a column of ones for one phi. Gives `coefficients`,
-    `covariance` of them, `phi` of the first row, `loglik` (the binomial coefficient included).
+    `covariance` of them, `phi` of the first row, `loglik` (the binomial coefficient included), `no_spread`: the counts
+    vary no more than chance, so the likelihood rises without end with phi; the covariance is then the binomial one's.
     """
     from scipy import optimize, special
 
@@ -114,10 +118,15 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
         method="BFGS",
         options={"gtol": 1e-5, "maxiter": 500},
     )
-    covariance = np.linalg.inv(_hessian(minus_loglik, found.x, 1e-4))
+    hessian = _hessian(minus_loglik, found.x, 1e-4)
+    phi = np.exp(dispersion @ found.x[count:])
+    # without more spread than chance phi has no maximum: the model is the binomial one, whose curvature is taken
+    none = bool(phi.max() > NO_SPREAD)
+    covariance = np.linalg.inv(hessian[:count, :count] if none else hessian)
     return {
+        "no_spread": none,
         "coefficients": found.x[:count],
         "covariance": covariance[:count, :count],
-        "phi": float(np.exp(dispersion[0] @ found.x[count:])),
+        "phi": float(phi[0]),
         "loglik": -float(found.fun),
     }

@@ -5,7 +5,7 @@ The marginal likelihood is approximated at the mode of the random effects (Bresl
 standard deviations together; standard errors from the observed information of both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,17 +116,25 @@ def logistic(
 
 
 def cumulative(
-    matrix: Floats, names: tuple[str, ...], y: NDArray[np.int64], groupings: Mapping[str, NDArray[np.int64]]
+    matrix: Floats,
+    names: tuple[str, ...],
+    y: NDArray[np.int64],
+    groupings: Mapping[str, NDArray[np.int64]],
+    values_of: Sequence[str] = (),
 ) -> MixedModel:
     """Logit P(y <= k) = threshold k - (matrix @ coefficients + random intercepts): y 0..K, each there, (n,).
 
-    `matrix` without an intercept. Without groupings the plain cumulative model (McCullagh 1980).
+    `matrix` without an intercept. `values_of`: names of the values, 1 to K + 1 if left out.
+
+    Without groupings the plain cumulative model (McCullagh 1980).
     Raises ArgumentError when a value between is not there.
     """
     values = np.unique(y)
     if len(values) < 2 or not np.array_equal(values, np.arange(len(values))):
-        raise ArgumentError(f"expected answers 0 to K, each of them there, got {values.tolist()}")
+        told = "all answers the same" if len(values) < 2 else f"{values.tolist()}"
+        raise ArgumentError(f"expected answers 0 to K, two or more and each of them there, got {told}")
     inner = len(values) - 1
+    labels = list(values_of) or [str(k + 1) for k in range(len(values))]
 
     def family(parameters: Floats, eta: Floats) -> _Rows:
         cuts = np.concatenate([[-np.inf], parameters[:inner], [np.inf]])
@@ -140,7 +148,7 @@ def cumulative(
 
     below = np.cumsum(np.bincount(y))[:-1] / len(y)
     start = np.concatenate([np.log(below / (1 - below)), np.zeros(matrix.shape[1])])
-    thresholds = tuple(f"{k + 1}|{k + 2}" for k in range(inner))
+    thresholds = tuple(f"{labels[k]}|{labels[k + 1]}" for k in range(inner))
     return _fit(family, matrix, thresholds + names, inner, start, groupings)
 
 

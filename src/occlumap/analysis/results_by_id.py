@@ -58,6 +58,8 @@ class Results:
             why = f"{type(error).__name__}: {error}"
             if isinstance(error, ArgumentError):
                 why = str(error)
+            elif isinstance(error, ZeroDivisionError):
+                why = "nothing varies, or a cell has too few rows to vary"
             elif isinstance(error, np.linalg.LinAlgError):
                 why = f"a singular model: a cell without rows, or too few ({error})"
             earlier = self.problems.get(prefix)
@@ -481,6 +483,7 @@ def _confidence(found: Results, study: Study) -> None:
 
     found.add("confidence", make)
     y = measures.numbered(rated["confidence"])
+    labels = [f"{value:g}" for value in sorted(rated["confidence"].unique())]
     full = linear.design(rated, TERMS)
 
     def cumulative(model: linear.Design, crossed: bool) -> mixed_models.MixedModel:
@@ -489,7 +492,7 @@ def _confidence(found: Results, study: Study) -> None:
             if crossed
             else {}
         )
-        return mixed_models.cumulative(model.matrix[:, 1:], model.names[1:], y, groups)
+        return mixed_models.cumulative(model.matrix[:, 1:], model.names[1:], y, groups, labels)
 
     found.add("confidence.clm", lambda: iter([("", cumulative(full, False).coefficients())]))
 
@@ -497,6 +500,13 @@ def _confidence(found: Results, study: Study) -> None:
         best = cumulative(full, True)
         yield "fixed", best.coefficients()
         yield "random_sd", dict(best.random_sd)
+        yield "singular", best.singular
+        estimates = np.concatenate(
+            [[0.0], best.estimates[len(labels) - 1 :]]
+        )  # no intercept: 0, cancels in pairs
+        covariance = np.zeros((len(estimates), len(estimates)))
+        covariance[1:, 1:] = best.covariance[len(labels) - 1 :, len(labels) - 1 :]
+        yield "pairs.heatmap.tukey", linear.pairwise(full, estimates, covariance, np.inf, "heatmap", "tukey")
         additive = cumulative(full.without("heatmap:scores"), True)
         scores = cumulative(full.without("heatmap:scores", "heatmap"), True)
         yield (
@@ -529,38 +539,57 @@ def _ratio(found: Results, study: Study) -> None:
 
     found.add("ratio.quasibinomial.type2", quasi)
 
-    def betabinomial() -> Iterator[tuple[str, Any]]:
+    try:
         model = linear.design(table, TERMS)
-        one = np.ones((len(table), 1))
-        plain_fit = generalised_models.beta_binomial(model.matrix, one, saliency, codes)
+    except ArgumentError:
+        return  # one condition only, as linear_section said
+
+    def fitted(mean: linear.Design, spread: Floats) -> dict[str, Any]:
+        return generalised_models.beta_binomial(mean.matrix, spread, saliency, codes)
+
+    def betabinomial() -> Iterator[tuple[str, Any]]:
+        best = fitted(model, np.ones((len(table), 1)))
         yield (
-            "betabinomial",
+            "",
             {
                 "fixed": mixed_models.coefficient_table(
-                    model.names, plain_fit["coefficients"], plain_fit["covariance"]
+                    model.names, best["coefficients"], best["covariance"]
                 ),
-                "phi": plain_fit["phi"],
-                "logLik": plain_fit["loglik"],
+                "phi": best["phi"],
+                "logLik": best["loglik"],
             },
         )
+        if best["no_spread"]:
+            found.problems["ratio.betabinomial.phi"] = (
+                "a singular model: the ratios vary no more than chance, so phi has no maximum; the coefficients are "
+                "those of the binomial model"
+            )
+
+    found.add("ratio.betabinomial", betabinomial)
+
+    def pairs() -> Iterator[tuple[str, Any]]:
+        best = fitted(model, np.ones((len(table), 1)))
+        arguments = (model, best["coefficients"], best["covariance"], np.inf, "heatmap")
+        yield "", linear.pairwise(*arguments, "tukey")
+
+    found.add("ratio.betabinomial_pairs", pairs)
+
+    def dispersion() -> Iterator[tuple[str, Any]]:
         spread = linear.design(table, ("heatmap",)).matrix
-
-        def loglik(design: linear.Design) -> float:
-            return float(generalised_models.beta_binomial(design.matrix, spread, saliency, codes)["loglik"])
-
-        full, additive = loglik(model), loglik(model.without("heatmap:scores"))
-        scores = loglik(model.without("heatmap:scores", "heatmap"))
-        dispersion = _likelihood_ratio(plain_fit["loglik"], full, spread.shape[1] - 1)
+        one = float(fitted(model, np.ones((len(table), 1)))["loglik"])
+        full = float(fitted(model, spread)["loglik"])
+        additive = float(fitted(model.without("heatmap:scores"), spread)["loglik"])
+        scores = float(fitted(model.without("heatmap:scores", "heatmap"), spread)["loglik"])
         yield (
-            "betabinomial_dispersion",
+            "",
             {
                 "logLik": full,
-                "lrt_dispersion": dispersion,
+                "lrt_dispersion": _likelihood_ratio(one, full, spread.shape[1] - 1),
                 "lrt_heatmap": _likelihood_ratio(scores, additive, spread.shape[1] - 1),
             },
         )
 
-    found.add("ratio", betabinomial)
+    found.add("ratio.betabinomial_dispersion", dispersion)
 
 
 def _codes(found: Results, study: Study) -> None:

@@ -54,6 +54,13 @@ _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
+_NEVER_EMPTY = {
+    "participants": ("participant_id", "source"),
+    "responses": ("participant_id", "task_id", "image_class"),
+    "codes": ("participant_id", "task_id", "code"),
+    "double_coding": ("segment_id",),
+}
+
 _MISSING = ("NA", "N/A", "NaN", "nan", "None", "null")
 """What other programs write for a missing value; read as empty."""
 
@@ -97,6 +104,7 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     if not chosen:
         raise TableError("expected at least one folder of tables, got none")
     parts = [_read_one(Path(folder)) for folder in chosen]
+    _refuse_the_same_people(chosen, parts)
     seen: set[str] = set()
     for folder, tables in zip(chosen, parts, strict=True):
         ids = set(tables["participants"]["participant_id"])
@@ -118,6 +126,34 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     return _typed(merged)
 
 
+def _refuse_the_same_people(
+    folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]
+) -> None:
+    """Nobody counts twice: a folder given twice, or one id of one source with the same answers in two exports."""
+    places: dict[Path, str] = {}
+    people: dict[tuple[Any, ...], str] = {}
+    problems: list[str] = []
+    for folder, tables in zip(folders, parts, strict=True):
+        if Path(folder).resolve() in places:
+            raise TableError(f"expected different studies, got the folder {folder} twice; name it once")
+        places[Path(folder).resolve()] = str(folder)
+        rows = tables["responses"].sort_values(["participant_id", "task_id"])
+        answers = {
+            name: tuple(map(tuple, part[["task_id", "answer", "confidence"]].to_numpy().tolist()))
+            for name, part in rows.groupby("participant_id")
+        }
+        for name, source in tables["participants"][["participant_id", "source"]].to_numpy().tolist():
+            key = (name, source, answers.get(name, ()))
+            if key in people:
+                problems.append(
+                    f"{folder}, participants.csv, column participant_id: {name!r} of source {source!r} stands in "
+                    f"{people[key]} too, with the same answers; give each export once"
+                )
+            people[key] = str(folder)
+    if problems:
+        raise TableError(_told(problems[:10]))
+
+
 def _read_one(folder: Path) -> dict[str, Any]:
     import pandas as pd
 
@@ -132,7 +168,10 @@ def _read_one(folder: Path) -> dict[str, Any]:
                 problems.append(f"{name}.csv: not in {folder}")
             continue
         try:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            table = pd.read_csv(
+                path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False
+            )
+            table = table[(table != "").any(axis=1)]  # blank lines; rows keep the number of their line
         except (ValueError, OSError) as error:
             problems.append(f"{name}.csv: cannot be read as CSV: {error}")
             continue
@@ -148,7 +187,10 @@ def _read_one(folder: Path) -> dict[str, Any]:
         tables[name] = table
     if problems:
         raise TableError(_told(problems))
-    problems = [*_wrong_values(tables), *_twice(tables), *_strangers(tables)]
+    problems = [f"{name}.csv: has no rows" for name in ("participants", "responses") if not len(tables[name])]
+    if problems:
+        raise TableError(_told(problems))
+    problems = [*_empty(tables), *_wrong_values(tables), *_twice(tables), *_strangers(tables)]
     if problems:
         raise TableError(_told(problems))
     return tables
@@ -157,6 +199,14 @@ def _read_one(folder: Path) -> dict[str, Any]:
 def _told(problems: Iterable[str]) -> str:
     listed = list(problems)
     return "expected tables of a study as docs/analysis.md describes them, but\n  " + "\n  ".join(listed)
+
+
+def _empty(tables: dict[str, Any]) -> Iterable[str]:
+    for name, columns in _NEVER_EMPTY.items():
+        if name in tables:
+            for column in columns:
+                for row in list(tables[name].index[tables[name][column] == ""])[:10]:
+                    yield f"{name}.csv, row {row + 2}, column {column}: expected a value, got an empty cell"
 
 
 def _wrong_values(tables: dict[str, Any]) -> Iterable[str]:
@@ -251,6 +301,8 @@ def _typed(tables: dict[str, Any]) -> Study:
                 or [f"participants.csv, column heatmap: only {heatmaps[0]!r}, nothing to compare"]
             )
         )
+    if (tables["responses"]["correct"] == "").all():
+        raise TableError(_told(["responses.csv, column correct: every answer is missing"]))
     responses = tables["responses"].sort_values(["participant_id", "task_id"], ignore_index=True)
     for column in ("correct", "confidence"):
         responses[column] = pd.to_numeric(responses[column].replace("", None)).astype(float)
@@ -273,6 +325,18 @@ def _remarks(participants: Any, responses: Any, codes: Any) -> Iterable[str]:
                 "codes.csv; left out "
                 "of the saliency-feature ratio"
             )
+    asked = set(zip(responses["participant_id"], responses["task_id"], strict=True))
+    keys = zip(codes["participant_id"], codes["task_id"], strict=True)
+    lost = [f"{one}, task {task}" for one, task in dict.fromkeys(keys) if (one, task) not in asked]
+    if lost:
+        yield (
+            f"codes.csv, columns participant_id and task_id: {len(lost)} answers with codes have no row in "
+            f"responses.csv ({'; '.join(lost[:10])}{'; ...' if len(lost) > 10 else ''}); their codes count in the "
+            "ratio, not in the percentages"
+        )
+    unrated = int((responses["confidence"].isna() & responses["correct"].notna()).sum())
+    if unrated:
+        yield f"responses.csv, column confidence: {unrated} ratings are missing; they are left out of confidence"
     if responses["outcome"].nunique() == 1:
         yield (
             f"responses.csv, column outcome: only {responses['outcome'][0]!r}; models with outcome "

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 ALPHA = 0.05
 
 
-def p_value(p: float) -> str:
-    """P to three places, "p < .001" below that.
+def p_value(p: float | None) -> str:
+    """P to three places, "p < .001" below that; "no p" for one that is undefined.
 
     >>> p_value(0.0004), p_value(0.03)
     ('p < .001', 'p = .030')
     """
+    if not isinstance(p, int | float):
+        return "no p"
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
@@ -20,6 +22,8 @@ def normality(test: Mapping[str, float], of: str) -> str:
     >>> normality({"W": 0.964, "p": 0.009}, "accuracy")
     'Accuracy is not approximately normal: Shapiro-Wilk rejects it (W = 0.964, p = .009).'
     """
+    if _undefined(test, "W"):
+        return f"{_capital(of)} does not vary, so Shapiro-Wilk cannot say whether it is normal."
     about = f"(W = {test['W']:.3f}, {p_value(test['p'])})"
     if test["p"] < ALPHA:
         return f"{_capital(of)} is not approximately normal: Shapiro-Wilk rejects it {about}."
@@ -28,6 +32,8 @@ def normality(test: Mapping[str, float], of: str) -> str:
 
 def variances(test: Mapping[str, float], of: str) -> str:
     """Whether Levene's test finds different variances."""
+    if _undefined(test, "F"):
+        return f"The cells' variances of {of} cannot be compared: nothing varies around the cells' centres."
     about = f"(F({test['df1']:.0f}, {test['df2']:.0f}) = {test['F']:.3f}, {p_value(test['p'])})"
     if test["p"] < ALPHA:
         return f"The cells differ in their variance of {of} {about}."
@@ -39,6 +45,8 @@ def effect(term: str, test: Mapping[str, float], residual_df: float, of: str) ->
     name = {"heatmap": "the heatmap", "scores": "showing scores"}.get(
         term, "the interaction of heatmap and scores"
     )
+    if _undefined(test, "F"):
+        return f"{_capital(name)}: no test for {of}, which does not vary within the cells."
     about = f"(F({test['df']:.0f}, {residual_df:.0f}) = {test['F']:.3f}, {p_value(test['p'])})"
     if test["p"] < ALPHA:
         return f"{_capital(name)} has an effect on {of} {about}."
@@ -47,6 +55,8 @@ def effect(term: str, test: Mapping[str, float], residual_df: float, of: str) ->
 
 def ranks(test: Mapping[str, float], of: str) -> str:
     """Whether Kruskal and Wallis's test shows a difference."""
+    if _undefined(test, "H"):
+        return f"The conditions cannot be compared in {of}: all values are the same."
     about = f"(H({test['df']:.0f}) = {test['H']:.3f}, {p_value(test['p'])})"
     if test["p"] < ALPHA:
         return f"The conditions differ in {of} {about}."
@@ -55,6 +65,8 @@ def ranks(test: Mapping[str, float], of: str) -> str:
 
 def pairs(tests: Mapping[str, Mapping[str, float]], of: str) -> str:
     """Which pairs of conditions differ."""
+    if any(_undefined(row) for row in tests.values()):
+        return f"Tukey's test cannot compare {of}, which does not vary within the cells."
     told = [f"{name} ({p_value(row['p'])})" for name, row in tests.items() if row["p"] < ALPHA]
     rest = [f"{name} ({p_value(row['p'])})" for name, row in tests.items() if row["p"] >= ALPHA]
     first = f"Tukey's test shows differences in {of} for {'; '.join(told)}." if told else ""
@@ -66,20 +78,29 @@ def pairs(tests: Mapping[str, Mapping[str, float]], of: str) -> str:
 
 def equivalence(test: Mapping[str, float], one: str, other: str) -> str:
     """Whether two means are shown to lie within the bound of each other."""
+    if _undefined(test, "ci90_lower", "ci90_upper"):
+        return f"Equivalence of {one} and {other} cannot be tested: nothing varies."
     about = f"({p_value(test['p'])}, 90 % interval {test['ci90_lower']:+.3f} to {test['ci90_upper']:+.3f})"
     if test["p"] < ALPHA:
         return f"{_capital(one)} and {other} are equivalent within {test['bound']} {about}."
     return f"Equivalence of {one} and {other} within {test['bound']} is not shown {about}."
 
 
-def bayes(one: str, log_bf10: float) -> str:
-    """How far a Bayes factor speaks for or against a difference (Jeffreys's 3 and 10)."""
+def bayes(one: str, log_bf10: float | None) -> str:
+    """How far a Bayes factor speaks for or against a difference (Jeffreys's 3 and 10); natural logarithm."""
     import math
 
+    if not isinstance(log_bf10, int | float):
+        return f"{one}: no Bayes factor, as nothing varies."
     bf = math.exp(min(abs(log_bf10), 700))
     strength = "hardly speaks" if bf < 3 else "speaks" if bf < 10 else "speaks strongly"
     side = "for" if log_bf10 > 0 else "against"
     return f"{one}: BF10 = {math.exp(min(log_bf10, 700)):.3g}, which {strength} {side} a difference."
+
+
+def _undefined(test: Mapping[str, float], *names: str) -> bool:
+    """Whether p, or one of `names`, is no finite number: None and "Inf" stand for those in results."""
+    return any(not isinstance(test.get(name), int | float) for name in ("p", *names))
 
 
 def _capital(text: str) -> str:
