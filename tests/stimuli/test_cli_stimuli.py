@@ -34,6 +34,7 @@ def test_draw_train_and_parts(tmp_path):
 
 
 def test_a_data_set_of_photographs_has_no_parts(drawn, trained, tmp_path):
+    from occlumap.stimuli.draw import draw_dataset
     from occlumap.stimuli.train import load
     from occlumap.stimuli.truth import parts_used, parts_used_in
 
@@ -41,6 +42,11 @@ def test_a_data_set_of_photographs_has_no_parts(drawn, trained, tmp_path):
         (tmp_path / one).mkdir(parents=True)
     with pytest.raises(FileFormatError, match="scenes of"):
         parts_used_in(tmp_path, load(trained).classifier, "cat")
+    root = draw_dataset(tmp_path / "drawn", train=1, val=1, size=32)
+    for content in ("[" * 100_000, "{}", '{"size": 32, "scenes": [3]}', "\xff"):
+        (root / "scenes.json").write_bytes(content.encode("latin-1"))
+        with pytest.raises(FileFormatError, match="scenes.json"):
+            parts_used_in(root, load(trained).classifier, "cat")
     with pytest.raises(ArgumentError, match="zebra"):
         parts_used(load(trained).classifier, 0, "zebra", [1, 2], 32)
 

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from contextlib import nullcontext
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from occlumap.cli.group import occlumap as command_line
-from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, StimuliError
+from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli.schema import check_manifest
 from tests.stimuli.sets import built, errors, manifest_of, warnings, written
 
@@ -231,3 +232,33 @@ def test_what_lrp_leaves_to_the_biases_is_told(drawn, trained, frozen):
             abs(relevances(classifier, image, target, "epsilon-plus-flat").sum() - logit) / abs(logit)
         )
     assert told["median_gap"] == pytest.approx(np.median(gaps), abs=1e-4)
+
+
+def test_an_image_that_exif_turns_has_its_mask_turned_in_the_set(drawn, trained, tmp_path):
+    """The heatmap of `mask` over an upright example is red where the object is, though its file lies on its side."""
+    shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
+    root = next((tmp_path / "VOCdevkit").iterdir())
+    options = {"model": str(trained), "conditions": ["mask"], "format": "webp", "quality": 100}
+    before = manifest_of(built(tmp_path, "before", **options))
+    task = before["tasks"][0]
+    example = next(one for one in task["examples"] if one["outcome"] == "TP")
+    exif = Image.Exif()
+    exif[0x0112] = 3  # the file holds it upside down
+    for folder, ending, kind in (
+        ("JPEGImages", "jpg", {"quality": 100, "exif": exif}),
+        ("SegmentationObject", "png", {}),
+    ):
+        path = root / folder / f"{example['source']}.{ending}"
+        with Image.open(path) as picture:
+            turned = picture.transpose(Image.Transpose.ROTATE_180)
+        turned.save(path, **kind)
+    with catch_warnings():
+        simplefilter("ignore", OcclumapWarning)
+        after = manifest_of(built(tmp_path, "after", **options))
+    same = [t for t in after["tasks"] if t["id"] == task["id"]][0]["examples"]
+    other = next(one for one in same if one["source"] == example["source"])
+    shown = [
+        np.asarray(Image.open(tmp_path / name / one["heatmaps"]["mask"]), dtype=float)
+        for name, one in (("before", example), ("after", other))
+    ]
+    assert np.abs(shown[0] - shown[1]).mean() < 4
