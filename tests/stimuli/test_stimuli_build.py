@@ -255,7 +255,7 @@ def test_an_image_that_exif_turns_has_its_mask_turned_in_the_set(drawn, trained,
     with catch_warnings():
         simplefilter("ignore", OcclumapWarning)
         after = manifest_of(built(tmp_path, "after", **options))
-    same = [t for t in after["tasks"] if t["id"] == task["id"]][0]["examples"]
+    same = next(t for t in after["tasks"] if t["id"] == task["id"])["examples"]
     other = next(one for one in same if one["source"] == example["source"])
     shown = [
         np.asarray(Image.open(tmp_path / name / one["heatmaps"]["mask"]), dtype=float)
