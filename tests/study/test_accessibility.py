@@ -104,7 +104,14 @@ def test_axe_finds_nothing_on_the_researchers_pages_and_each_condition(page, add
     assert violations(page) == []
     page.goto(f"{address}/researcher/preview/{heatmap}/{scores}/1/")
     assert violations(page) == []
-    for path in ("coding/", "coding/codebook/", "coding/agreement/", "coding/exchange/", "two-factor/"):
+    for path in (
+        "coding/",
+        "coding/codebook/",
+        "coding/agreement/",
+        "coding/exchange/",
+        "coding/history/",
+        "two-factor/",
+    ):
         page.goto(f"{address}/researcher/{path}")
         assert violations(page) == [], path
 

@@ -134,4 +134,37 @@ def test_a_code_of_nobody_is_refused(bench):
 def test_agreement_of_a_code_that_nobody_chose_is_undefined():
     (found,) = codebook.agreement([({"ears"}, set()), (set(), set())], ["tail"])
     assert math.isnan(found.kappa)
+    assert math.isnan(found.fleiss)
     assert codebook.agreement([], ["tail"]) == []
+
+
+def test_the_history_keeps_what_was_changed_and_stays_blind(bench):
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Coding
+    from occlumap.study.participants.models import Participant
+
+    page = bench[0].get("/researcher/coding/").content.decode()
+    number = field(page, "answer")
+    for codes in (["ears", "tail"], ["ears", "face"]):
+        bench[0].post("/researcher/coding/", {"answer": number, "code": codes})
+    bench[0].post("/researcher/coding/settle/", {"answer": number, "codes": "nose"})
+    found = [(coding.codes, added, gone, coding.adjudicated) for coding, added, gone in services.history()]
+    assert found == [
+        (["nose"], ["nose"], [], True),
+        (["ears", "face"], ["face"], ["tail"], False),
+        (["ears", "tail"], ["ears", "tail"], [], False),
+    ]
+    assert Coding.objects.count() == 3
+    shown = bench[1].get("/researcher/coding/history/").content.decode()
+    assert "<td>face</td><td>tail</td>" in shown
+    assert not any(one.public_id in shown for one in Participant.objects.all())
+
+
+def test_agreement_of_a_code_is_that_of_a_table_reckoned_by_hand():
+    # of 10 answers, both chose ears in 4, one alone in 1 and in 2, none in 3: they agree in 0.7
+    pairs = [({"ears"}, {"ears"})] * 4 + [({"ears"}, set())] + [(set(), {"ears"})] * 2 + [(set(), set())] * 3
+    (found,) = codebook.agreement(pairs, ["ears"])
+    assert (found.answers, found.both, found.one) == (10, 4, 3)
+    assert found.kappa == pytest.approx((0.7 - (0.5 * 0.6 + 0.5 * 0.4)) / 0.5)
+    assert found.fleiss == pytest.approx((0.7 - (0.55**2 + 0.45**2)) / (1 - (0.55**2 + 0.45**2)))
+    assert found.alpha == pytest.approx(1 - 19 * 6 / (2 * 11 * 9))

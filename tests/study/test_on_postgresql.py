@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,8 +30,7 @@ class Cluster:
         self.user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
         folder.mkdir()
         if self.user:
-            for parent in folder.parents[:3]:
-                parent.chmod(parent.stat().st_mode | 0o005)
+            folder.parent.chmod(0o755)
             shutil.chown(folder, "postgres")
         self.run("initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "--no-sync")
 
@@ -53,17 +53,19 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
+def cluster():
     if not BINARIES:
         pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
     if os.getuid() == 0 and not shutil.which("runuser"):
         pytest.skip("PostgreSQL does not run as root, and there is no runuser")
     pytest.importorskip("psycopg")
-    made = Cluster(tmp_path_factory.mktemp("postgresql") / "cluster")
-    made.start()
-    yield made
-    with contextlib.suppress(subprocess.CalledProcessError):  # a failed test may have left it stopped
-        made.stop()
+    # not below pytest's folder, which every other run of pytest closes to other users again
+    with tempfile.TemporaryDirectory() as folder:
+        made = Cluster(Path(folder) / "cluster")
+        made.start()
+        yield made
+        with contextlib.suppress(subprocess.CalledProcessError):  # a failed test may have left it stopped
+            made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,18 @@ def done(*arguments: object, folder: Path, **options) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port below those that clients get: one of them might take it while a server is away for a moment."""
+    import random
+
+    while True:
+        port = random.randint(12_000, 30_000)
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 def up(port: int, process) -> None:

@@ -98,6 +98,22 @@ def code(answer_pk: int, coder_pk: int, names: Iterable[str], adjudicated: bool 
     )
 
 
+def history(most: int = 200) -> list[tuple[Coding, list[str], list[str]]]:
+    """The newest codings first, each with the codes that it added to, and took from, the same coder's one before.
+
+    A coding that settles a difference is compared with the one that settled it before.
+    """
+    before: dict[tuple[int, int, bool], list[str]] = {}
+    found = []
+    for coding in Coding.objects.select_related("answer").order_by("pk"):
+        key = (coding.answer_id, 0 if coding.adjudicated else coding.coder_id, coding.adjudicated)
+        earlier = before.get(key, [])
+        added = sorted(set(coding.codes) - set(earlier))
+        found.append((coding, added, sorted(set(earlier) - set(coding.codes))))
+        before[key] = coding.codes
+    return found[::-1][:most]
+
+
 def pairs() -> list[tuple[Answer, Coding, Coding]]:
     """The answers that two coders coded, with both codings, the earlier coder first."""
     found = []

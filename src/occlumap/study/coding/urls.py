@@ -8,6 +8,7 @@ urlpatterns = [
     path("", views.bench, name="coding"),
     path("codebook/", views.book, name="codebook"),
     path("agreement/", views.agreement, name="agreement"),
+    path("history/", views.history, name="history"),
     path("exchange/", views.exchange, name="exchange"),
     path("exchange/codebook.qdc", views.codebook_file, name="codebook-file"),
     path("exchange/project.qdpx", views.project_file, name="project-file"),

@@ -73,6 +73,14 @@ def agreement(request: HttpRequest) -> HttpResponse:
 
 
 @access.staff_only
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """Who coded what when, and what changed by it; nothing is ever overwritten."""
+    context = {"title": "History of codings", "history": services.history()}
+    return render(request, "coding/history.html", context)
+
+
+@access.staff_only
 @require_POST
 def settle(request: HttpRequest) -> HttpResponse:
     """Settle a difference: these codes count."""

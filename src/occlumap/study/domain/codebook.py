@@ -6,7 +6,7 @@ The groups are ours to change.
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from occlumap.agreement import cohen_kappa, krippendorff_alpha
+from occlumap.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 
 GROUPS = ("saliency", "general")
 
@@ -26,7 +26,7 @@ STARTER: tuple[tuple[str, str], ...] = (
 class CodeAgreement:
     """Of one code over the answers that two coders coded.
 
-    Kappa and alpha are NaN where nobody, or everybody, chose it.
+    Kappa (Cohen's, and Fleiss') and alpha (Krippendorff's) are NaN where nobody, or everybody, chose it.
     """
 
     code: str
@@ -35,6 +35,7 @@ class CodeAgreement:
     one: int
     kappa: float
     alpha: float
+    fleiss: float
 
 
 def agreement(pairs: Sequence[tuple[Set[str], Set[str]]], codes: Sequence[str]) -> list[CodeAgreement]:
@@ -48,9 +49,10 @@ def agreement(pairs: Sequence[tuple[Set[str], Set[str]]], codes: Sequence[str]) 
         chosen = [(code in first, code in second) for first, second in pairs]
         kappa = cohen_kappa([first for first, _ in chosen], [second for _, second in chosen]).kappa
         alpha = krippendorff_alpha(chosen).alpha
+        fleiss = fleiss_kappa(chosen).kappa
         both = sum(first and second for first, second in chosen)
         one = sum(first != second for first, second in chosen)
-        found.append(CodeAgreement(code, len(pairs), both, one, kappa, alpha))
+        found.append(CodeAgreement(code, len(pairs), both, one, kappa, alpha, fleiss))
     return found
 
 
