@@ -90,30 +90,37 @@ def test_axe_finds_nothing_on_an_answer_that_is_incomplete(page, address):
     assert violations(page) == []
 
 
-@pytest.mark.parametrize("heatmap", ["none", "lrp", "occlusion"])
-@pytest.mark.parametrize("scores", ["shown", "not_shown"])
-def test_axe_finds_nothing_on_the_researchers_pages_and_each_condition(page, address, heatmap, scores):
+@pytest.fixture
+def researcher(page, address):
+    """A page that is logged in."""
     from occlumap.study import server
 
     password = server.researcher()
     page.goto(f"{address}/researcher/login/")
-    assert violations(page) == []
     page.fill("#username", server.RESEARCHER)
     page.fill("#password", password)
     page.locator("main form button").click()
-    assert violations(page) == []
-    page.goto(f"{address}/researcher/preview/{heatmap}/{scores}/1/")
-    assert violations(page) == []
+    return page
+
+
+@pytest.mark.parametrize("heatmap", ["none", "lrp", "occlusion"])
+@pytest.mark.parametrize("scores", ["shown", "not_shown"])
+def test_axe_finds_nothing_on_a_task_of_each_condition(researcher, address, heatmap, scores):
+    researcher.goto(f"{address}/researcher/preview/{heatmap}/{scores}/1/")
+    assert violations(researcher) == []
+
+
+def test_axe_finds_nothing_on_the_researchers_pages(researcher, address):
     for path in (
-        "coding/",
-        "coding/codebook/",
-        "coding/agreement/",
-        "coding/exchange/",
-        "coding/history/",
-        "two-factor/",
+        *("", "two-factor/", "login/", "coding/", "coding/codebook/", "coding/agreement/"),
+        *("coding/exchange/", "coding/history/"),
     ):
-        page.goto(f"{address}/researcher/{path}")
-        assert violations(page) == [], path
+        researcher.goto(f"{address}/researcher/{path}")
+        assert violations(researcher) == [], path
+    researcher.goto(f"{address}/researcher/two-factor/")
+    researcher.locator("main form button").click()  # now it shows a key
+    assert "authenticator" in researcher.content()
+    assert violations(researcher) == []
 
 
 def test_at_200_percent_zoom_nothing_is_cut_off(browser, study, address):
