@@ -39,6 +39,13 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "src=" not in text
     assert "Confirmatory: in the frozen plan." in text
     assert "Exploratory: not in the frozen plan." in text
+    assert "Two-way ANOVA (confirmatory)" in text
+    assert "Differences (exploratory)" in text
+    frozen = json.loads((report.parent / "plan.json").read_text())
+    assert frozen["sha256"] in text
+    assert "The cumulative logit model shows" in text
+    assert "The beta-binomial model shows" in text
+    assert "Codes an answer by kind, within each heatmap" in text
 
 
 def test_a_frozen_plan_is_not_overwritten_and_a_changed_one_is_refused(tmp_path):
@@ -62,6 +69,12 @@ def test_blinding_exchanges_names_and_nothing_else(tmp_path):
         study.participants["heatmap"].value_counts()
     )
     assert "blinded" in hidden.remarks[0]
+
+
+def test_blinding_is_the_same_each_time(tmp_path):
+    study = read(drawn(tmp_path / "data"))
+    first, second = (plan.blinded(study).participants["heatmap"].tolist() for _ in range(2))
+    assert first == second
 
 
 def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):

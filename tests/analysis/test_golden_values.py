@@ -71,3 +71,47 @@ def test_order_names_and_further_columns_change_nothing(results, tmp_path):
             differences(again.values[name], value, 1e-4 if iterated else 1e-9, 1e-6 if iterated else 1e-9)
         )
         assert not found, name
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_another_data_set_has_every_result_too(tmp_path, seed):
+    """Other people, exclusions, screening, ids, missing answers (cells and whole rows), rows in another order."""
+    random = np.random.default_rng(seed)
+    people = pd.read_csv(ALPHA / "participants.csv", dtype=str)
+    kept = people.groupby(["heatmap", "scores"]).sample(13, random_state=seed)["participant_id"]
+    names = dict(zip(kept, [f"{number}-ü" for number in random.permutation(len(kept))], strict=True))
+
+    def other(table):
+        table = table[table["participant_id"].isin(names)]
+        table = table.assign(participant_id=table["participant_id"].map(names))
+        return table.iloc[random.permutation(len(table))]
+
+    def participants(table):
+        table = other(table)
+        for column, share in (("excluded_from_features", 0.1), ("screening_passed", 0.8)):
+            table[column] = (random.random(len(table)) < share).astype(int).astype(str)
+        return table
+
+    def responses(table):
+        table = other(table)
+        gaps = random.random(len(table))
+        table.loc[gaps < 0.03, ["answer", "correct", "confidence"]] = ""
+        return table[gaps < 0.98]
+
+    study = read(
+        changed(
+            ALPHA,
+            tmp_path / "beta",
+            participants=participants,
+            responses=responses,
+            codes=other,
+            double_coding=other,
+        )
+    )
+    found = every_result(study)
+    wanted = {name for name, entry in GOLDEN.items() if entry["tier"] != "trap"}
+    assert found.problems.keys() <= {"ratio.betabinomial.phi"}
+    assert wanted <= found.values.keys()
+    for name in wanted:
+        expected = GOLDEN[name]["value"]
+        assert type(found.values[name]) is type(expected) or isinstance(expected, int | float), name

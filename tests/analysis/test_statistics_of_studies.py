@@ -11,7 +11,7 @@ from occlumap import agreement
 from occlumap.errors import ArgumentError
 
 pytest.importorskip("scipy")
-from occlumap.analysis import bayes_factors, group_tests, linear_models, mixed_models, power
+from occlumap.analysis import bayes_factors, effect_intervals, group_tests, linear_models, mixed_models, power
 from occlumap.analysis.published import PRINTED, recompute, shapiro_wilk_p
 
 
@@ -129,3 +129,45 @@ def test_roystons_p_is_scipys():
     values = np.random.default_rng(3).gamma(2, size=96)
     found = stats.shapiro(values)
     assert shapiro_wilk_p(float(found.statistic), 96) == pytest.approx(float(found.pvalue), rel=1e-5)
+
+
+def test_the_formula_of_power_is_what_the_simulation_finds_and_tells_how_many_tasks():
+    shares = {"a": 0.5, "b": 0.62}
+    f = power.expected_f(shares, 14, 0.4, 0.9)
+    found = power.simulated_power(shares, 40, 14, 0.4, 0.9, runs=600, seed=2)["power"]
+    assert power.anova_power(2, 40, f) == pytest.approx(found, abs=0.07)
+    tasks = power.tasks_for(0.8, shares, 40, 0.4, 0.9)
+    assert power.anova_power(2, 40, power.expected_f(shares, tasks, 0.4, 0.9)) >= 0.8
+    assert power.anova_power(2, 40, power.expected_f(shares, tasks - 1, 0.4, 0.9)) < 0.8
+    assert power.tasks_for(0.8, {"a": 0.5, "b": 0.51}, 10, 1.0, 0.9) is None
+
+
+@given(st.floats(0.01, 60), st.integers(1, 5), st.integers(10, 200))
+def test_the_interval_of_eta_squared_leaves_out_zero_just_when_p_is_below_05(f, df1, df2):
+    from scipy import stats
+
+    found = effect_intervals.partial_eta2(f, df1, df2)
+    assert 0 <= found["eta2_lower"] <= found["eta2_upper"] < 1
+    assert (found["eta2_lower"] > 1e-9) == (stats.f.sf(f, df1, df2) < 0.05 - 1e-9)
+
+
+def test_the_interval_of_d_leaves_out_zero_just_when_the_t_test_does():
+    from scipy import stats
+
+    random = np.random.default_rng(0)
+    for shift in (0.0, 0.3, 0.5, 0.7, 1.0, 30.0):
+        groups = {"a": random.normal(0, 1, 30), "b": random.normal(shift, 1, 25)}
+        row = effect_intervals.standardised_differences(groups)["b-a"]
+        assert row["lower"] < row["d"] < row["upper"]
+        assert (row["lower"] > 0 or row["upper"] < 0) == (stats.ttest_ind(*groups.values()).pvalue < 0.05)
+
+
+def test_epsilon_squared_is_that_of_kruskal_and_wallis_whatever_the_order_of_rows():
+    random = np.random.default_rng(0)
+    groups = {name: random.integers(1, 5, 20).astype(float) + (name == "a") for name in "abc"}
+    found = effect_intervals.epsilon2(groups, resamples=200)
+    assert found["epsilon2"] == pytest.approx(group_tests.kruskal(groups)["epsilon2"])
+    assert found["lower"] < found["epsilon2"] < found["upper"]
+    assert (
+        effect_intervals.epsilon2({name: row[::-1] for name, row in groups.items()}, resamples=200) == found
+    )

@@ -57,7 +57,14 @@ def code_results(study: Study) -> Iterator[tuple[str, Any]]:
         for row, value in zip(compared.values(), adjusted(p, method), strict=True):
             row[f"p_{method}"] = value
     yield "occlusion_vs_lrp", {"answers": totals, "family_size": len(compared), "codes": compared}
-    yield "occlusion_vs_lrp_conditional_odds_ratio", odds
+    yield "occlusion_vs_lrp_conditional_odds_ratio", {code: pair[0] for code, pair in odds.items()}
+    yield (
+        "occlusion_vs_lrp_odds_ratio_intervals",
+        {
+            code: {"odds_ratio": value, "lower": interval[0], "upper": interval[1]}
+            for code, (value, interval) in odds.items()
+        },
+    )
     people = given.drop_duplicates("participant_id")
     numbers = {name: int((people["heatmap"] == name).sum()) for name in totals}
     mentions = codes.drop_duplicates(["participant_id", "code"])
@@ -76,8 +83,12 @@ def code_results(study: Study) -> Iterator[tuple[str, Any]]:
     yield "participants_occlusion_vs_lrp", table
 
 
-def _compared(counts: dict[str, int], totals: dict[str, int]) -> tuple[dict[str, Any], float]:
-    """Fisher's exact test, chi-square without correction, and both odds ratios, of a table of two by two."""
+def _compared(
+    counts: dict[str, int], totals: dict[str, int]
+) -> tuple[dict[str, Any], tuple[float, tuple[float, float]]]:
+    """Fisher's exact test, chi-square without correction, the sample odds ratio, and the conditional one with its
+    exact 95 % interval, of a table of two by two.
+    """
     import numpy as np
     from scipy import stats
     from scipy.stats.contingency import odds_ratio
@@ -96,4 +107,6 @@ def _compared(counts: dict[str, int], totals: dict[str, int]) -> tuple[dict[str,
         "chi2": float(chi2),
         "chi2_p": float(chi2_p),
     }
-    return row, float(odds_ratio(table, kind="conditional").statistic)
+    conditional = odds_ratio(table, kind="conditional")
+    interval = conditional.confidence_interval(0.95)
+    return row, (float(conditional.statistic), (float(interval.low), float(interval.high)))

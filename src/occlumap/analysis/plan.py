@@ -59,7 +59,10 @@ def freeze(path: Path, plan: Mapping[str, Any] | None = None) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The frozen plan in a file; FileFormatError for none, or one that was changed after it was frozen."""
+    """The frozen document in a file, with `plan`, `sha256` and `frozen` (the time).
+
+    Raises FileFormatError for none, or one that was changed after it was frozen.
+    """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         plan, digest = document["plan"], document["sha256"]
@@ -71,23 +74,27 @@ def read(path: Path) -> dict[str, Any]:
         raise FileFormatError(
             f"expected the plan at {path} as it was frozen; its SHA-256 is another: it was changed"
         )
-    return dict(plan)
+    return dict(document)
 
 
 def _digest(plan: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plan, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def blinded(study: Study, seed: int = 0) -> Study:
+def blinded(study: Study, seed: int | None = None) -> Study:
     """The same with the heatmap conditions exchanged for one another by a seeded chance, so that nobody knows which
     is which.
 
+    `seed`: of the key; None: made of the participants' ids, so the same study is blinded in the same way each time.
     Everything that does not depend on the names of the conditions stays as it is; open by analysing without this.
     """
     import numpy as np
     import pandas as pd
 
     levels = [level for level in HEATMAPS if level in study.participants["heatmap"].cat.categories]
+    if seed is None:
+        ids = "\n".join(sorted(study.participants["participant_id"]))
+        seed = int.from_bytes(hashlib.sha256(ids.encode()).digest()[:8], "big")
     order = np.random.default_rng(seed).permutation(len(levels))
     renamed = {level: levels[at] for level, at in zip(levels, order, strict=True)}
     hidden = pd.Categorical([renamed[str(value)] for value in study.participants["heatmap"]], levels)

@@ -49,6 +49,59 @@ def per_group_for(power: float, groups: int, f: float, alpha: float = 0.05) -> f
     return effect_for(power, lambda n: anova_power(groups, n, f, alpha), 2.0, 1e6)
 
 
+def expected_f(shares: Mapping[str, float], tasks: int, person_sd: float, task_sd: float) -> float:
+    """Cohen's f of participants' shares of right answers for `simulated_power`'s people and tasks.
+
+    The means of the conditions differ as the chances averaged over people and tasks do; within a condition people
+    differ by themselves, and by chance and by their own liking for tasks, both divided by the number of tasks.
+    """
+    _check(shares, person_sd, task_sd)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    weights = weights / weights.sum()
+    means, variances = [], []
+    for share in shares.values():
+        logits = np.log(share / (1 - share)) + person_sd * nodes[:, None] + task_sd * nodes[None, :]
+        chance = 1 / (1 + np.exp(-logits))
+        by_person, by_task = chance @ weights, weights @ chance
+        mean = float(weights @ by_person)
+        people = float(weights @ by_person**2) - mean**2
+        items = float(by_task**2 @ weights) - mean**2
+        total = float(weights @ chance**2 @ weights) - mean**2
+        noise = float(weights @ (chance * (1 - chance)) @ weights)
+        means.append(mean)
+        variances.append(people + (noise + total - people - items) / tasks)
+    return float(np.sqrt(np.var(means) / np.mean(variances)))
+
+
+def tasks_for(
+    power: float,
+    shares: Mapping[str, float],
+    per_group: int,
+    person_sd: float,
+    task_sd: float,
+    most: int = 1000,
+) -> int | None:
+    """The fewest tasks for that power of a one-way ANOVA with `per_group` people; None if `most` are too few."""
+
+    def reached(tasks: int) -> bool:
+        return anova_power(len(shares), per_group, expected_f(shares, tasks, person_sd, task_sd)) >= power
+
+    low, high = 1, most
+    if not reached(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle + 1, high)
+    return low
+
+
+def _check(shares: Mapping[str, float], person_sd: float, task_sd: float) -> None:
+    if not all(0 < share < 1 for share in shares.values()) or len(shares) < 2:
+        raise ArgumentError(f"expected two or more probabilities between 0 and 1, got {dict(shares)}")
+    if min(person_sd, task_sd) < 0:
+        raise ArgumentError(f"expected deviations of 0 or more, got {person_sd} and {task_sd}")
+
+
 def simulated_power(
     shares: Mapping[str, float],
     per_group: int,
@@ -59,21 +112,27 @@ def simulated_power(
     seed: int = 0,
     alpha: float = 0.05,
 ) -> dict[str, float]:
-    """Power of the ANOVA of participants' shares of right answers, by simulation of the answers.
+    """Power of the two-way ANOVA of participants' shares of right answers (type II), by simulation of the answers.
 
     `shares`: the probability of a right answer of a person and a task in the middle, for each condition. `person_sd`,
     `task_sd`: standard deviations of people and tasks on the logit scale, as the mixed model gives them. Everyone does
-    the same `tasks`, redrawn in each of `runs`. Gives the share of runs with p < alpha, with its standard error.
+    the same `tasks`, redrawn in each of `runs`; every second person sees scores, which change nothing. Gives the share
+    of runs whose test of the conditions, by the analysis' own ANOVA, has p < alpha, with its standard error.
     Deterministic for a seed.
     """
-    from scipy import stats
+    import pandas as pd
 
-    if not all(0 < share < 1 for share in shares.values()) or len(shares) < 2:
-        raise ArgumentError(f"expected two or more probabilities between 0 and 1, got {dict(shares)}")
-    if min(per_group, tasks, runs) < 2 or min(person_sd, task_sd) < 0:
+    from occlumap.analysis import linear_models as linear
+
+    _check(shares, person_sd, task_sd)
+    if per_group < 3 or min(tasks, runs) < 2:
         raise ArgumentError(
-            "expected at least 2 people a group, 2 tasks and 2 runs, and deviations of 0 or more"
+            f"expected at least 3 people a group, 2 tasks and 2 runs, got {per_group}, {tasks} and {runs}"
         )
+    conditions = np.repeat(list(shares), per_group)
+    shown = np.tile(np.arange(per_group) % 2, len(shares)).astype(str)
+    table = pd.DataFrame({"heatmap": pd.Categorical(conditions, list(shares)), "scores": shown})
+    design = linear.design(table, ("heatmap", "scores", "heatmap:scores"))
     random = np.random.default_rng(seed)
     middles = np.log([share / (1 - share) for share in shares.values()])
     significant = 0
@@ -82,10 +141,8 @@ def simulated_power(
         items = random.normal(0, task_sd, tasks)
         chance = 1 / (1 + np.exp(-(middles[:, None, None] + people + items)))
         accuracy: NDArray[np.float64] = (random.random(chance.shape) < chance).mean(axis=2)
-        within = accuracy.var(axis=1, ddof=1).mean()
-        between = per_group * accuracy.mean(axis=1).var(ddof=1)
-        if within > 0:
-            p = stats.f.sf(between / within, len(middles) - 1, len(middles) * (per_group - 1))
-            significant += bool(p < alpha)
+        model = linear.fit(design, accuracy.ravel())
+        if model.rss > 1e-12:
+            significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
     power = significant / runs
     return {"power": power, "se": float(np.sqrt(power * (1 - power) / runs)), "runs": runs}

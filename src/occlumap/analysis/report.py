@@ -3,7 +3,7 @@
 import html
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,16 @@ R_CALLS = {
 }
 
 
-def sections(study: Study, results: Results, confirmatory: Sequence[str] | None = None) -> list[Section]:
+def sections(
+    study: Study,
+    results: Results,
+    confirmatory: Sequence[str] | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> list[Section]:
     """The report's sections.
 
-    `confirmatory`: ids, or beginnings of ids, that a frozen plan names; None without a plan.
+    `confirmatory`: ids, or beginnings of ids, that a frozen plan names; None without a plan. `plan`: the frozen
+    document, told in a section of its own.
     """
     found = [
         _design(study, results),
@@ -64,13 +70,29 @@ def sections(study: Study, results: Results, confirmatory: Sequence[str] | None 
         _confidence(results),
         _ratio(results),
         _codes(results),
+        _reliability(results),
         _variants(results),
         _better(results),
         _power(results),
         _published(),
         _methods(study),
     ]
-    prefixes = (None, "accuracy", "confidence", "ratio", "codes", None, "glmm", "power", None, None)
+    if confirmatory is not None:
+        for section in found:
+            section.tables = [_marked(table, confirmatory, results) for table in section.tables]
+    prefixes = (
+        None,
+        "accuracy",
+        "confidence",
+        "ratio",
+        "codes",
+        "reliability",
+        None,
+        "glmm",
+        "power",
+        None,
+        None,
+    )
     for section, prefix in zip(found, prefixes, strict=True):
         if confirmatory is not None and prefix is not None:
             section.exploratory = not any(one.startswith(prefix) for one in confirmatory)
@@ -81,7 +103,41 @@ def sections(study: Study, results: Results, confirmatory: Sequence[str] | None 
         (found[4], ("figure-27", "figure-28")),
     ):
         section.figures = [pictures[name] for name in names if name in pictures]
-    return found
+    return found if plan is None else [_plan(plan, results), *found]
+
+
+def _marked(table: Table, confirmatory: Sequence[str], results: Results) -> Table:
+    """The table with whether its id is in the plan, in its title; tables that show no result stay."""
+    name = table.call.split(";")[0].strip()
+    if not any(one == name or one.startswith(f"{name}.") for one in results.values):
+        return table
+    planned = any(name == one or name.startswith(f"{one}.") for one in confirmatory)
+    return replace(table, title=f"{table.title} ({'confirmatory' if planned else 'exploratory'})")
+
+
+def _plan(document: Mapping[str, Any], results: Results) -> Section:
+    """What was frozen, when, and its hash, to compare with the one that was recorded elsewhere."""
+    plan = document["plan"]
+    section = Section("The frozen plan")
+    section.paragraphs.append(
+        f"Frozen {document.get('frozen', 'at a time that it does not tell')}, SHA-256 {document['sha256']}. Compare it "
+        "with the one recorded elsewhere: who changes a plan can make its hash anew."
+    )
+    unknown = [
+        one
+        for one in plan["confirmatory"]
+        if not any(name == one or name.startswith(f"{one}.") for name in results.values)
+    ]
+    if unknown:
+        section.paragraphs.append(f"Planned, but not among the results: {', '.join(unknown)}.")
+    rows = [["hypothesis", str(one)] for one in plan["hypotheses"]]
+    rows += [["exclusion", str(one)] for one in plan["exclusions"]]
+    formulas = plan["formulas"]
+    told = formulas.items() if isinstance(formulas, Mapping) else enumerate(formulas, start=1)
+    rows += [[f"formula, {name}", str(one)] for name, one in told]
+    rows += [["confirmatory", str(one)] for one in plan["confirmatory"]]
+    section.tables.append(Table("Plan", ["", "as frozen"], rows, "occlumap analyse freeze"))
+    return section
 
 
 def _number(value: Any, places: int = 3) -> str:
@@ -154,8 +210,10 @@ def _linear(results: Results, measure: str, of: str) -> Section:
             "heatmap",
         )
     )
-    section.paragraphs.append(wording.normality(values[f"{measure}.shapiro.raw"], of))
-    section.paragraphs.append(wording.variances(values[f"{measure}.levene.median"], of))
+    if f"{measure}.shapiro.raw" in values:
+        section.paragraphs.append(wording.normality(values[f"{measure}.shapiro.raw"], of))
+    if f"{measure}.levene.median" in values:
+        section.paragraphs.append(wording.variances(values[f"{measure}.levene.median"], of))
     return section
 
 
@@ -164,6 +222,27 @@ def _effects(section: Section, table: Mapping[str, Any], of: str) -> None:
     section.paragraphs += [
         wording.effect(term, row, df, of) for term, row in table.items() if term != "residual"
     ]
+
+
+def _effect_tables(section: Section, values: Mapping[str, Any], measure: str) -> None:
+    if f"{measure}.effects.intervals" in values:
+        section.tables.append(
+            _table(
+                "Effect sizes of the ANOVA, with 90 % intervals (Steiger)",
+                values[f"{measure}.effects.intervals"],
+                f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
+                "term",
+            )
+        )
+    if f"{measure}.effects.cohens_d" in values:
+        section.tables.append(
+            _table(
+                "Standardised differences, d with 95 % intervals",
+                values[f"{measure}.effects.cohens_d"],
+                f"{measure}.effects.cohens_d; R: effectsize::cohens_d",
+                "pair",
+            )
+        )
 
 
 def _accuracy(results: Results) -> Section:
@@ -176,11 +255,14 @@ def _accuracy(results: Results) -> Section:
             _table("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
         )
         section.tables.append(
-            _table("Effect sizes", values["accuracy.effects.type2"], "accuracy.effects.type2", "term")
+            _table(
+                "Differences",
+                values["accuracy.pairs.heatmap.tukey"],
+                f"accuracy.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+                "pair",
+            )
         )
-        section.tables.append(
-            _table("Differences", values["accuracy.pairs.heatmap.tukey"], f"R: {R_CALLS['pairs']}", "pair")
-        )
+        _effect_tables(section, values, "accuracy")
     if "accuracy.by_outcome" in values:
         for outcome, row in values["accuracy.by_outcome"].items():
             side = "above" if row["participant_mean"] > 0.5 else "below"
@@ -217,6 +299,20 @@ def _confidence(results: Results) -> Section:
                 "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
             )
         )
+        if "confidence.kruskal_effects.participant_median" in values:
+            rows = {
+                f"participants' {kind}": values[f"confidence.kruskal_effects.participant_{kind}"]
+                for kind in ("median", "mean")
+                if f"confidence.kruskal_effects.participant_{kind}" in values
+            }
+            section.tables.append(
+                _table(
+                    "Effect sizes of Kruskal-Wallis, with 95 % bootstrap intervals",
+                    rows,
+                    "confidence.kruskal_effects; R: effectsize::rank_epsilon_squared",
+                    "measure",
+                )
+            )
     return section
 
 
@@ -236,14 +332,80 @@ def _ratio(results: Results) -> Section:
             )
         )
         section.tables.append(
-            _table("Differences", values["ratio.pairs.heatmap.tukey"], f"R: {R_CALLS['pairs']}", "pair")
+            _table(
+                "Differences",
+                values["ratio.pairs.heatmap.tukey"],
+                f"ratio.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+                "pair",
+            )
         )
+        _effect_tables(section, values, "ratio")
+    return section
+
+
+def _kinds(section: Section, values: Mapping[str, Any]) -> None:
+    """Saliency features against general attributes by heatmap, and each code over the heatmaps."""
+    if "codes.kinds_within" in values:
+        for heatmap, row in values["codes.kinds_within"].items():
+            section.paragraphs.append(wording.kinds(heatmap, row))
+        section.tables.append(
+            _table(
+                "Codes an answer by kind, within each heatmap",
+                values["codes.kinds_within"],
+                "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE), p.adjust holm",
+                "heatmap",
+            )
+        )
+    for key, title, call in (
+        ("kinds_between", "Codes an answer of each kind, between heatmaps", "t.test, p.adjust holm"),
+        (
+            "by_heatmap",
+            "Each code, percent of a participant's answers, between all heatmaps",
+            "kruskal.test, p.adjust holm",
+        ),
+    ):
+        rows = values.get(f"codes.{key}")
+        if rows:
+            told = [name for name, row in rows.items() if isinstance(row["p_holm"], float)]
+            told = [name for name in told if rows[name]["p_holm"] < wording.ALPHA]
+            section.paragraphs.append(
+                f"{title}: differences after Holm's correction of {len(rows)} tests in {', '.join(told) or 'none'}."
+            )
+            section.tables.append(_table(title, rows, f"codes.{key}; R: {call}", ""))
+
+
+def _reliability(results: Results) -> Section:
+    """How far the coders agree."""
+    values = results.values
+    section = Section("Agreement of coders")
+    rows = {}
+    for level in ("code", "group"):
+        for name in ("cohen_ab", "cohen_ac", "fleiss", "krippendorff_ab", "krippendorff_abc"):
+            row = values.get(f"reliability.{level}.{name}")
+            if row:
+                rows[f"{level}, {name}"] = {
+                    "agreement": row.get("kappa", row.get("alpha")),
+                    "lower": row.get("ci_lower"),
+                    "upper": row.get("ci_upper"),
+                }
+    if rows:
+        section.tables.append(
+            _table(
+                "Kappa and alpha of codes and of their groups; intervals where there is a formula",
+                rows,
+                "reliability.code, reliability.group; R: psych::cohen.kappa, irr::kripp.alpha",
+                "",
+            )
+        )
+    else:
+        section.paragraphs.append(f"Left out: {results.problems.get('reliability', 'no double coding')}")
     return section
 
 
 def _codes(results: Results) -> Section:
     values = results.values
     section = Section("Mentioned features")
+    _kinds(section, values)
     if "codes.occlusion_vs_lrp" in values:
         compared = values["codes.occlusion_vs_lrp"]
         told = [code for code, row in compared["codes"].items() if row["p_holm"] < wording.ALPHA]
@@ -254,7 +416,14 @@ def _codes(results: Results) -> Section:
         section.tables.append(
             _table(
                 "Occlusion and LRP, answers with each code",
-                compared["codes"],
+                {
+                    code: row
+                    | {
+                        f"odds_ratio_{end}": values["codes.occlusion_vs_lrp_odds_ratio_intervals"][code][end]
+                        for end in ("lower", "upper")
+                    }
+                    for code, row in compared["codes"].items()
+                },
                 "codes.occlusion_vs_lrp; R: fisher.test",
                 "code",
             )
@@ -302,6 +471,19 @@ def _variants(results: Results) -> Section:
     return section
 
 
+def _with_interval(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Coefficients with Wald's 95 % interval."""
+    return {
+        name: dict(row)
+        | {
+            end: row["estimate"] + side * 1.959964 * row["se"]
+            for end, side in (("lower", -1), ("upper", 1))
+            if isinstance(row["estimate"], float) and isinstance(row["se"], float)
+        }
+        for name, row in rows.items()
+    }
+
+
 def _better(results: Results) -> Section:
     values = results.values
     section = Section("Beyond the text")
@@ -314,7 +496,7 @@ def _better(results: Results) -> Section:
         section.tables.append(
             _table(
                 "Mixed logistic model of single answers",
-                values["glmm.base.fixed"],
+                _with_interval(values["glmm.base.fixed"]),
                 f"glmm.base.fixed; R: {R_CALLS['glmm']}",
                 "effect",
             )
@@ -329,14 +511,29 @@ def _better(results: Results) -> Section:
             + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
             + "."
         )
+        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
+            if term in values.get("glmm.base.lrt", {}):
+                section.paragraphs.append(
+                    wording.likelihood_ratio(
+                        values["glmm.base.lrt"][term], name, "right answers", "the mixed logistic model"
+                    )
+                )
+        section.paragraphs.append(
+            wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer")
+        )
         section.tables.append(
-            _table("Its Wald tests", values["glmm.base.wald.type2"], "car::Anova(m, type = 2)", "term")
+            _table(
+                "Its Wald tests",
+                values["glmm.base.wald.type2"],
+                "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
+                "term",
+            )
         )
         section.tables.append(
             _table(
                 "Its differences, log odds ratios",
                 values["glmm.base.pairs.heatmap.tukey"],
-                R_CALLS["pairs"],
+                f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
                 "pair",
             )
         )
@@ -349,21 +546,66 @@ def _better(results: Results) -> Section:
                 "heatmap",
             )
         )
+    if "accuracy.signal_detection_intervals" in values:
+        rows = values["accuracy.signal_detection_intervals"]
+        section.paragraphs += [
+            wording.sensitivity(row, "All" if name == "all" else f"Heatmap {name}")
+            for name, row in rows.items()
+        ]
+        section.tables.append(
+            _table(
+                "Signal detection, with 95 % intervals that take answers as independent",
+                rows,
+                "accuracy.signal_detection_intervals",
+                "heatmap",
+            )
+        )
     if "confidence.clmm.fixed" in values:
+        if values.get("confidence.clmm.singular"):
+            section.paragraphs.append(
+                "The model of confidence is singular: a standard deviation of random effects is 0."
+            )
+        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
+            if term in values.get("confidence.clmm.lrt", {}):
+                section.paragraphs.append(
+                    wording.likelihood_ratio(
+                        values["confidence.clmm.lrt"][term], name, "confidence", "the cumulative logit model"
+                    )
+                )
+        if "confidence.clmm.pairs.heatmap.tukey" in values:
+            section.paragraphs.append(
+                wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence")
+            )
         section.tables.append(
             _table(
                 "Cumulative logit model of confidence",
-                values["confidence.clmm.fixed"],
-                f"R: {R_CALLS['clmm']}",
+                _with_interval(values["confidence.clmm.fixed"]),
+                f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
                 "effect",
             )
+        )
+    if "ratio.betabinomial_dispersion" in values:
+        tests = values["ratio.betabinomial_dispersion"]
+        section.paragraphs.append(
+            wording.likelihood_ratio(
+                tests["lrt_heatmap"], "the heatmap", "the saliency-feature ratio", "the beta-binomial model"
+            )
+        )
+        section.paragraphs.append(
+            wording.likelihood_ratio(
+                tests["lrt_dispersion"], "the heatmap", "the spread of the ratio", "the beta-binomial model"
+            )
+        )
+    if "ratio.betabinomial_pairs" in values:
+        section.paragraphs.append(
+            wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature")
         )
     if "ratio.betabinomial" in values:
         section.tables.append(
             _table(
                 "Beta-binomial model of the ratio",
-                values["ratio.betabinomial"]["fixed"],
-                f"R: {R_CALLS['betabinomial']}",
+                _with_interval(values["ratio.betabinomial"]["fixed"]),
+                f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
                 "effect",
             )
         )
@@ -409,6 +651,16 @@ def _power(results: Results) -> Section:
         }
         section.tables.append(
             _table("People needed", people, "R: pwr::pwr.anova.test(k = 3, power = .8)", "effect")
+        )
+    if "power.planning" in values:
+        planned = values["power.planning"]
+        tasks = planned["tasks_for_80"]
+        section.paragraphs.append(
+            "For a step from 57 % to 63 % right answers in one of three conditions, with people and tasks that differ "
+            f"by {planned['person_sd']} and {planned['task_sd']} on the logit scale: 32 people a condition and 14 "
+            f"tasks have a power of {planned['power']:.0%} by formula and {planned['simulated']:.0%} by "
+            f"{planned['runs']} simulations through the two-way ANOVA; 80 % take {planned['people_for_80']:.0f} people "
+            f"a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 people."
         )
     return section
 

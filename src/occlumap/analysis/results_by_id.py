@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from occlumap import agreement
 from occlumap.analysis import (
     bayes_factors,
+    code_kinds,
+    effect_intervals,
     features,
     generalised_models,
     group_tests,
@@ -214,6 +216,15 @@ def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str
         },
     )
     yield "bayes.anova", _bayes_anova(model)
+    yield (
+        "effects.intervals",
+        {
+            term: effect_intervals.partial_eta2(row["F"], row["df"], model.df)
+            for term, row in tables[2].items()
+            if term != "residual" and model.rss > 0
+        },
+    )
+    yield "effects.cohens_d", effect_intervals.standardised_differences(by_heatmap)
 
 
 def _contrasts(model: linear.LinearModel, kind: str, suffix: str) -> Iterator[tuple[str, Any]]:
@@ -261,6 +272,12 @@ def _accuracy(found: Results, study: Study) -> None:
     found.add("accuracy.by_outcome", lambda: iter([("", _by_outcome(given, study))]))
     found.add("accuracy.by_outcome_heatmap", lambda: iter([("", _by_outcome_heatmap(given, study))]))
     found.add("accuracy.signal_detection", lambda: iter([("", _signal_detection(given))]))
+    if "accuracy.signal_detection" in found.values:
+        rows = found.values["accuracy.signal_detection"]
+        found.add(
+            "accuracy.signal_detection_intervals",
+            lambda: iter([("", {name: effect_intervals.d_prime(row) for name, row in rows.items()})]),
+        )
 
     def quasi() -> Iterator[tuple[str, Any]]:
         model = linear.design(table, TERMS)
@@ -473,6 +490,7 @@ def _confidence(found: Results, study: Study) -> None:
         for kind in ("median", "mean"):
             groups = group_tests.groups_of(people[kind].to_numpy(), people["cell"].to_numpy(), order)
             yield f"kruskal.participant_{kind}", group_tests.kruskal(groups)
+            yield f"kruskal_effects.participant_{kind}", effect_intervals.epsilon2(groups)
         yield "kruskal.responses", group_tests.kruskal(by_cell)
         heatmaps = list(people["heatmap"].cat.categories)
         groups = group_tests.groups_of(
@@ -595,6 +613,7 @@ def _ratio(found: Results, study: Study) -> None:
 def _codes(found: Results, study: Study) -> None:
     if len(measures.analysed_codes(study)):
         found.add("codes", lambda: features.code_results(study))
+        found.add("codes", lambda: code_kinds.kind_results(study))
 
 
 def _reliability(found: Results, study: Study) -> None:
@@ -705,6 +724,26 @@ def _power(found: Results, study: Study) -> None:
         )
 
     found.add("power", make)
+
+    def planning() -> Iterator[tuple[str, Any]]:
+        shares, spread = {"none": 0.57, "occlusion": 0.57, "lrp": 0.63}, (0.41, 1.04)
+        f = power.expected_f(shares, 14, *spread)
+        simulated = power.simulated_power(shares, 32, 14, *spread, runs=300)
+        yield (
+            "planning",
+            {
+                "person_sd": spread[0],
+                "task_sd": spread[1],
+                "f": f,
+                "power": power.anova_power(3, 32, f),
+                "simulated": simulated["power"],
+                "runs": 300,
+                "people_for_80": float(np.ceil(power.per_group_for(0.8, 3, f))),
+                "tasks_for_80": power.tasks_for(0.8, shares, 32, *spread),
+            },
+        )
+
+    found.add("power", planning)
 
 
 def _multiplicity(found: Results, study: Study) -> None:

@@ -86,6 +86,51 @@ def equivalence(test: Mapping[str, float], one: str, other: str) -> str:
     return f"Equivalence of {one} and {other} within {test['bound']} is not shown {about}."
 
 
+def likelihood_ratio(test: Mapping[str, float], name: str, of: str, model: str) -> str:
+    """Whether a model's likelihood-ratio test shows an effect of `name` on `of`."""
+    if _undefined(test, "chi2"):
+        return f"{_capital(model)} gives no test of {name} on {of}."
+    about = f"(chi-square({test['df']:.0f}) = {test['chi2']:.3f}, {p_value(test['p'])})"
+    if test["p"] < ALPHA:
+        return f"{_capital(model)} shows an effect of {name} on {of} {about}."
+    return f"{_capital(model)} shows no effect of {name} on {of} {about}."
+
+
+def kinds(heatmap: str, row: Mapping[str, float]) -> str:
+    """Whether participants of a heatmap name more saliency features or more general attributes, after correction."""
+    about = f"({row['saliency']:.2f} and {row['general']:.2f} an answer, Holm's {p_value(row['p_holm'])})"
+    if _undefined(row, "p_holm") or row["p_holm"] >= ALPHA:
+        return f"Heatmap {heatmap}: no difference between saliency features and general attributes is shown {about}."
+    more, less = "saliency features", "general attributes"
+    if row["difference"] < 0:
+        more, less = less, more
+    return f"Heatmap {heatmap}: more {more} than {less} are named {about}."
+
+
+def odds_ratios(pairs: Mapping[str, Mapping[str, float]], of: str) -> str:
+    """Each pair's odds ratio with its interval, from log odds ratios, and whether it is told from 1."""
+    import math
+
+    told = []
+    for name, row in pairs.items():
+        if _undefined(row, "estimate", "lower", "upper"):
+            told.append(f"{name}: none")
+            continue
+        middle, low, high = (math.exp(min(row[key], 700)) for key in ("estimate", "lower", "upper"))
+        side = "not told from 1" if row["p"] >= ALPHA else "higher" if middle > 1 else "lower"
+        told.append(f"{name}: {middle:.2f} ({low:.2f} to {high:.2f}; {p_value(row['p'])}), {side}")
+    return f"Odds ratios of {of}, with simultaneous 95 % intervals: {'; '.join(told)}."
+
+
+def sensitivity(row: Mapping[str, float], of: str) -> str:
+    """Whether d' is told from 0, and to which side the criterion leans."""
+    low, high = row["d_lower"], row["d_upper"]
+    skill = "above chance" if low > 0 else "below chance" if high < 0 else "not told from chance"
+    low, high = row["criterion_lower"], row["criterion_upper"]
+    bias = "a liking for no" if low > 0 else "a liking for yes" if high < 0 else "no liking for yes or no"
+    return f"{of}: d' = {row['d_prime']:.2f} ({row['d_lower']:.2f} to {row['d_upper']:.2f}), {skill}, with {bias}."
+
+
 def bayes(one: str, log_bf10: float | None) -> str:
     """How far a Bayes factor speaks for or against a difference (Jeffreys's 3 and 10); natural logarithm."""
     import math

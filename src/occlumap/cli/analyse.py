@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,18 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         study = plans.blinded(study)
     for remark in study.remarks:
         click.echo(printable(f"note: {remark}"), err=True)
+    if frozen is not None:
+        click.echo(f"plan: SHA-256 {frozen['sha256']}", err=True)
     results = every_result(study, lambda section: click.echo(f"  {section}", err=True))
+    if blind:
+        results.values["design.blinded"] = True
     for name, why in results.problems.items():
         click.echo(printable(f"warning: {name} is left out: {why}"), err=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
-    found = report.sections(study, results, None if frozen is None else frozen["confirmatory"])
+    found = report.sections(
+        study, results, None if frozen is None else frozen["plan"]["confirmatory"], frozen
+    )
     report.write_html(found, out / "report.html")
     report.write_pdf(found, out / "report.pdf")
     written = [
@@ -178,6 +185,12 @@ def power(
     click.echo(f"simulated: {found['power']:.3f} (standard error {found['se']:.3f}, {runs} runs)")
     for f in (0.1, 0.25, 0.4):
         click.echo(f"f = {f}: {powers.anova_power(len(chances), people, f):.3f}")
+    f = powers.expected_f(chances, tasks, person_sd, task_sd)
+    click.echo(f"these shares are f = {f:.3f}, by formula: {powers.anova_power(len(chances), people, f):.3f}")
+    if f > 1e-3:
+        click.echo(f"people a condition for 80 %: {math.ceil(powers.per_group_for(0.8, len(chances), f))}")
+        needed = powers.tasks_for(0.8, chances, people, person_sd, task_sd)
+        click.echo(f"tasks each for 80 %: {needed or 'no number of tasks is enough, more people are needed'}")
     smallest = powers.effect_for(0.8, lambda f: powers.anova_power(len(chances), people, f))
     click.echo(f"smallest f with 80 %: {smallest:.3f}")
 
