@@ -801,6 +801,7 @@ def write_pdf(found: Sequence[Section], path: Path) -> None:
     from reportlab.platypus import Image, LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 
     styles = getSampleStyleSheet()
+    styles["Heading2"].keepWithNext = 1  # no heading alone at the foot of a page
     small = styles["BodyText"].clone("small", fontSize=6.5, leading=8)
     flow: list[Any] = [Paragraph("Analysis of the study", styles["Title"])]
     document = SimpleDocTemplate(
