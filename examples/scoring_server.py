@@ -82,5 +82,7 @@ def serve(handler: type[Handler], port: int) -> None:
 
 
 if __name__ == "__main__":
-    Handler.classifier = occlumap.load(sys.argv[1] if len(sys.argv) > 1 else "efficientnet-lite0")
+    Handler.classifier = staticmethod(  # a plain function would become a method of the handler
+        occlumap.load(sys.argv[1] if len(sys.argv) > 1 else "efficientnet-lite0")
+    )
     serve(Handler, int(sys.argv[2]) if len(sys.argv) > 2 else 8000)

@@ -2,6 +2,7 @@
 
 import difflib
 import operator
+import threading
 from collections.abc import Iterable
 
 from occlumap.errors import ArgumentError
@@ -33,7 +34,7 @@ def seconds(name: str, value: object) -> float:
     30.0
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < float(value) < float("inf"):  # type: ignore[arg-type]
+    if not number or not 0 < float(value) <= threading.TIMEOUT_MAX:  # type: ignore[arg-type]
         raise ArgumentError(f"expected {name} to be a number of seconds above 0, got {value!r}")
     return float(value)  # type: ignore[arg-type]
 

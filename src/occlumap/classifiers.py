@@ -112,6 +112,7 @@ def _checked(
     if array.ndim == 1 and array.shape == (rows,) and rows >= 1:
         raise ScoreError(
             f"{expected}, got {array.shape} from classifier {name!r}; for a single score per image wrap it: "
+            "occlumap.adapters.binary for a probability, .regression for a number, or by hand "
             "lambda batch: classifier(batch)[:, None], or np.stack([1 - p, p], axis=1) for a binary probability"
         )
     if array.ndim != 2 or array.shape[0] != rows or array.shape[1] < 1:

@@ -26,6 +26,16 @@ AUTO = "auto"
 FIRST_BATCH = 8
 WORTH = 0.9
 
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "insufficient memory",
+    "failed to allocate memory",
+    "bad allocation",
+    "bad_alloc",
+)
+"""What PyTorch, OpenCV, ONNX Runtime and TensorFlow say then."""
+
 Progress = Callable[[int, int | None], None]
 
 
@@ -304,9 +314,10 @@ def _later(describe: Callable[[int], str], start: int) -> Callable[[int], str]:
 
 def _out_of_memory(error: BaseException | None) -> bool:
     """Whether that is what a framework says when the memory of machine or accelerator does not suffice."""
+    said = str(error).lower()
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in str(error).lower() or type(error).__name__ == "OutOfMemoryError")
+        error is not None
+        and (type(error).__name__ == "OutOfMemoryError" or any(words in said for words in NO_MEMORY))
     )
 
 

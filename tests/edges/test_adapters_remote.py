@@ -113,6 +113,7 @@ def test_through_all_faults_every_region_has_one_score_and_the_right_one(start, 
     np.testing.assert_array_equal(far.heatmap, near.heatmap)
 
 
+@pytest.mark.filterwarnings("ignore:importances that add up:occlumap.errors.OcclumapWarning")
 def test_a_server_that_restarts_in_the_middle_costs_retries_and_nothing_else(start, quick, monkeypatch):
     monkeypatch.setattr(remote, "WAIT", 0.05)
     address, process = start()
@@ -134,6 +135,7 @@ def test_a_server_that_restarts_in_the_middle_costs_retries_and_nothing_else(sta
     assert classifier.retries >= 1
 
 
+@pytest.mark.filterwarnings("ignore:importances that add up:occlumap.errors.OcclumapWarning")
 def test_the_secret_comes_from_the_environment_and_goes_into_no_result(start, monkeypatch, tmp_path):
     secret = "very-secret-indeed"
     address, _ = start(SCORING_TOKEN=secret)

@@ -90,7 +90,7 @@ def test_a_callable_that_pickle_carries_is_one_too():
 
 
 def test_a_call_that_takes_too_long_is_stopped_and_the_next_has_a_new_process(module):
-    classifier = adapters.in_processes(f"{module}:slow", 1, timeout=1)
+    classifier = adapters.in_processes(f"{module}:slow", 1, call_timeout=1)
     batch = np.full((1, 4, 4, 3), 7, np.uint8)
     with pytest.raises(ClassifierError, match=r"no answer within 1 s, on a batch of shape \(1, 4, 4, 3\)"):
         classifier(batch)
@@ -132,8 +132,8 @@ def test_what_cannot_be_carried_is_refused():
         adapters.in_processes(lambda batch: batch, 1)
     with pytest.raises(ArgumentError, match="processes"):
         adapters.in_processes("a:b", 0)
-    with pytest.raises(ArgumentError, match="timeout"):
-        adapters.in_processes("a:b", 1, timeout=-1)
+    with pytest.raises(ArgumentError, match="call_timeout"):
+        adapters.in_processes("a:b", 1, call_timeout=-1)
 
 
 def test_replicas_share_the_calls_and_must_be_copies():

@@ -1,6 +1,6 @@
 """Callables that give something else than a row of class scores for each image, each by its name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class Adapted:
         if prepare is not None:
             self.prepare = prepare
         if classes is not None:
-            self.classes = tuple(classes)
+            self.classes = class_tuple(classes)
         if input_size is not None:
             self.input_size = input_size
         self._scores = scores
@@ -44,11 +44,21 @@ class Adapted:
         return f"<classifier {self.name}>"
 
 
+def class_tuple(classes: Sequence[str]) -> tuple[str, ...]:
+    """`classes` as a tuple; ArgumentError for one text, whose letters would pass for names, and for no sequence."""
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise ArgumentError(f"expected classes as a list of names, one for each column, got {classes!r:.80}")
+    return tuple(classes)
+
+
 def _attributes(function: object) -> dict[str, Any]:
     from occlumap.classifiers import name_of
 
-    size = getattr(function, "input_size", None)
-    return {"name": name_of(function), "input_size": size}  # type: ignore[arg-type]
+    return {
+        "name": name_of(function),  # type: ignore[arg-type]
+        "input_size": getattr(function, "input_size", None),
+        "prepare": getattr(function, "prepare", None),
+    }
 
 
 def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted:
@@ -88,7 +98,7 @@ def binary(
 
     Raises ScoreError, when it is called, for values below 0 or above 1: for a margin or a logit, `regression`.
     """
-    if len(classes) != 2:
+    if len(class_tuple(classes)) != 2:
         raise ArgumentError(f"expected two class names, got {list(classes)!r:.80}")
     about = _attributes(function)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import checked, softmax
+from occlumap.adapters.pytorch import eval_mode
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
 
@@ -17,7 +18,8 @@ def from_huggingface(model: Any) -> Adapted:
     """An image-classification pipeline of transformers, or a local folder that holds such a model and its processor.
 
     Scores are probabilities of all labels, in the order of the model's configuration: softmax of the logits, or the
-    sigmoid of each where the configuration says `multi_label_classification`. Images are given to the model's own
+    sigmoid of each where the configuration says `multi_label_classification` or has one label, the outputs as they are
+    where it says `regression`: as the pipeline has them. Images are given to the model's own
     processor, so they are explained at their own size. Nothing is downloaded.
 
     Raises MissingDependencyError without transformers and torch, ClassifierNotFoundError for a folder that holds no
@@ -34,7 +36,8 @@ def from_huggingface(model: Any) -> Adapted:
             )
     torch = library("torch", "huggingface")
     labels = [str(network.config.id2label[index]) for index in range(network.config.num_labels)]
-    several = network.config.problem_type == "multi_label_classification"
+    kind = network.config.problem_type
+    several = kind == "multi_label_classification" or (kind != "regression" and len(labels) == 1)
 
     def inputs_of(batch: NDArray[np.uint8]) -> Any:
         return processor(images=list(checked(batch)), return_tensors="pt", input_data_format="channels_last")
@@ -44,13 +47,10 @@ def from_huggingface(model: Any) -> Adapted:
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         inputs = inputs_of(batch)
-        was = network.training
-        network.eval()
-        try:
-            with torch.inference_mode():
-                logits = network(**inputs.to(network.device)).logits.to("cpu", torch.float64).numpy()
-        finally:
-            network.train(was)
+        with eval_mode(network), torch.inference_mode():
+            logits = network(**inputs.to(network.device)).logits.to("cpu", torch.float64).numpy()
+        if kind == "regression":
+            return np.asarray(logits)
         return 1 / (1 + np.exp(-logits)) if several else softmax(logits)
 
     return Adapted(scores, type(network).__name__, labels, prepare=prepare)
@@ -62,12 +62,13 @@ def _read(folder: Path) -> tuple[Any, Any]:
             f"expected a folder with the config.json of a transformers model at {folder}"
         )
     transformers = library("transformers", "huggingface")
+    safely = {"local_files_only": True, "trust_remote_code": False}  # code that lies in the folder is not run
     try:
         return (
-            transformers.AutoModelForImageClassification.from_pretrained(folder, local_files_only=True),
-            transformers.AutoImageProcessor.from_pretrained(folder, local_files_only=True),
+            transformers.AutoModelForImageClassification.from_pretrained(folder, **safely),
+            transformers.AutoImageProcessor.from_pretrained(folder, **safely),
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged file raises what its reader likes
         raise ClassifierNotFoundError(
             f"expected an image-classification model and its processor in {folder}: {error}"
         ) from error

@@ -38,9 +38,12 @@ class OnnxFile:
         if classes is not None:
             self.classes = classes
         self._path, self._wanted_output = path, output_name
-        digest = hashlib.sha256(path.read_bytes() + repr((preprocessing, output_name)).encode())
-        self.fingerprint = digest.hexdigest()
         self._open()
+        digest = hashlib.sha256(path.read_bytes())
+        for beside in _external_data(path):
+            digest.update(beside.read_bytes())
+        digest.update(repr((preprocessing, output_name)).encode())
+        self.fingerprint = digest.hexdigest()
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:
         """Scores, float64 (n, classes), of uint8 RGB images (n, H, W, 3) of any size."""
@@ -167,3 +170,12 @@ def _read(sidecar: Path) -> dict[str, Any]:
             f"expected an object with the keys {', '.join(KEYS)} in {sidecar}, got a {type(found).__name__}"
         )
     return found
+
+
+def _external_data(path: Path) -> list[Path]:
+    """Files in the same folder whose names stand in the graph: weights that lie outside it."""
+    graph = path.read_bytes()
+    if b"location" not in graph:  # the key under which a tensor names its file
+        return []
+    beside = sorted(one for one in path.parent.iterdir() if one.is_file() and one != path)
+    return [one for one in beside if one.name.encode() in graph]

@@ -1,5 +1,6 @@
 """Networks that OpenCV's DNN module has read."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,10 +35,13 @@ def from_opencv(
         raise ArgumentError(f"expected a network of cv2.dnn (cv2.dnn.readNet(...)), got {type(net).__name__}")
     given = {"size": size, "layout": layout, "colour": colour, "mean": mean, "std": std, "output": output}
     preprocessing = Preprocessing.of(given, "for a network of OpenCV")
+    alone = threading.Lock()  # a network keeps its input: one call at a time
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
-        net.setInput(preprocessing.apply(batch))
-        outputs = net.forward() if output_name is None else net.forward(output_name)
+        inputs = preprocessing.apply(batch)
+        with alone:
+            net.setInput(inputs)
+            outputs = np.array(net.forward() if output_name is None else net.forward(output_name))
         return scores_of(outputs, output, "cv2.dnn.Net")
 
     return Adapted(scores, "cv2.dnn.Net", classes, preprocessing.size, preprocessing.apply)

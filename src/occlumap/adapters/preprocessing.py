@@ -125,6 +125,12 @@ def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
     if values.ndim > 2 and values.ndim == 2 + sum(side == 1 for side in values.shape[2:]):
         values = values.reshape(values.shape[:2])  # (n, classes, 1, 1) of networks that end in a convolution
     if output == "logits" and values.ndim == 2:
+        if values.shape[1] == 1:
+            raise ScoreError(
+                f"expected logits of two classes or more, got one column from classifier {name!r}, of which softmax "
+                "makes 1 for every image; let the model give the sigmoid and say output='probabilities', or wrap a "
+                "function that gives it in adapters.binary"
+            )
         return softmax(values)
     if output == "probabilities" and values.size and not _in_unit_range(values):
         raise ScoreError(

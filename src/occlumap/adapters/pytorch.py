@@ -1,6 +1,8 @@
 """PyTorch modules, and torchvision's and timm's models with their own transforms."""
 
 import contextlib
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -68,7 +70,7 @@ def from_torch(
         return inputs.to(device=where, dtype=kind)
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
-        with _eval_mode(module), torch.inference_mode():
+        with eval_mode(module), torch.inference_mode():
             inputs = prepare(batch)
             with torch.autocast(inputs.device.type) if autocast else contextlib.nullcontext():
                 outputs = module(inputs)
@@ -78,13 +80,32 @@ def from_torch(
     return Adapted(scores, name, classes, None if preprocessing is None else preprocessing.size, prepare)
 
 
+class _Inside:
+    """How many calls of one module are under way, and what its submodules were before the first."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.training: list[tuple[Any, bool]] = []
+
+
+_lock = threading.Lock()
+_inside: weakref.WeakKeyDictionary[Any, _Inside] = weakref.WeakKeyDictionary()
+
+
 @contextlib.contextmanager
-def _eval_mode(module: Any) -> Iterator[None]:
-    """Every submodule in eval mode, and back to what each was."""
-    training = [(one, one.training) for one in module.modules()]
-    module.eval()
+def eval_mode(module: Any) -> Iterator[None]:
+    """Every submodule in eval mode, and back to what each was when the last of several threads has left."""
+    with _lock:
+        inside = _inside.setdefault(module, _Inside())
+        if not inside.calls:
+            inside.training = [(one, one.training) for one in module.modules()]
+            module.eval()
+        inside.calls += 1
     try:
         yield
     finally:
-        for one, was in training:
-            one.training = was
+        with _lock:
+            inside.calls -= 1
+            if not inside.calls:
+                for one, was in inside.training:
+                    one.training = was

@@ -4,18 +4,20 @@ import base64
 import io
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import one_of, seconds, whole_number
 from occlumap.adapters._library import library
+from occlumap.adapters.callables import class_tuple
 from occlumap.adapters.preprocessing import checked
 from occlumap.errors import ArgumentError, ClassifierError
 
@@ -50,22 +52,37 @@ class Remote:
         encode: Encode | None = None,
         decode: Decode | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ArgumentError(f"expected an address that begins with http:// or https://, got {url!r}")
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            _ = parts.port  # ValueError when it is none
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ArgumentError(
+                f"expected an address that begins with http:// or https://, got {without_secrets(str(url))!r}"
+            )
         self._url = url
-        self.name = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        self.name = without_secrets(url)
         self._encode = encode or _ENCODERS[one_of("format", format, FORMATS)]
         self._decode = decode or _scores_of_json
         self._images_per_request = whole_number("images_per_request", images_per_request, minimum=1)
         self._concurrency = whole_number("concurrency", concurrency, minimum=1)
         self._attempts = whole_number("attempts", attempts, minimum=1)
         self._timeout = seconds("timeout", timeout)
+        if token_env is not None and (not isinstance(token_env, str) or not token_env):
+            raise ArgumentError(
+                f"expected token_env to be the name of an environment variable, got {token_env!r}"
+            )
         self._token_env = token_env
         if classes is not None:
-            self.classes = tuple(classes)
+            self.classes = class_tuple(classes)
         if input_size is not None:
-            self.input_size = input_size
+            sides = list(input_size) if isinstance(input_size, tuple | list) else [input_size]
+            if len(sides) != 2:
+                raise ArgumentError(f"expected input_size as (height, width), got {input_size!r:.80}")
+            height, width = (whole_number("input_size", side, minimum=1) for side in sides)
+            self.input_size = (height, width)
         self.requests = self.retries = 0
         self._lock = threading.Lock()
         self._client: Any = None
@@ -94,6 +111,10 @@ class Remote:
             )
         return np.concatenate(rows)
 
+    def prepare(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What goes out: the pixels themselves, as PNG."""
+        return checked(batch)
+
     def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """One part's scores; tried again after what may pass."""
         httpx = library("httpx", "remote")
@@ -106,10 +127,10 @@ class Remote:
                 self.retries += attempt > 0
             wait = min(LONGEST_WAIT, WAIT * 2**attempt) * (1 - random.random() / 2)  # noqa: S311 - to spread, not to hide
             try:
-                response = self._open().post(
-                    self._url, headers=self._headers(), timeout=self._timeout, **self._encode(images)
-                )
-            except httpx.TransportError as error:  # refused, dropped, timed out
+                response = self._post(images)
+            except (
+                httpx.RequestError
+            ) as error:  # refused, dropped, timed out, a body that is not what it says
                 problem = f"{type(error).__name__}: {error}"
                 continue
             if response.status_code == 429 or response.status_code >= 500:
@@ -118,14 +139,15 @@ class Remote:
                 continue
             if response.status_code != 200:
                 raise ClassifierError(
-                    f"expected status 200 from {self.name}, got {response.status_code}: {response.text[:200]!r}; such "
+                    f"expected status 200 from {self.name}, got {response.status_code}"
+                    f"{_whereto(response)}: {self._hushed(response.text)!r}; such "
                     "an answer does not pass by trying again: check the address, the secret and the format"
                 )
             try:
                 scores: NDArray[np.float64] = np.asarray(self._decode(response), np.float64)
-            except (ValueError, TypeError, KeyError, LookupError) as error:
+            except (ValueError, TypeError, LookupError, RecursionError) as error:
                 problem = (
-                    f"an answer that is no scores ({type(error).__name__}: {error}): {response.text[:120]!r}"
+                    f"an answer that is no scores ({type(error).__name__}): {self._hushed(response.text)!r}"
                 )
                 continue
             if (
@@ -149,7 +171,41 @@ class Remote:
             raise ArgumentError(
                 f"expected the secret for {self.name} in the environment variable {self._token_env}, which is not set"
             )
+        if not (token.isascii() and token.isprintable()) or " " in token:
+            raise ArgumentError(
+                f"expected the secret in {self._token_env} to be one line of plain letters without spaces; it has "
+                "another character, perhaps the end of a line"
+            )
         return {"Authorization": f"Bearer {token}"}
+
+    def _post(self, images: NDArray[np.uint8]) -> Any:
+        """The whole answer, within the time-out: httpx counts it for each part of an answer anew."""
+        httpx = library("httpx", "remote")
+        until = time.monotonic() + self._timeout
+        request = {"headers": self._headers(), "timeout": self._timeout, **self._encode(images)}
+        with self._open().stream("POST", self._url, **request) as response:
+            parts = []
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s")
+            headers = [
+                (key, value)
+                for key, value in response.headers.multi_items()
+                if key.lower() not in ("content-encoding", "content-length", "transfer-encoding")
+            ]  # it is decoded already
+            return httpx.Response(
+                response.status_code, headers=headers, content=b"".join(parts), request=response.request
+            )
+
+    def _hushed(self, text: str) -> str:
+        """The beginning of an answer, without our secrets if it repeats them."""
+        token = os.environ.get(self._token_env) if self._token_env else None
+        address = urlsplit(self._url)
+        for secret in (token, address.password, address.query):
+            if secret:
+                text = text.replace(secret, "...")
+        return text[:200]
 
     def _open(self) -> Any:
         with self._lock:
@@ -178,7 +234,7 @@ def from_url(url: str, **options: Any) -> Remote:
 
     `images_per_request` (16), `concurrency`: requests at once (4). `attempts` (6): connection faults, time-outs, 429
     (Retry-After is heeded), 5xx and answers that are no scores are tried again, after 0.25, 0.5, 1 ... seconds less a
-    random part; any other status ends the run. `timeout`: seconds for connecting and for each answer (30).
+    random part; any other status ends the run. `timeout`: seconds for connecting, and for each whole answer (30).
     `token_env`: the environment variable whose value is sent as `Authorization: Bearer`; neither it nor user,
     password and query of the address come into results. `classes`, `input_size` ((height, width)) when they are known.
 
@@ -206,6 +262,25 @@ OPTIONS = (
     "encode",
     "decode",
 )
+
+
+def without_secrets(address: str) -> str:
+    """`address` without user, password, query and fragment; as it is when it is no address.
+
+    >>> without_secrets("https://me:secret@host/path?key=secret")
+    'https://host/path'
+    """
+    scheme, there, rest = address.partition("://")
+    if not there:
+        return address
+    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _whereto(response: Any) -> str:
+    place = response.headers.get("Location")
+    return f" to {without_secrets(place)}" if place and response.status_code in range(300, 400) else ""
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

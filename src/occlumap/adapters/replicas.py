@@ -74,12 +74,13 @@ def replicas(classifiers: Sequence[Classifier]) -> Replicas:
 
 
 def in_processes(
-    spec: Any, processes: int, *, timeout: float | None = None, batched: bool = True, **options: Any
+    spec: Any, processes: int, *, call_timeout: float | None = None, batched: bool = True, **options: Any
 ) -> Replicas:
     """A classifier that as many processes load and answer for; for models that hold on to the interpreter.
 
     `spec`, `batched`, `options`: as `occlumap.load` takes them; a callable must be one that pickle can carry. What a
-    process prints goes where ours does. `timeout`: seconds that one call may take; after them its process is stopped,
+    process prints goes where ours does. `call_timeout`: seconds that
+    one call may take (loading not); after them its process is stopped,
     the call raises ClassifierError, and the next one has a new process. The processes end with the classifier.
 
     A script that calls this needs `if __name__ == "__main__":`, as everything that starts Python processes does.
@@ -87,7 +88,7 @@ def in_processes(
     Raises ArgumentError for what cannot be carried to another process; ClassifierError when one cannot load it.
     """
     count = whole_number("processes", processes, minimum=1)
-    limit = None if timeout is None else seconds("timeout", timeout)
+    limit = None if call_timeout is None else seconds("call_timeout", call_timeout)
     wanted = (spec, {"batched": batched, **options})
     copies = [_Process(wanted, limit) for _ in range(count)]
     abouts = [

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from occlumap.adapters.remote import without_secrets
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import classifier_option_option, load_classifier
 from occlumap.cli.progress import ProgressBar
@@ -168,9 +169,10 @@ def benchmark(
         settings["methods"] = QUICK_METHODS if methods is None else methods
     protocol = Protocol(**settings)
     classifiers = {
-        name: load_classifier(name, classifier_options) for name in dict.fromkeys(classifier_names)
+        without_secrets(name): load_classifier(name, classifier_options)
+        for name in dict.fromkeys(classifier_names)
     }
-    command = shlex.join(["occlumap", *sys.argv[1:]])
+    command = shlex.join(["occlumap", *map(without_secrets, sys.argv[1:])])
     with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
         runner.run(
             classifiers,

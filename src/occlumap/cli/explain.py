@@ -11,6 +11,7 @@ import click
 import occlumap
 from occlumap import images, plotting
 from occlumap.adapters import in_processes
+from occlumap.adapters.remote import without_secrets
 from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import (
@@ -219,12 +220,12 @@ def explain(
             settings["call_timeout"] = call_timeout
         else:  # a process can be stopped when its time is over, a thread cannot
             classifier = in_processes(
-                classifier_name, processes, timeout=call_timeout, **options_of(classifier_options)
+                classifier_name, processes, call_timeout=call_timeout, **options_of(classifier_options)
             )
         if not no_cache and getattr(classifier, "fingerprint", None):
             classifier = CachedClassifier(classifier, cache.folder() / "scores.sqlite3")
         if sys.stderr.isatty():
-            click.echo(f"explaining {photo} with {classifier_name}", err=True)
+            click.echo(f"explaining {photo} with {without_secrets(classifier_name)}", err=True)
         try:
             with ProgressBar() as progress:
                 found = occlumap.explain(

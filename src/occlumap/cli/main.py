@@ -19,5 +19,26 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    occlumap.main(arguments, prog_name="occlumap")
+    try:
+        occlumap.main(arguments, prog_name="occlumap")
+    except SystemExit as end:
+        if end.code in (130, 143):
+            _leave_calls_behind(end.code)
+        raise
     raise AssertionError("click exits by itself")  # pragma: no cover
+
+
+def _leave_calls_behind(code: int) -> None:
+    """End now if calls of a classifier are under way in threads or processes: Python would wait for them."""
+    import multiprocessing
+    import os
+    import threading
+
+    children = multiprocessing.active_children()
+    if not children and not any(one.name.startswith("occlumap") for one in threading.enumerate()):
+        return
+    for child in children:
+        child.kill()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

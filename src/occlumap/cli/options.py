@@ -30,6 +30,10 @@ classifier_option_option = click.option(
 )
 
 
+RESERVED = ("spec", "url", "path", "model", "processes", "call_timeout")
+"""What --classifier and other options say."""
+
+
 def load_classifier(spec: str, options: Sequence[str]) -> Any:
     """`occlumap.load` with options as text."""
     return occlumap.load(spec, **options_of(options))
@@ -40,10 +44,13 @@ def options_of(options: Sequence[str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for option in options:
         key, equals, value = option.partition("=")
-        if not equals or not key.strip():
-            raise click.BadParameter(f"expected KEY=VALUE, got {option!r}", param_hint="--classifier-option")
+        if not equals or not key.strip().isidentifier() or key.strip() in RESERVED:
+            raise click.BadParameter(
+                f"expected KEY=VALUE, a keyword of the classifier, got {option!r}",
+                param_hint="--classifier-option",
+            )
         try:
-            given[key.strip()] = json.loads(value)
+            given[key.strip()] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
         except ValueError:
             given[key.strip()] = value
     return given

@@ -73,19 +73,44 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
     raise ClassifierNotFoundError(
         f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
         "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "
-        "PYTHONPATH), or a file m.onnx or m.keras, a folder of a transformers model, or an address http://..., got "
-        f"{spec!r}{nearest(spec, names())}"
+        "PYTHONPATH), or a file m.onnx or m.keras, a folder of a transformers model (folder/), or an address "
+        f"http://..., got {_named(spec)}{nearest(spec, names())}"
     )
+
+
+def _named(spec: Any) -> str:
+    from occlumap.adapters.remote import without_secrets
+
+    return repr(without_secrets(spec)) if isinstance(spec, str) else f"{type(spec).__name__}: {spec!r:.80}"
 
 
 def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
     if options:
         raise ArgumentError(f"expected no options but batched for a callable, got {', '.join(options)}")
     if batched:
+        kind = type(found).__module__.partition(".")[0]
+        adapter = next((name for of, name in _OF_LIBRARIES.items() if _is_of(found, of)), None)
+        if adapter is not None:
+            raise ArgumentError(
+                f"expected a callable from uint8 images (n, H, W, 3) to scores, got a {type(found).__name__} of "
+                f"{kind}; make one of it with occlumap.adapters.{adapter}(...)"
+            )
         return found
     from occlumap.adapters import one_at_a_time
 
     return one_at_a_time(found)
+
+
+_OF_LIBRARIES = {
+    "torch.nn.modules.module.Module": "from_torch",
+    "keras.src.models.model.Model": "from_keras",
+    "transformers.pipelines.base.Pipeline": "from_huggingface",
+}
+
+
+def _is_of(found: Any, kind: str) -> bool:
+    """Whether a class of that full name is among its classes; no library is imported to tell."""
+    return any(f"{one.__module__}.{one.__qualname__}" == kind for one in type(found).__mro__)
 
 
 def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
@@ -95,9 +120,9 @@ def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
     text = os.fspath(spec)
     if text.startswith(("http://", "https://")):
         return adapters.from_url
-    if text.endswith(".onnx"):
+    if text.lower().endswith(".onnx"):
         return adapters.from_onnx
-    if text.endswith(".keras"):
+    if text.lower().endswith(".keras"):
         from occlumap.adapters.keras import from_file
 
         return from_file

@@ -30,6 +30,10 @@ class OnnxClassifier:
         self.fingerprint = hashlib.sha256(graph).hexdigest()
         self._session = self._open()
 
+    def prepare(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the graph is given: the pixels, cut to its size."""
+        return batch if batch.shape[1:3] == self.input_size else _fitted(batch, self.input_size)
+
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Scores, float32 (n, classes), of `batch`, uint8 RGB (n, H, W, 3); the same for any n.
 
@@ -47,9 +51,7 @@ class OnnxClassifier:
                 f"expected a batch of shape (n, H, W, 3) for {self.name}, got {batch.shape}; "
                 "for a single image (H, W, 3): image[None]"
             )
-        if batch.shape[1:3] != self.input_size:
-            batch = _fitted(batch, self.input_size)
-        scores: NDArray[np.float32] = self._session.run(None, {"image": batch})[0]
+        scores: NDArray[np.float32] = self._session.run(None, {"image": self.prepare(batch)})[0]
         return scores
 
     def __repr__(self) -> str:

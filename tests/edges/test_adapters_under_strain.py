@@ -1,0 +1,285 @@
+"""Adapters in threads, without memory, and with secrets: what went wrong when a stranger tried them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import occlumap
+from occlumap import adapters, explain
+from occlumap.adapters.remote import without_secrets
+from occlumap.errors import ArgumentError, ClassifierError, OcclumapError, OcclumapWarning, ScoreError
+from tests.edges.command_line import run, start
+
+IMAGE = np.random.default_rng(3).integers(0, 256, (32, 32, 3), np.uint8)
+SLOW = """
+import time
+import numpy as np
+def classify(batch):
+    if len(batch) > 1:
+        open("under_way", "w").close()
+        time.sleep(60)
+    return np.zeros((len(batch), 2)) + [0.25, 0.75]
+"""
+
+
+def test_a_torch_module_in_training_gives_the_same_scores_from_threads_and_stays_as_it_was():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.Dropout(0.5),
+        torch.nn.Flatten(),
+        torch.nn.LazyLinear(3),
+    )
+    network(torch.zeros(2, 3, 32, 32))
+    network.train()
+    network[1].eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    classifier = adapters.from_torch(network, size=32, mean=127, std=127, output="logits")
+    alone = explain(classifier, IMAGE, target=1, budget=150, batch_size=8)
+    spread = explain(classifier, IMAGE, target=1, budget=150, batch_size=8, workers=4)
+    np.testing.assert_array_equal(alone.measurements.scores, spread.measurements.scores)
+    assert [one.training for one in network] == [True, False, True, True, True]
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+def test_an_opencv_network_answers_several_threads(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(1).normal(size=(3 * 32 * 32, 5)).astype(np.float32) / 30
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+        ],
+        "linear",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 5])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 9
+    onnx.save(model, tmp_path / "linear.onnx")
+    net = cv2.dnn.readNet(str(tmp_path / "linear.onnx"))
+    classifier = adapters.from_opencv(net, size=32, mean=127, std=127, colour="RGB", output="logits")
+    alone = explain(classifier, IMAGE, budget=100, batch_size=8)
+    spread = explain(classifier, IMAGE, budget=100, batch_size=8, workers=4)
+    np.testing.assert_array_equal(alone.heatmap, spread.heatmap)
+
+
+def test_weights_beside_an_onnx_file_are_in_its_fingerprint(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper, numpy_helper
+
+    prints = []
+    for scale in (1, 2):
+        weights = np.full((3 * 4 * 4, 2), scale, np.float32)
+        graph = helper.make_graph(
+            [
+                helper.make_node("Flatten", ["image"], ["flat"]),
+                helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+            ],
+            "linear",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 4, 4])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
+            [numpy_helper.from_array(weights, "weights")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 9
+        path = tmp_path / "m.onnx"
+        (tmp_path / "m.data").unlink(missing_ok=True)
+        onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+        about = {"size": 4, "layout": "NCHW", "colour": "RGB", "mean": 0, "std": 1, "output": "logits"}
+        prints.append((path.read_bytes(), adapters.from_onnx(path, **about).fingerprint))
+    assert prints[0][0] == prints[1][0]
+    assert prints[0][1] != prints[1][1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        ),
+        Exception("OpenCV: error: (-4:Insufficient memory) Failed to allocate 9 bytes"),
+        Exception("[ONNXRuntimeError] : Failed to allocate memory for requested buffer of size 9"),
+    ],
+)
+def test_every_frameworks_word_for_no_memory_lowers_the_batch(error):
+    def classify(batch):
+        if len(batch) > 10:
+            raise error
+        return np.stack([batch.mean(axis=(1, 2, 3)), -batch.mean(axis=(1, 2, 3))], axis=1)
+
+    with pytest.warns(OcclumapWarning, match="ran out of memory"):
+        found = explain(classify, IMAGE, target=0, budget=70)
+    assert found.provenance["calls"] == 70
+
+
+def test_one_column_of_logits_is_refused():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16, 1))
+    classifier = adapters.from_torch(network, size=4, mean=0, std=255, output="logits")
+    with pytest.raises(ScoreError, match="two classes or more"):
+        classifier(np.zeros((1, 4, 4, 3), np.uint8))
+    with pytest.raises(ArgumentError, match=r"a Sequential of torch; make one of it with .*from_torch"):
+        occlumap.load(network)
+
+
+@pytest.mark.parametrize("classes", ["names.txt", 5])
+def test_one_text_is_no_list_of_classes(classes):
+    with pytest.raises(ArgumentError, match="classes as a list"):
+        adapters.binary(lambda batch: batch[:, 0, 0, 0], classes=classes)
+    with pytest.raises(ArgumentError, match="classes as a list"):
+        occlumap.load("http://127.0.0.1:1/", classes=classes)
+
+
+def test_secrets_stay_out_of_errors_and_labels(monkeypatch):
+    address = "https://me:PASSWORD@host.example/score?key=QUERY"
+    assert without_secrets(address) == "https://host.example/score"
+    for wrong in ("htp://me:PASSWORD@host/", "http://me:PASSWORD@/x", "http://me:PASSWORD@[bad/"):
+        with pytest.raises(OcclumapError) as caught:
+            adapters.from_url(wrong)
+        assert "PASSWORD" not in str(caught.value)
+    monkeypatch.setenv("OCCLUMAP_TEST_TOKEN", "SECRET\n")
+    with pytest.raises(ArgumentError, match="the end of a line") as caught:
+        occlumap.load(address, token_env="OCCLUMAP_TEST_TOKEN")
+    assert "SECRET" not in str(caught.value)
+    with pytest.raises(ArgumentError, match="token_env"):
+        occlumap.load(address, token_env="")
+
+
+class Raw:
+    """A server of raw answers: sends one piece after another, and waits between."""
+
+    def __init__(self, pieces, wait=0.0, echo=False):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://me:PASSWORD@127.0.0.1:{self.socket.getsockname()[1]}/?key=QUERY"
+        self.pieces, self.wait, self.echo = pieces, wait, echo
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.answer, args=(client,), daemon=True).start()
+
+    def answer(self, client):
+        got = client.recv(1 << 20)
+        try:
+            if self.echo:
+                body = got.split(b"\r\n\r\n")[0]
+                client.sendall(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            for piece in self.pieces:
+                client.sendall(piece)
+                time.sleep(self.wait)
+            client.close()
+        except OSError:
+            return
+
+
+def test_an_answer_that_drips_is_over_when_its_time_is():
+    server = Raw([b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", *[b"x"] * 400], wait=0.1)
+    classifier = adapters.from_url(server.url, timeout=0.5, attempts=1)
+    before = time.monotonic()
+    with pytest.raises(ClassifierError, match=r"ReadTimeout.*no whole answer within 0\.5 s") as caught:
+        classifier(IMAGE[None])
+    assert time.monotonic() - before < 30  # it would drip for 40
+    assert "PASSWORD" not in str(caught.value)
+    server.socket.close()
+
+
+def test_a_server_that_repeats_our_secret_does_not_bring_it_into_the_error(monkeypatch):
+    monkeypatch.setenv("OCCLUMAP_TEST_TOKEN", "SECRET-TOKEN")
+    server = Raw([], echo=True)
+    classifier = adapters.from_url(server.url, token_env="OCCLUMAP_TEST_TOKEN", attempts=1)
+    with pytest.raises(ClassifierError, match="got 401") as caught:
+        classifier(IMAGE[None])
+    assert "SECRET-TOKEN" not in str(caught.value)
+    assert "QUERY" not in str(caught.value)
+    server.socket.close()
+
+
+def test_a_body_that_does_not_unpack_is_tried_again():
+    server = Raw([b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"])
+    classifier = adapters.from_url(server.url, attempts=2)
+    with pytest.raises(ClassifierError, match=r"DecodingError.*the last of 2 attempts"):
+        classifier(IMAGE[None])
+    assert classifier.retries == 1
+    server.socket.close()
+
+
+def test_the_reference_server_serves_a_plain_function(tmp_path):
+    (tmp_path / "plain.py").write_text("def classify(batch):\n    return batch.mean(axis=(1, 2))\n")
+    script = Path(occlumap.__file__).parents[2] / "examples/scoring_server.py"
+    if not script.exists():
+        pytest.skip("the examples are not there")
+    source = str(Path(occlumap.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, str(script), "plain:classify", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        np.testing.assert_allclose(adapters.from_url(address)(IMAGE[None]), IMAGE[None].mean(axis=(1, 2)))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("spread", [("--workers", "2"), ("--processes", "2")])
+def test_ctrl_c_ends_at_once_though_calls_are_under_way(tmp_path, spread):
+    from PIL import Image
+
+    Image.fromarray(IMAGE).save(tmp_path / "photo.png")
+    (tmp_path / "slow_one.py").write_text(SLOW)
+    process = start("explain", "photo.png", "--classifier", "slow_one:classify", *spread, cwd=tmp_path)
+    for _ in range(600):
+        if (tmp_path / "under_way").exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=40)  # a call takes 60
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+
+
+def test_options_of_the_command_line_are_what_they_say(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(IMAGE).save("photo.png")
+    Path("one_image.py").write_text("def classify(image):\n    return [image.mean(), 1.0]\n")
+    done = run(
+        "classify", "photo.png", "--classifier", "one_image:classify", "--classifier-option", "batched=False"
+    )
+    assert "class" in done.stdout
+    for option in ("spec=x", "url=x", "two words=1"):
+        refused = run(
+            "classify",
+            "photo.png",
+            "--classifier",
+            "one_image:classify",
+            "--classifier-option",
+            option,
+            code=2,
+        )
+        assert "KEY=VALUE" in refused.stderr
