@@ -1,5 +1,6 @@
 """Training: the real code on drawn data, from scratch, in seconds."""
 
+import importlib
 import io
 import json
 import shutil
@@ -11,7 +12,7 @@ import pytest
 
 from occlumap.errors import ArgumentError, FileFormatError, StimuliError
 from occlumap.stimuli.draw import draw_dataset
-from occlumap.stimuli.network import build, load_weights
+from occlumap.stimuli.network import Studied, build, load_weights
 from occlumap.stimuli.outcomes import average_precision
 from occlumap.stimuli.train import Training, load, predict, train
 from occlumap.stimuli.voc import VOC_CLASSES, read_split
@@ -238,6 +239,19 @@ def wrong_size(classes):
 
 def no_linear(classes):
     return nn.Sequential(nn.Conv2d(3, classes, 32), nn.Flatten())
+
+
+def ends_in_sigmoid(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, classes), nn.Sigmoid())
+
+
+class OutBeforeHidden(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.out, self.hidden, self.unused = nn.Linear(7, classes), nn.Linear(3 * 32 * 32, 7), nn.Linear(7, classes)
+
+    def forward(self, images):
+        return self.out(self.hidden(images.flatten(1)))
 """
 
 
@@ -254,6 +268,7 @@ def no_linear(classes):
         ("own_backbones:wrong_number", r"logits of shape \(images, 5\).*got \(2, 6\)"),
         ("own_backbones:wrong_size", "images of 32 x 32 pixels"),
         ("own_backbones:no_linear", "torch.nn.Linear"),
+        ("own_backbones:ends_in_sigmoid", "nothing after it"),
         ("broken_backbones:any", "SyntaxError"),
     ],
 )
@@ -264,6 +279,16 @@ def test_a_backbone_of_the_users_that_does_not_fit_is_refused(few, tmp_path, mon
     with pytest.raises(ArgumentError, match=message):
         train(few, tmp_path / "model", replace(TINY, backbone=name))
     assert not (tmp_path / "model").exists()
+
+
+def test_the_last_layer_is_the_one_that_gives_the_output_whatever_was_registered_last(tmp_path, monkeypatch):
+    (tmp_path / "own_backbones_too.py").write_text(BACKBONES)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = importlib.import_module("own_backbones_too").OutBeforeHidden(3)
+    classifier = Studied(network, 32, list("abc"))
+    assert classifier.last_linear() is network.out
+    _, embeddings = classifier.scores_and_embeddings(np.zeros((2, 32, 32, 3), np.uint8))
+    assert embeddings.shape == (2, 7)
 
 
 @pytest.fixture

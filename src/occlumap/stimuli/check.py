@@ -406,7 +406,7 @@ def _caveats(manifest: dict[str, Any]) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"the method of {name} had doubts about {count} of its heatmaps (`occlumap explain` says which)",
+            f"the method of {name} had doubts about {count} of its heatmaps; see conditions in docs/stimuli.md",
         )
         for name, count in told.items()
     ]

@@ -130,7 +130,13 @@ def condition(name: str) -> Condition:
         raise ArgumentError(
             f"expected a condition among {', '.join(known)}, got {name!r}{nearest(name, known)}"
         )
-    loaded: Condition = others[name].load()
+    try:
+        loaded: Condition = others[name].load()
+    except Exception as error:
+        raise ArgumentError(
+            f"expected the condition {name!r} at {others[name].value}, as a package's entry point says; loading it "
+            f"raised {type(error).__name__}: {error}"
+        ) from error
     return loaded
 
 

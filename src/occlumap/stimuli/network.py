@@ -113,7 +113,6 @@ def _foreign(name: str, classes: int) -> Any:
 def check_outputs(network: Any, size: int, classes: int, name: str) -> None:
     """Raise ArgumentError unless the network makes (n, 3, size, size) into logits (n, classes), by a linear layer."""
     torch = optional("torch")
-    Studied(network, size, [""] * classes, name).last_linear()
     try:
         with torch.inference_mode():
             found = network(torch.zeros(2, 3, size, size))
@@ -128,6 +127,7 @@ def check_outputs(network: Any, size: int, classes: int, name: str) -> None:
             f"expected backbone {name!r} to give logits of shape (images, {classes}), one for each class, got {shape} "
             "for 2 images"
         )
+    Studied(network, size, [""] * classes, name).last_linear()
 
 
 def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
@@ -184,6 +184,7 @@ class Studied:
 
     def __init__(self, network: Any, size: int, classes: Sequence[str], name: str = "studied") -> None:
         self.network, self.size, self.classes, self.__name__ = network.eval(), size, tuple(classes), name
+        self._last: Any = None
         self.conserving: set[str] = set()
         """The rule sets of LRP that were found to conserve relevance."""
 
@@ -211,11 +212,34 @@ class Studied:
         return scores, kept[0].flatten(1).double().numpy()
 
     def last_linear(self) -> Any:
-        """The layer that gives the logits. Raises ArgumentError for a network without a linear layer."""
-        linear = [one for one in self.network.modules() if isinstance(one, optional("torch").nn.Linear)]
-        if not linear:
-            raise ArgumentError("expected a network whose last layer is a torch.nn.Linear, got none in it")
-        return linear[-1]
+        """The layer whose output is the network's, found by one call. Raises ArgumentError where there is none."""
+        if self._last is None:
+            torch = optional("torch")
+            given = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
+            made: list[tuple[Any, Any]] = []
+            hooks = [
+                one.register_forward_hook(lambda module, _, output: made.append((module, output)))
+                for one in self.network.modules()
+                if isinstance(one, torch.nn.Linear)
+            ]
+            try:
+                with torch.inference_mode():
+                    logits = self.network(given)
+            finally:
+                for hook in hooks:
+                    hook.remove()
+            found = [
+                module
+                for module, output in made
+                if output.shape == logits.shape and torch.equal(output, logits)
+            ]
+            if not found:
+                raise ArgumentError(
+                    "expected a network that ends in a torch.nn.Linear, one output for each class and nothing after it "
+                    f"(no sigmoid: it is added), got {len(made)} such layers, none of which gives the network's output"
+                )
+            self._last = found[-1]
+        return self._last
 
 
 def tensor(batch: NDArray[np.uint8]) -> Any:

@@ -48,7 +48,7 @@ class _Page(HTMLParser):
         of = {name: value or "" for name, value in attributes}
         self._in_code = "code" in of.get("class", "").split()
         if tag == "img" and of.get("class") == "task":
-            self.image = of.get("src", "").rpartition("/")[2]
+            self.image = of.get("src", "").partition("/stimuli/")[2]
         if tag == "form" and self.form is None:
             self.form, self._inside = _Form(of.get("action", "")), True
         if not self._inside or self.form is None or not of.get("name"):

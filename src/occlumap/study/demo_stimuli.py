@@ -20,7 +20,7 @@ SIZE = 160
 
 def write(folder: Path, seed: int = 0) -> Path:
     """Draw the set into `folder`; gives the manifest's path. The same for the same seed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)  # noqa: S311 - drawn pictures
     tasks: list[dict[str, Any]] = []
     for name in CLASSES:
@@ -106,6 +106,6 @@ def _animal(shows: str, seed: int, condition: str | None) -> Any:
 
 def _save(folder: Path, picture: Any) -> str:
     """As PNG under a name that says nothing: hexadecimal digits of its pixels' hash."""
-    name = f"{hashlib.sha256(picture.tobytes()).hexdigest()[:24]}.png"
+    name = f"images/{hashlib.sha256(picture.tobytes()).hexdigest()[:32]}.png"
     picture.save(folder / name)
     return name

@@ -10,7 +10,7 @@ urlpatterns = [
     path("study/withdraw/", views.withdraw, name="withdraw"),
     path("study/complete/", views.complete, name="complete"),
     path("study/instructions/<int:number>/", views.instructions, name="instructions"),
-    path("stimuli/<str:name>", views.stimulus, name="stimulus"),
+    path("stimuli/<path:name>", views.stimulus, name="stimulus"),
     path("colours.css", views.colours, name="colours"),
     path("researcher/coding/", include("occlumap.study.coding.urls")),
     path("researcher/", include("occlumap.study.dashboard.urls")),
