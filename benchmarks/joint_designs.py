@@ -4,7 +4,7 @@
     # what an earlier run measured there of as many photographs is kept: only designs that it lacks are tried
     python benchmarks/joint_designs.py write
 
-Photographs to tune on, references and judgement are those of benchmarks/joint_variants.py; every design has the same
+Photographs to tune on, references and judgement are those of benchmarks/trials.py; every design has the same
 tree, prior and number of calls. Designs:
 
 - complements: each mask is followed by its opposite (antithetic pairs).
@@ -20,24 +20,23 @@ method now takes turns by the mask's hash.
 - smoothed: the heatmap as it is, blurred (Gaussian, sigma 4 % of the shorter side).
 """
 
-import json
 import sys
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.joint_variants import RESULTS, ROOT, Case, cases
-from benchmarks.split import interval
+from benchmarks import trials
+from benchmarks.trials import ROOT, Case, Trial
 from occlumap import fills
-from occlumap.errors import OcclumapWarning
 from occlumap.estimators.joint import NEARNESS, RATIOS, REACH, TREE_WEIGHTS, prior_covariance
 from occlumap.samplers import KEEP, MASK_CUTS
 from occlumap.segments import SegmentTree, merged, slic_labels
 
+KIND = "joint-designs"
 PAGE = ROOT / "docs/research/designs.md"
 BUDGETS = (100, 300)
+TWO_FILLS = ("blur", "neighbours")
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -236,28 +235,26 @@ def keeps_in_turn(case: Case, budget: int) -> NDArray[np.float32]:
     return board.heatmap(fit_groups(board, kept, board.scores(kept), groups))
 
 
-def _scores_of_two_fills(board: Board, kept: Bools, second: Bools) -> Floats:
+def _scores_in_turn(board: Board, kept: Bools, turn: NDArray[np.int64], names: tuple[str, ...]) -> Floats:
     scores = np.empty(len(kept))
-    scores[~second], scores[second] = board.scores(kept[~second]), board.scores(kept[second], "neighbours")
+    for number, name in enumerate(names):
+        scores[turn == number] = board.scores(kept[turn == number], name)
     return scores
 
 
 def two_fills(case: Case, budget: int) -> NDArray[np.float32]:
     board, tree = board_of(case)
     kept = draw(tree, budget, np.random.default_rng(0))
-    second = np.arange(budget) // len(MASK_CUTS) % 2 == 1
-    return board.heatmap(fit(board, kept, _scores_of_two_fills(board, kept, second))[0])
+    turn = np.arange(budget) // len(MASK_CUTS) % 2
+    return board.heatmap(fit(board, kept, _scores_in_turn(board, kept, turn, TWO_FILLS))[0])
 
 
-def fills_with_levels(*names: str) -> Callable[[Case, int], NDArray[np.float32]]:
+def fills_with_levels(*names: str) -> Trial:
     def design(case: Case, budget: int) -> NDArray[np.float32]:
         board, tree = board_of(case)
         kept = draw(tree, budget, np.random.default_rng(0))
         turn = np.arange(budget) // len(MASK_CUTS) % len(names)
-        scores = np.empty(len(kept))
-        for number, name in enumerate(names):
-            scores[turn == number] = board.scores(kept[turn == number], name)
-        return board.heatmap(fit_levels(board, kept, scores, turn))
+        return board.heatmap(fit_levels(board, kept, _scores_in_turn(board, kept, turn, names), turn))
 
     return design
 
@@ -272,11 +269,11 @@ def keeps_and_fills(case: Case, budget: int) -> NDArray[np.float32]:
     board, tree = board_of(case)
     kept = draw(tree, budget, np.random.default_rng(0), (0.5, 0.8))
     turn = np.arange(budget) // len(MASK_CUTS)
-    scores = _scores_of_two_fills(board, kept, turn // 2 % 2 == 1)
+    scores = _scores_in_turn(board, kept, turn // 2 % 2, TWO_FILLS)
     return board.heatmap(fit_groups(board, kept, scores, turn % 4))
 
 
-DESIGNS: dict[str, Callable[[Case, int], NDArray[np.float32]]] = {
+DESIGNS: dict[str, Trial] = {
     "as it is": as_it_is,
     "complements": complements,
     "two segmentations": two_segmentations,
@@ -285,65 +282,26 @@ DESIGNS: dict[str, Callable[[Case, int], NDArray[np.float32]]] = {
     "keep 0.5 and 0.8 in turn": keeps_in_turn,
     "two fills in turn": two_fills,
     "two keep rates and two fills": keeps_and_fills,
-    "two fills, a level each": fills_with_levels("blur", "neighbours"),
-    "three fills, a level each": fills_with_levels("blur", "neighbours", "constant:128"),
+    "two fills, a level each": fills_with_levels(*TWO_FILLS),
+    "three fills, a level each": fills_with_levels(*TWO_FILLS, "constant:128"),
     "smoothed": smoothed,
 }
 
 
 def measure(name: str, limit: int | None) -> None:
-    """Gains of every design, budget and photograph, into one JSON file, written after each photograph."""
-    warnings.simplefilter("ignore", OcclumapWarning)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"joint-designs-{name}.json"
-    gains: dict[str, dict[str, list[float]]] = json.loads(path.read_text()) if path.exists() else {}
-    for label in DESIGNS:
-        gains.setdefault(label, {str(budget): [] for budget in BUDGETS})
-    for number, case in enumerate(cases(name, limit), start=1):
-        for label, design in DESIGNS.items():
-            for budget in BUDGETS:
-                if len(gains[label][str(budget)]) < number:
-                    gains[label][str(budget)].append(case.gain(design(case, budget)))
-        path.write_text(json.dumps(gains))
-        print(f"{number} photographs", flush=True)
+    trials.measure(KIND, name, limit, DESIGNS, BUDGETS)
 
 
 def write() -> None:
-    lines = [
-        "# Other ways to choose and to read masks",
-        "",
-        "Made by `benchmarks/joint_designs.py`, which describes them: symmetric relevance gain of "
-        "the joint method's first "
-        "design, and what another adds to it at the same calls (paired over the photographs, 95 % bootstrap interval); "
-        "higher is better. Photographs to tune on only; references mean colour, noise and another "
+    about = (
+        "Made by `benchmarks/joint_designs.py`, which describes them: symmetric relevance gain of the joint method's "
+        "first design, and what another adds to it at the same calls (paired over the photographs, 95 % bootstrap "
+        "interval); higher is better. Photographs to tune on only; references mean colour, noise and another "
         "photograph. What gains with one classifier and not with the others was dropped; two fills, each with a level "
-        "of its own, were kept.",
-    ]
-    for path in sorted(RESULTS.glob("joint-designs-*.json")):
-        found = {
-            design: {int(budget): np.array(values) for budget, values in gains.items()}
-            for design, gains in json.loads(path.read_text()).items()
-        }
-        base = found.pop("as it is")
-        lines += [
-            "",
-            f"## {path.stem.removeprefix('joint-designs-')}, n = {len(base[BUDGETS[0]])}",
-            "",
-            "| design | " + " | ".join(f"{budget} calls" for budget in BUDGETS) + " |",
-            "| --- " * (1 + len(BUDGETS)) + "|",
-            "| as it is | " + " | ".join(f"{base[budget].mean():.3f}" for budget in BUDGETS) + " |",
-        ]
-        for design, gains in found.items():
-            cells = [interval(gains[budget] - base[budget]) for budget in BUDGETS]
-            lines.append(f"| {design} | {' | '.join(cells)} |")
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+        "of its own, were kept."
+    )
+    trials.write(PAGE, KIND, "Other ways to choose and to read masks", about, BUDGETS)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["measure"] and len(sys.argv) in (3, 4):
-        measure(sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else None)
-    elif sys.argv[1:] == ["write"]:
-        write()
-    else:
-        sys.exit(__doc__)
+    trials.run(sys.argv[1:], __doc__, measure, write)

@@ -1,7 +1,9 @@
 """Checks of arguments that several public functions share."""
 
 import difflib
+import math
 import operator
+import reprlib
 import threading
 from collections.abc import Iterable
 
@@ -33,10 +35,18 @@ def seconds(name: str, value: object) -> float:
     >>> seconds("timeout", 30)
     30.0
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < float(value) <= threading.TIMEOUT_MAX:  # type: ignore[arg-type]
-        raise ArgumentError(f"expected {name} to be a number of seconds above 0, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return positive_number(name, value, threading.TIMEOUT_MAX, "of seconds")
+
+
+def positive_number(name: str, value: object, most: float, unit: str) -> float:
+    """`value` as a float above 0, `most` at most, or an ArgumentError that names argument and unit."""
+    try:
+        number = math.nan if isinstance(value, bool | str | bytes) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 < number <= most:
+        raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
+    return number
 
 
 def one_of(name: str, value: object, options: Iterable[str]) -> str:

@@ -4,7 +4,6 @@ import copy
 import inspect
 import platform
 import reprlib
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap._checks import nearest, one_of, seconds, whole_number
+from occlumap._checks import nearest, one_of, positive_number, seconds, whole_number
 from occlumap.caveats import caveats
 from occlumap.classifiers import Classifier, name_of
 from occlumap.errors import ArgumentError, MeasuringError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
 from occlumap.estimators.joint import LEAST_MASKS
 from occlumap.explanation import Explanation
-from occlumap.fills import Fill, Image, Turns, parse
+from occlumap.fills import Fill, Image, in_turn, parse
 from occlumap.fills import name_of as fill_name_of
 from occlumap.measurements import Measurements
 from occlumap.measuring import AUTO, Measurer, Progress
@@ -208,8 +207,11 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             f"expected progress to be a function of (done, total), got {type(progress).__name__}"
         )
     chosen = _of_method(arguments)
-    tolerance = _limit("tolerance", chosen.pop("tolerance", None), 1.0, "up to 1, a share of the heatmap,")
-    time_limit = _limit("time_limit", chosen.pop("time_limit", None), sys.float_info.max, "of seconds")
+    tolerance = chosen.pop("tolerance", None)
+    if tolerance is not None:
+        tolerance = positive_number("tolerance", tolerance, 1.0, "up to 1, a share of the heatmap,")
+    time_limit = chosen.pop("time_limit", None)
+    time_limit = None if time_limit is None else seconds("time_limit", time_limit)
     pixels, frame, notes = _read(arguments["image"], getattr(classifier, "input_size", None))
     method, fill = arguments["method"], arguments["fill"]
     filling = parse(DEFAULT_FILLS[method] if fill is None else fill)
@@ -387,16 +389,6 @@ def _of_method(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: arguments[name] for name in OF_METHOD[method] if arguments[name] is not None}
 
 
-def _limit(name: str, value: object, most: float, unit: str) -> float | None:
-    """A positive finite number, or None; ArgumentError for anything else."""
-    if value is None:
-        return None
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool | np.complexfloating)
-    if not number or not 0 < float(value) <= most:  # type: ignore[arg-type]
-        raise ArgumentError(f"expected {name} to be a number {unit} above 0, got {reprlib.repr(value)}")
-    return float(value)  # type: ignore[arg-type]
-
-
 def _plan(
     method: str,
     pixels: Image,
@@ -408,8 +400,7 @@ def _plan(
 ) -> Plan:
     shape = (pixels.shape[0], pixels.shape[1])
     if method == "joint":
-        fills = len(fill.fills) if isinstance(fill, Turns) else 1
-        return joint_plan(pixels, chosen.get("regions"), budget, seed, step, fills)
+        return joint_plan(pixels, chosen.get("regions"), budget, seed, step, len(in_turn(fill)))
     if method == "single-scale":
         return single_scale_plan(shape, chosen.get("window"), chosen.get("stride"), budget)
     pruning = Pruning(chosen.pop("pruning", "greedy"), chosen.pop("threshold", "1%"))

@@ -331,6 +331,11 @@ class Turns:
         return "+".join(name_of(fill) for fill in self.fills)
 
 
+def in_turn(fill: Fill) -> tuple[Fill, ...]:
+    """The fills that take turns from mask to mask; most often `fill` alone."""
+    return fill.fills if isinstance(fill, Turns) else (fill,)
+
+
 @dataclass(frozen=True)
 class Custom:
     """Any `f(image, mask) -> image`, a generative inpainter for one (section 8.1).

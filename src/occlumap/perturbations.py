@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from occlumap.fills import Fill, Image, MaskPainter, Painter, Turns, mask_painter, painter
+from occlumap.fills import Fill, Image, MaskPainter, Painter, in_turn, mask_painter, painter
 
 MaskPainters = list[MaskPainter]
 """Of the fills that take turns, one painter each."""
@@ -171,13 +171,14 @@ class SegmentMasks:
 
     def turns(self, count: int) -> NDArray[np.int64]:
         """For each mask one of 0..count - 1, by its hash: the same whenever it is asked, as good as chance."""
+        if count == 1:
+            return np.zeros(len(self), np.int64)
         packed = np.packbits(self.kept, axis=1)
         return np.array([zlib.crc32(row.tobytes()) % count for row in packed], np.int64)
 
     def painter(self, fill: Fill, image: Image) -> MaskPainters:
         """See `fills.mask_painter`; one for each of the fills that take turns."""
-        fills = fill.fills if isinstance(fill, Turns) else (fill,)
-        return [mask_painter(one, image) for one in fills]
+        return [mask_painter(one, image) for one in in_turn(fill)]
 
     def batches(self, size: int, paint: MaskPainters) -> "Iterator[tuple[SegmentMasks, MaskPainters]]":
         """See `Perturbations.batches`."""

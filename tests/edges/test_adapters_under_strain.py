@@ -15,7 +15,7 @@ import pytest
 
 import occlumap
 from occlumap import adapters, explain
-from occlumap.adapters.remote import without_secrets
+from occlumap._addresses import without_secrets
 from occlumap.errors import ArgumentError, ClassifierError, OcclumapError, OcclumapWarning, ScoreError
 from tests.edges.command_line import run, start
 
@@ -53,25 +53,29 @@ def test_a_torch_module_in_training_gives_the_same_scores_from_threads_and_stays
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
-def test_an_opencv_network_answers_several_threads(tmp_path):
-    cv2 = pytest.importorskip("cv2")
+def write_linear(path, weights, side, **how):
+    """An ONNX file that multiplies the pixels (n, 3, side, side) by weights (pixels, classes)."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.random.default_rng(1).normal(size=(3 * 32 * 32, 5)).astype(np.float32) / 30
+    nodes = [
+        helper.make_node("Flatten", ["image"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
+    ]
+    taken = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, side, side])
+    given = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", weights.shape[1]])
     graph = helper.make_graph(
-        [
-            helper.make_node("Flatten", ["image"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-        ],
-        "linear",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 32, 32])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 5])],
-        [numpy_helper.from_array(weights, "weights")],
+        nodes, "linear", [taken], [given], [numpy_helper.from_array(weights, "weights")]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 9
-    onnx.save(model, tmp_path / "linear.onnx")
+    onnx.save(model, path, **how)
+
+
+def test_an_opencv_network_answers_several_threads(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    weights = np.random.default_rng(1).normal(size=(3 * 32 * 32, 5)).astype(np.float32) / 30
+    write_linear(tmp_path / "linear.onnx", weights, 32)
     net = cv2.dnn.readNet(str(tmp_path / "linear.onnx"))
     classifier = adapters.from_opencv(net, size=32, mean=127, std=127, colour="RGB", output="logits")
     alone = explain(classifier, IMAGE, budget=100, batch_size=8)
@@ -80,28 +84,12 @@ def test_an_opencv_network_answers_several_threads(tmp_path):
 
 
 def test_weights_beside_an_onnx_file_are_in_its_fingerprint(tmp_path):
-    onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from onnx import TensorProto, helper, numpy_helper
-
-    prints = []
+    path, prints = tmp_path / "m.onnx", []
     for scale in (1, 2):
-        weights = np.full((3 * 4 * 4, 2), scale, np.float32)
-        graph = helper.make_graph(
-            [
-                helper.make_node("Flatten", ["image"], ["flat"]),
-                helper.make_node("MatMul", ["flat", "weights"], ["scores"]),
-            ],
-            "linear",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 4, 4])],
-            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 2])],
-            [numpy_helper.from_array(weights, "weights")],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-        model.ir_version = 9
-        path = tmp_path / "m.onnx"
         (tmp_path / "m.data").unlink(missing_ok=True)
-        onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
+        weights = np.full((3 * 4 * 4, 2), scale, np.float32)
+        write_linear(path, weights, 4, save_as_external_data=True, location="m.data", size_threshold=0)
         about = {"size": 4, "layout": "NCHW", "colour": "RGB", "mean": 0, "std": 1, "output": "logits"}
         prints.append((path.read_bytes(), adapters.from_onnx(path, **about).fingerprint))
     assert prints[0][0] == prints[1][0]

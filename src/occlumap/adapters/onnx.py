@@ -39,8 +39,9 @@ class OnnxFile:
             self.classes = classes
         self._path, self._wanted_output = path, output_name
         self._open()
-        digest = hashlib.sha256(path.read_bytes())
-        for beside in _external_data(path):
+        graph = path.read_bytes()
+        digest = hashlib.sha256(graph)
+        for beside in _external_data(path, graph):
             digest.update(beside.read_bytes())
         digest.update(repr((preprocessing, output_name)).encode())
         self.fingerprint = digest.hexdigest()
@@ -172,9 +173,8 @@ def _read(sidecar: Path) -> dict[str, Any]:
     return found
 
 
-def _external_data(path: Path) -> list[Path]:
+def _external_data(path: Path, graph: bytes) -> list[Path]:
     """Files in the same folder whose names stand in the graph: weights that lie outside it."""
-    graph = path.read_bytes()
     if b"location" not in graph:  # the key under which a tensor names its file
         return []
     beside = sorted(one for one in path.parent.iterdir() if one.is_file() and one != path)

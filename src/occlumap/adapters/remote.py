@@ -4,9 +4,9 @@ import base64
 import io
 import os
 import random
-import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from occlumap._addresses import without_secrets
 from occlumap._checks import one_of, seconds, whole_number
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import class_tuple
@@ -211,6 +212,7 @@ class Remote:
         with self._lock:
             if self._client is None:
                 self._client = library("httpx", "remote").Client()
+                weakref.finalize(self, self._client.close)  # its connections end with the classifier
             return self._client
 
     def __repr__(self) -> str:
@@ -262,20 +264,6 @@ OPTIONS = (
     "encode",
     "decode",
 )
-
-
-def without_secrets(address: str) -> str:
-    """`address` without user, password, query and fragment; as it is when it is no address.
-
-    >>> without_secrets("https://me:secret@host/path?key=secret")
-    'https://host/path'
-    """
-    scheme, there, rest = address.partition("://")
-    if not there:
-        return address
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _whereto(response: Any) -> str:

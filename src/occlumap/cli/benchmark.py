@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from occlumap.adapters.remote import without_secrets
+from occlumap._addresses import without_secrets
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import classifier_option_option, load_classifier
 from occlumap.cli.progress import ProgressBar

@@ -10,8 +10,7 @@ import click
 
 import occlumap
 from occlumap import images, plotting
-from occlumap.adapters import in_processes
-from occlumap.adapters.remote import without_secrets
+from occlumap._addresses import without_secrets
 from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import (
@@ -219,6 +218,8 @@ def explain(
             classifier = load_classifier(classifier_name, classifier_options)
             settings["call_timeout"] = call_timeout
         else:  # a process can be stopped when its time is over, a thread cannot
+            from occlumap.adapters import in_processes
+
             classifier = in_processes(
                 classifier_name, processes, call_timeout=call_timeout, **options_of(classifier_options)
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from occlumap._addresses import without_secrets
 from occlumap._checks import nearest
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
@@ -79,8 +80,6 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
 
 
 def _named(spec: Any) -> str:
-    from occlumap.adapters.remote import without_secrets
-
     return repr(without_secrets(spec)) if isinstance(spec, str) else f"{type(spec).__name__}: {spec!r:.80}"
 
 
