@@ -49,6 +49,15 @@ def positive_number(name: str, value: object, most: float, unit: str) -> float:
     return number
 
 
+def reason(error: BaseException) -> str:
+    """What went wrong in words: of an OSError without its number and its path, which our messages name.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    'No such file or directory'
+    """
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
 def one_of(name: str, value: object, options: Iterable[str]) -> str:
     """`value` if it is one of `options`, or an ArgumentError that offers the nearest."""
     known = list(options)

@@ -165,6 +165,18 @@ def test_an_installed_package_adds_a_condition(monkeypatch):
         heatmap("brightness", request)
 
 
+@pytest.mark.parametrize("name", ["lrp", "brightness"])
+def test_a_condition_s_name_that_two_give_is_refused(monkeypatch, name):
+    from importlib.metadata import EntryPoint
+
+    from occlumap.stimuli import conditions
+
+    entries = [EntryPoint(name, f"numpy:{one}", conditions.GROUP) for one in ("mean", "median")]
+    monkeypatch.setattr(conditions, "entry_points", lambda group: entries)
+    with pytest.raises(ArgumentError, match=f"one condition '{name}', got numpy:mean and numpy:median"):
+        condition(name)
+
+
 def test_colours_are_those_of_matplotlib_and_stronger_is_darker():
     grey = np.full((8, 8, 3), 200, dtype=np.uint8)
     ramp = np.linspace(0, 1, 8)[None].repeat(8, axis=0)

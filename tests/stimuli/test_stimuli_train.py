@@ -42,6 +42,14 @@ def test_vgg16_has_the_names_and_shapes_of_torchvision():
     assert sum(one.numel() for one in state.values()) == 138_357_544  # as published
 
 
+def test_scores_that_are_none_are_told_with_their_image(drawn):
+    network = build("vgg-narrow", 2)
+    for one in network.parameters():
+        torch.nn.init.constant_(one, 1e30)
+    with pytest.raises(StimuliError, match="240 images, 2008_000001 first: its weights are too large"):
+        predict(Studied(network, 32, ["cat", "dog"]), read_split(drawn, "train", ["cat", "dog"]))
+
+
 def test_a_last_layer_for_other_classes_is_not_loaded(tmp_path):
     other = build("vgg-narrow", 1000)
     torch.save(other.state_dict(), tmp_path / "weights.pt")

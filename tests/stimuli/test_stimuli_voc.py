@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occlumap.errors import FileFormatError, OcclumapWarning
+from occlumap.errors import FileFormatError, ImageError, OcclumapWarning
 from occlumap.stimuli.draw import draw_dataset
 from occlumap.stimuli.voc import VOC_CLASSES, read_split
 
@@ -80,7 +80,7 @@ BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>
     [
         (f"<object>{BOX}</object>", "a name of every object, got none"),
         (f"<object><name> </name>{BOX}</object>", "a name of every object, got none"),
-        ("<object><name>cat</name></object>", r"a <bndbox> of every object, got none in .*object 1 \(cat\)"),
+        ("<object><name>cat</name></object>", r"a <bndbox> of every object, got none in .*line 1 \(cat\)"),
         (
             f"<object><name>cat</name><difficult>2</difficult>{BOX}</object>",
             "difficult> to be 0 or 1, got '2'",
@@ -97,10 +97,19 @@ BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>
             f"<object><name>cat</name>{BOX.replace('<ymax>9', '<ymax>x')}</object>",
             "<ymax> to be a place.*'x'",
         ),
+        (
+            f"\n\n<object><name>cat</name>{BOX.replace('<xmin>1', '<xmin>10')}</object>",
+            "<xmin> up to <xmax>, got 10 and 9 in .*line 3",
+        ),
+        (
+            f"<object><name>cat</name><part><name>head</name></part>{BOX}</object>\n"
+            f"<object><name>Cat</name>{BOX}</object>",
+            "one spelling of a class, got 'Cat' in .*line 2, and 'cat' in ",
+        ),
         ("<object>", "annotation of PASCAL VOC"),
     ],
 )
-def test_an_annotation_s_mistake_is_told_with_file_and_object(root, content, message):
+def test_an_annotation_s_mistake_is_told_with_file_and_line(root, content, message):
     (root / "Annotations" / "2008_000002.xml").write_text(f"<annotation>{content}</annotation>")
     with pytest.raises(FileFormatError, match=message) as caught:
         read_split(root, "train")
@@ -127,8 +136,11 @@ def test_difficult_may_be_said_in_words(root):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"2008_000001\n\xff\n", "a list of images in .*train.txt"),
-        (b"2008_000001\n../2008_000002\n", "without folders in .*train.txt, got '../2008_000002' in line 2"),
+        (b"2008_000001\n\xff\n", "a list of images in UTF-8 in .*train.txt, got other bytes in line 2"),
+        (
+            b"2008_000001\n../2008_000002\n",
+            "train.txt, line 2, as a name without folders, got '../2008_000002'",
+        ),
         (b"2008_000001\n\n2008_000001\n", "got '2008_000001' in lines 1 and 3"),
         (b"\n", "an empty list"),
     ],
@@ -137,6 +149,51 @@ def test_a_list_s_mistake_is_told_with_file_and_line(root, content, message):
     (root / "ImageSets" / "Main" / "train.txt").write_bytes(content)
     with pytest.raises(FileFormatError, match=message):
         read_split(root, "train")
+
+
+def test_a_byte_order_mark_before_a_list_is_no_part_of_an_id(root):
+    (root / "ImageSets" / "Main" / "train.txt").write_text("2008_000001\n", encoding="utf-8-sig")
+    assert read_split(root, "train").ids == ("2008_000001",)
+
+
+@pytest.mark.parametrize("split", ["../Main/train", "/etc/passwd", "..", "a\\b"])
+def test_a_split_is_a_name_not_a_path(root, split):
+    with pytest.raises(FileFormatError, match="the split as a name without folders"):
+        read_split(root, split)
+
+
+def test_a_class_spelt_otherwise_than_the_model_s_is_refused(root):
+    (root / "Annotations" / "2008_000001.xml").write_text(
+        f"<annotation><object><name>cat</name>{BOX}</object></annotation>"
+    )
+    with pytest.raises(FileFormatError, match="'cat' in .*, and 'Cat' in the model"):
+        read_split(root, "train", ["Cat"])
+
+
+def test_a_fingerprint_tells_what_is_other_and_not_in_which_order(root):
+    before = read_split(root, "train").fingerprint()
+
+    def other():
+        now = read_split(root, "train", VOC_CLASSES).fingerprint()
+        return {name for name in now if now[name] != start[name]}
+
+    start = read_split(root, "train", VOC_CLASSES).fingerprint()
+    assert before["labels"] != start["labels"]
+    listed = root / "ImageSets" / "Main" / "train.txt"
+    listed.write_text("2008_000003\n2008_000001\n2008_000002\n")
+    assert other() == set()
+    image = root / "JPEGImages" / "2008_000001.jpg"
+    image.write_bytes(image.read_bytes() + b"\0")
+    assert other() == {"images"}
+    (root / "Annotations" / "2008_000002.xml").write_text(
+        f"<annotation><object><name>boat</name>{BOX}</object></annotation>"
+    )
+    assert other() == {"images", "labels"}
+    listed.write_text("2008_000001\n2008_000003\n")
+    assert other() == {"ids", "images", "labels"}
+    image.unlink()
+    with pytest.raises(ImageError, match="2008_000001.jpg, got: No such file"):
+        other()
 
 
 def test_a_segmentation_that_does_not_fit_is_refused(root):

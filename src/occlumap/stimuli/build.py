@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import occlumap
-from occlumap._checks import nearest
-from occlumap.errors import OcclumapError, OcclumapWarning, StimuliError
+from occlumap._checks import nearest, reason
+from occlumap.errors import ArgumentError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import Request, check_options, heatmap
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
-from occlumap.stimuli.train import WEIGHTS, Model, load, predict
+from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside
 
 MANIFEST = "manifest.json"
@@ -187,9 +187,14 @@ def read_config(path: str | os.PathLike[str]) -> Config:
 def _read_yaml(file: Path) -> Any:
     yaml = optional("yaml")
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise StimuliError(f"expected a configuration in UTF-8 in {file}, got {error}") from error
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise StimuliError(
+            f"expected a configuration in UTF-8 in {file}, got other bytes in line {line}"
+        ) from error
+    except OSError as error:
+        raise StimuliError(f"expected a configuration in {file}, got: {reason(error)}") from error
     try:
         twice = _key_twice(yaml.compose(text, Loader=yaml.SafeLoader), set())
         read = yaml.safe_load(text)
@@ -222,13 +227,15 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
 
     The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
     picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too few,
-    or the folder exists already: a frozen set is never changed.
+    where the split is not the data that the model's card records under that name, or the folder exists already: a
+    frozen set is never changed. Warns of a split that the card does not name.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
     refuse_inside(config.data, config.out, "the stimulus set")
     model = load(config.model)
     split = read_split(config.data, config.split, model.card["classes"])
+    check_seen(model.card, split)
     scores, embeddings = predict(model.classifier, split)
     pictures = tuple(split.pixel_hash(row) for row in range(len(split.ids)))
     predictions = Predictions(
@@ -326,7 +333,10 @@ def _pictures(
         for name, options in config.conditions.items():
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", OcclumapWarning)
-                found = heatmap(name, request, dict(options))
+                try:
+                    found = heatmap(name, request, dict(options))
+                except ArgumentError as error:
+                    raise ArgumentError(f"image {split.ids[row]}, class {label}: {error}") from error
             made.caveats[name] = made.caveats.get(name, 0) + any(
                 one.category is OcclumapWarning for one in caught
             )
@@ -397,6 +407,6 @@ def _manifest(
             "caveats": {name: count for name, count in pictures.caveats.items() if count},
             "lrp": None if pictures.conservation is None else asdict(pictures.conservation),
             "weights_sha256": file_hash(config.model / WEIGHTS),
-            "model": {key: model.card[key] for key in ("settings", "data", "versions")},
+            "model": {key: model.card[key] for key in ("settings", "data", "splits", "seen", "versions")},
         },
     }

@@ -119,12 +119,23 @@ BUILT_IN = {
 
 
 def condition(name: str) -> Condition:
-    """The condition by that name: ours, or one that an installed package gives. Raises ArgumentError."""
+    """The condition by that name: ours, or one that an installed package gives.
+
+    Raises ArgumentError for a name that there is not, or that several packages, or a package and we, give.
+    """
+    declared = list(entry_points(group=GROUP))
+    others = {one.name: one for one in declared}
+    places = {one.value for one in declared if one.name == name}
+    places |= {BUILT_IN[name]} if name in BUILT_IN else set()
+    if len(places) > 1:
+        raise ArgumentError(
+            f"expected one condition {name!r}, got {' and '.join(sorted(places))}, by entry points of {GROUP!r}: which "
+            "is meant is unknown; give the package's another name, or take the package away"
+        )
     if name in BUILT_IN:
         module, _, function = BUILT_IN[name].partition(":")
         found: Condition = getattr(importlib.import_module(module), function)
         return found
-    others = {one.name: one for one in entry_points(group=GROUP)}
     if name not in others:
         known = sorted({*BUILT_IN, *others})
         raise ArgumentError(
@@ -180,10 +191,16 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
         ) from error
     if found is None:
         return None
-    if found.shape != request.image.shape[:2] or not np.isfinite(found).all():
+    if found.shape != request.image.shape[:2]:
         raise ArgumentError(
-            f"expected condition {name!r} to give a finite heatmap of shape {request.image.shape[:2]}, got "
-            f"{found.shape}"
+            f"expected condition {name!r} to give a heatmap of shape {request.image.shape[:2]}, got {found.shape}"
+        )
+    wrong = found[~np.isfinite(found)]
+    if wrong.size:
+        raise ArgumentError(
+            f"expected condition {name!r} to give finite numbers, got {wrong.size} of {found.size} that are not "
+            f"({', '.join(sorted({str(one) for one in wrong}))}), which no colour can show; mend the condition (a "
+            "division by 0, say), change its options, or leave it out"
         )
     return found
 

@@ -478,7 +478,8 @@ def _write(root: Path, name: str, scene: Scene) -> None:
     height, width = scene.parts.shape
     objects = "".join(
         f"\t<object>\n\t\t<name>{escape(one.name)}</name>\n\t\t<difficult>{int(one.difficult)}</difficult>\n\t\t<bndbox>"
-        f"<xmin>{one.box[2] + 1}</xmin><ymin>{one.box[0] + 1}</ymin><xmax>{one.box[3]}</xmax><ymax>{one.box[1]}</ymax>"
+        f"<xmin>{one.box[2] + 1}</xmin><ymin>{one.box[0] + 1}</ymin><xmax>{max(one.box[3], one.box[2] + 1)}</xmax>"
+        f"<ymax>{max(one.box[1], one.box[0] + 1)}</ymax>"  # one pixel, where nothing of it is seen
         "</bndbox>\n\t</object>\n"
         for one in scene.drawn
     )

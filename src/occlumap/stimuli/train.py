@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import occlumap
-from occlumap._checks import one_of, whole_number
-from occlumap.errors import ArgumentError, FileFormatError, StimuliError
+from occlumap._checks import one_of, reason, whole_number
+from occlumap.errors import ArgumentError, FileFormatError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor, weights_hash
 from occlumap.stimuli.outcomes import DEFINITIONS, average_precision, best_threshold
@@ -148,6 +149,7 @@ def train(
         "in_both": len(set(learn.ids) & set(judge.ids)),
         "data": learn.root.name,
         "splits": {"train": learn.name, "val": judge.name},
+        "seen": {split.name: split.fingerprint() for split in (learn, judge)},
         "history": history,
         "epoch": kept,
         "versions": {
@@ -188,7 +190,7 @@ def load(folder: str | os.PathLike[str]) -> Model:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
-            f"expected a model of `occlumap stimuli train` in {folder}, got {error}"
+            f"expected a model of `occlumap stimuli train` in {folder}, got {path.name}: {reason(error)}"
         ) from error
     settings = _checked(card, path)
     classes = card["classes"]
@@ -202,15 +204,15 @@ def load(folder: str | os.PathLike[str]) -> Model:
     check_outputs(network, settings.size, len(classes), settings.backbone)
     if card["fingerprint"] != _fingerprint(card, network):
         raise FileFormatError(
-            f"expected the classes, thresholds and settings of {path} to be those of {Path(folder) / WEIGHTS}, but one "
-            "of the files was changed: in another order scores would go by wrong names; train again"
+            f"expected the classes, thresholds, settings and data of {path} to be those of {Path(folder) / WEIGHTS}, "
+            "but one of the files was changed: in another order scores would go by wrong names; train again"
         )
     return Model(Studied(network, settings.size, classes, settings.backbone), card)
 
 
 def _fingerprint(card: dict[str, Any], network: Any) -> str:
-    """Of what must stay together: the weights, the classes in their order, the thresholds and the settings."""
-    together = [card["classes"], card["thresholds"], card["settings"], weights_hash(network)]
+    """Of what must stay together: the weights, classes in their order, thresholds, settings and data."""
+    together = [card["classes"], card["thresholds"], card["settings"], card["seen"], weights_hash(network)]
     return hashlib.sha256(json.dumps(together, sort_keys=True).encode()).hexdigest()
 
 
@@ -221,11 +223,11 @@ def _checked(card: Any, path: Path) -> Training:
         raise FileFormatError(f"{place} names and values, got something else")
     lacking = [
         one
-        for one in ("settings", "classes", "thresholds", "data", "versions", "fingerprint")
+        for one in ("settings", "classes", "thresholds", "data", "seen", "versions", "fingerprint")
         if one not in card
     ]
     if lacking:
-        raise FileFormatError(f"{place} {', '.join(lacking)}, got none")
+        raise FileFormatError(f"{place} {', '.join(lacking)}, got none; train again")
     classes, thresholds = card["classes"], card["thresholds"]
     if (
         not isinstance(classes, list)
@@ -252,15 +254,48 @@ def _checked(card: Any, path: Path) -> Training:
         raise FileFormatError(f"{place} settings that fit, got: {error}") from error
 
 
+def check_seen(card: dict[str, Any], split: VocSplit) -> None:
+    """Raise StimuliError where a split that the model's card names is other data now; warn where it names none such.
+
+    Outcomes "from the training split" are so only for the very images and labels that the model was trained on.
+    """
+    seen = card["seen"]
+    if split.name not in seen:
+        warnings.warn(
+            f"the model was not trained or judged on a split {split.name!r} ({card['data']} has "
+            f"{', '.join(seen)}): how like its images are to those that it was trained on is unknown",
+            OcclumapWarning,
+            stacklevel=3,
+        )
+        return
+    other = [name for name, told in split.fingerprint().items() if seen[split.name].get(name) != told]
+    if other:
+        raise StimuliError(
+            f"expected {split.name} in {split.root} to be what the model was trained or judged on, by that name, got "
+            f"other {' and '.join(other)} than model.json records; give the data that it was trained on, train again, "
+            "or give this list of images a name of its own (split: ...)"
+        )
+
+
 def predict(
     classifier: Studied, split: VocSplit, batch_size: int = 64
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Scores (images, classes) and embeddings (images, width) of a whole split, in its order."""
+    """Scores (images, classes) and embeddings (images, width) of a whole split, in its order.
+
+    Raises StimuliError for an image that gets scores or an embedding which are not finite.
+    """
     found = []
     for start in range(0, len(split.ids), batch_size):
         rows = range(start, min(start + batch_size, len(split.ids)))
         found.append(classifier.scores_and_embeddings(_squares(split, rows, classifier.size)))
-    return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
+    scores, embeddings = (np.concatenate(some) for some in zip(*found, strict=True))
+    wrong = np.flatnonzero(~(np.isfinite(scores).all(axis=1) & np.isfinite(embeddings).all(axis=1)))
+    if len(wrong):
+        raise StimuliError(
+            f"expected finite scores and embeddings from the model, got others for {len(wrong)} images, "
+            f"{split.ids[wrong[0]]} first: its weights are too large; train again at a smaller learning rate"
+        )
+    return scores, embeddings
 
 
 def mean_average_precision(

@@ -1,6 +1,7 @@
 """Read a data set in PASCAL VOC's layout: which images a split has, and which classes each shows."""
 
 import hashlib
+import json
 import math
 import os
 import xml.etree.ElementTree as ElementTree
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from occlumap import images
+from occlumap._checks import reason
 from occlumap.errors import ArgumentError, FileFormatError, ImageError
 
 VOC_CLASSES = (
@@ -68,6 +70,20 @@ class VocSplit:
         pixels = images.read(self.image_path(index), quiet=True).pixels
         return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
+    def fingerprint(self) -> dict[str, str]:
+        """What tells this data from other data: SHA-256 of its ids, its labels and its images' files.
+
+        In whatever order the list has them: {"ids": ..., "labels": ..., "images": ...}.
+        """
+        rows = sorted(range(len(self.ids)), key=self.ids.__getitem__)
+        files = [hashlib.sha256(_content(self.image_path(row))).hexdigest() for row in rows]
+        told = {
+            "ids": [self.ids[row] for row in rows],
+            "labels": [list(self.classes), self.labels[rows].tolist()],
+            "images": files,
+        }
+        return {name: hashlib.sha256(json.dumps(one).encode()).hexdigest() for name, one in told.items()}
+
     def object_mask(self, index: int, label: str) -> NDArray[np.bool_]:
         """(H, W): where the class is, by the data set's segmentation where it has one, else by its boxes.
 
@@ -104,7 +120,7 @@ class VocSplit:
             with Image.open(path) as picture:
                 numbers = np.asarray(picture)
         except (OSError, ValueError, SyntaxError) as error:
-            raise FileFormatError(f"expected a segmentation in {path}, got {error}") from error
+            raise FileFormatError(f"expected a segmentation in {path}, got {reason(error)}") from error
         if numbers.shape != size[::-1]:
             raise FileFormatError(
                 f"expected a segmentation of {size[0]} x {size[1]} pixels with one number each (a palette or grey) in "
@@ -117,8 +133,18 @@ _ORIENTATION = 0x0112
 """The EXIF tag; 2 to 8 say how the pixels are to be turned or mirrored, 5 to 8 that sides change."""
 
 
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"expected an image at {path}, got: {reason(error)}") from error
+
+
 @dataclass(frozen=True)
 class _Object:
+    """where: file and line, for messages."""
+
+    where: str
     name: str
     difficult: bool
     rows: slice
@@ -130,9 +156,11 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
 
     root: VOC2008 itself, or a folder above it (VOCdevkit, or what holds that) with one data set. classes: those that
     occur in the annotations, not only as difficult objects, when None; VOC's twenty in VOC's order first. Raises
-    FileFormatError for what is not in this layout, an image of the list without annotation included.
+    FileFormatError for what is not in this layout, an image of the list without annotation and a class in two
+    spellings (Cat, cat) included.
     """
     home = find_root(root)
+    _check_name(split, "the split")
     listed = home / "ImageSets" / "Main" / f"{split}.txt"
     if not listed.exists():
         there = sorted(one.stem for one in listed.parent.glob("*.txt") if "_" not in one.stem)
@@ -141,6 +169,7 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
         )
     ids = _listed(listed)
     everything = [_objects(home / "Annotations" / f"{one}.xml") for one in ids]
+    _check_spelling(everything, classes or ())
     if classes is None:
         names = {one.name for objects in everything for one in objects if not one.difficult}
         classes = [*(one for one in VOC_CLASSES if one in names), *sorted(names - set(VOC_CLASSES))]
@@ -153,12 +182,34 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
     return VocSplit(home, split, ids, tuple(classes), labels)
 
 
+def _check_name(one: str, what: str) -> None:
+    if one != Path(one).name or one.startswith(".") or "\0" in one or "\\" in one:
+        raise FileFormatError(f"expected {what} as a name without folders, got {one!r}")
+
+
+def _check_spelling(everything: Sequence[list[_Object]], classes: Sequence[str]) -> None:
+    """Raise FileFormatError for a class in two spellings: one of them would be learnt, or counted absent, unseen."""
+    spelt = {one.casefold(): (one, "the model") for one in classes}
+    for each in (one for objects in everything for one in objects):
+        name, where = spelt.setdefault(each.name.casefold(), (each.name, each.where))
+        if name != each.name:
+            raise FileFormatError(
+                f"expected one spelling of a class, got {each.name!r} in {each.where}, and {name!r} in {where}; write "
+                "it alike everywhere"
+            )
+
+
 def _listed(path: Path) -> tuple[str, ...]:
-    """The ids in a list of images, each once."""
+    """The ids in a list of images, each once; a byte order mark before the first is left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"expected a list of images in {path}, got {error}") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        bad = error.object[: error.start].count(b"\n") + 1
+        raise FileFormatError(
+            f"expected a list of images in UTF-8 in {path}, got other bytes in line {bad}; save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise FileFormatError(f"expected a list of images in {path}, got: {reason(error)}") from error
     places: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -168,10 +219,7 @@ def _listed(path: Path) -> tuple[str, ...]:
             raise FileFormatError(
                 f"expected every image once in {path}, got {one!r} in lines {places[one]} and {number}; take one away"
             )
-        if one != Path(one).name or one.startswith(".") or "\0" in one or "\\" in one:
-            raise FileFormatError(
-                f"expected ids of images without folders in {path}, got {one!r} in line {number}"
-            )
+        _check_name(one, f"every id in {path}, line {number},")
         places[one] = number
     if not places:
         raise FileFormatError(f"expected images in {path}, got an empty list")
@@ -206,8 +254,9 @@ def find_root(root: str | os.PathLike[str]) -> Path:
 
 def _objects(path: Path) -> list[_Object]:
     found = []
-    for number, node in enumerate(_annotation(path).findall("object"), start=1):
-        where = f"{path}, object {number}"
+    root, lines = _annotation(path)
+    for line, node in zip(lines, root.findall("object"), strict=True):
+        where = f"{path}, line {line}"
         name = node.findtext("name", "").strip()
         if not name:
             raise FileFormatError(f"expected a name of every object, got none in {where}")
@@ -217,32 +266,46 @@ def _objects(path: Path) -> list[_Object]:
         if node.find("bndbox") is None:
             raise FileFormatError(f"expected a <bndbox> of every object, got none in {where} ({name})")
         rows, cols = _span(node, "ymin", "ymax", where), _span(node, "xmin", "xmax", where)
-        found.append(_Object(name, _DIFFICULT[difficult], rows, cols))
+        found.append(_Object(where, name, _DIFFICULT[difficult], rows, cols))
     return found
 
 
 _DIFFICULT = {"0": False, "1": True, "false": False, "true": True}
 
 
-def _annotation(path: Path) -> ElementTree.Element:
-    """The root of an annotation. Entities are refused, before any is expanded: no annotation needs them."""
+def _annotation(path: Path) -> tuple[ElementTree.Element, list[int]]:
+    """The root of an annotation, and the lines in which its objects begin.
+
+    Entities are refused, before any is expanded: no annotation needs them.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise FileFormatError(f"expected an annotation at {path}, got none") from error
     except OSError as error:
-        raise FileFormatError(f"expected an annotation at {path}, got {error}") from error
+        raise FileFormatError(f"expected an annotation at {path}, got: {reason(error)}") from error
+    lines, depth = [], 0
 
     def refuse(name: str, *rest: object) -> None:
         raise FileFormatError(
             f"expected an annotation of PASCAL VOC without entities in {path}, got the entity {name!r}"
         )
 
+    def begin(name: str, attributes: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth == 2 and name == "object":
+            lines.append(scan.CurrentLineNumber)
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+
     scan = expat.ParserCreate()
-    scan.EntityDeclHandler = refuse
+    scan.EntityDeclHandler, scan.StartElementHandler, scan.EndElementHandler = refuse, begin, end
     try:
         scan.Parse(content, True)
-        return ElementTree.fromstring(content)  # noqa: S314 - the scan has refused entities
+        return ElementTree.fromstring(content), lines  # noqa: S314 - the scan has refused entities
     except (expat.ExpatError, ElementTree.ParseError, ValueError, LookupError) as error:
         if isinstance(error, FileFormatError):
             raise
@@ -251,7 +314,7 @@ def _annotation(path: Path) -> ElementTree.Element:
 
 def _size(path: Path) -> tuple[int, int] | None:
     """(width, height) as the annotation says, None where it does not."""
-    root = _annotation(path)
+    root, _ = _annotation(path)
     told = [root.findtext(f"size/{one}", "").strip() for one in ("width", "height")]
     return (int(told[0]), int(told[1])) if all(one.isascii() and one.isdigit() for one in told) else None
 
@@ -268,6 +331,10 @@ def _span(node: ElementTree.Element, first: str, last: str, where: str) -> slice
         if not abs(value) <= _FARTHEST:
             raise FileFormatError(f"expected <{one}> to be a place in pixels, got {told!r} in {where}")
         ends.append(int(value))
+    if ends[0] > ends[1]:
+        raise FileFormatError(
+            f"expected <{first}> up to <{last}>, got {ends[0]} and {ends[1]} in {where}; change them about"
+        )
     return slice(max(ends[0] - 1, 0), max(ends[1], 0))
 
 
