@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import whole_number
+from occlumap.adapters.preprocessing import real_numbers
 from occlumap.errors import ArgumentError, ImageError, ScoreError
 
 Scores = NDArray[np.float64]
@@ -54,8 +55,12 @@ def class_tuple(classes: Sequence[str]) -> tuple[str, ...]:
 def _attributes(function: object) -> dict[str, Any]:
     from occlumap.classifiers import name_of
 
+    if not callable(function):
+        raise ArgumentError(
+            f"expected a function of a batch of images to adapt, got {type(function).__name__}: {function!r:.80}"
+        )
     return {
-        "name": name_of(function),  # type: ignore[arg-type]
+        "name": name_of(function),
         "input_size": getattr(function, "input_size", None),
         "prepare": getattr(function, "prepare", None),
     }
@@ -68,22 +73,25 @@ def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted
     >>> one_at_a_time(lambda image: [image.min(), image.max()])(np.zeros((2, 4, 4, 3), np.uint8)).shape
     (2, 2)
     """
+    about = _attributes(function)
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
-        rows = [np.asarray(function(image)) for image in batch]
-        if rows and any(row.ndim != 1 or row.shape != rows[0].shape for row in rows):
+        if not len(batch):
+            raise ImageError("expected a batch of one image or more, got none")
+        rows = [real_numbers(function(image), about["name"]) for image in batch]
+        if any(row.ndim != 1 or row.shape != rows[0].shape for row in rows):
             shapes = sorted({row.shape for row in rows})
             raise ScoreError(
                 f"expected scores of shape (classes,) for each image, got {', '.join(map(str, shapes))}; "
                 "a function of one image gives one row, of one length"
             )
-        return np.array(rows, np.float64)
+        return np.array(rows)
 
-    return Adapted(scores, **_attributes(function), classes=getattr(function, "classes", None))
+    return Adapted(scores, **about, classes=getattr(function, "classes", None))
 
 
 def _one_number(returned: object, count: int, name: str) -> Scores:
-    values: Scores = np.asarray(returned, np.float64)
+    values = real_numbers(returned, name)
     if values.shape not in ((count,), (count, 1)):
         raise ScoreError(
             f"expected one number for each image, shape ({count},), from {name!r}, got {values.shape}"
@@ -128,29 +136,33 @@ def regression(function: Callable[[NDArray[np.uint8]], ArrayLike], name: str = "
 
 
 def similarity(
-    embed: Callable[[NDArray[np.uint8]], ArrayLike], reference: NDArray[np.uint8], name: str = "similarity"
+    embed: Callable[[NDArray[np.uint8]], ArrayLike], reference: Any, name: str = "similarity"
 ) -> Adapted:
-    """How like an image is to `reference`, uint8 (H, W, 3): the cosine of their embeddings, -1 to 1, one column.
+    """How like an image is to `reference`: the cosine of their embeddings, -1 to 1, one column.
 
-    `embed`: uint8 (n, H, W, 3) to embeddings (n, d); it is called once for the reference, now.
+    `reference`: any image that `occlumap.explain` takes; it is brought to `embed.input_size` if there is one. `embed`:
+    uint8 (n, H, W, 3) to embeddings (n, d); it is called once for the reference, now.
+
+    Raises ImageError for a reference that is no image.
     """
+    from occlumap import images
+
     about = _attributes(embed)
-    picture = np.asarray(reference)
-    if picture.dtype != np.uint8 or picture.ndim != 3:
-        raise ImageError(
-            f"expected reference as uint8 (H, W, 3), got {picture.dtype} of shape {picture.shape}"
-        )
+    picture = images.read(reference).pixels
+    if about["input_size"] is not None:
+        picture, _ = images.fit(picture, about["input_size"])
 
     def directions(batch: NDArray[np.uint8]) -> Scores:
-        found: Scores = np.asarray(embed(batch), np.float64)
+        found = real_numbers(embed(batch), about["name"])
         if found.ndim != 2 or len(found) != len(batch):
             raise ScoreError(
                 f"expected embeddings of shape ({len(batch)}, d) from {about['name']!r}, got {found.shape}"
             )
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        if (lengths == 0).any():
+        if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ScoreError(
-                f"expected embeddings that have a direction from {about['name']!r}, got one of zeros"
+                f"expected embeddings that have a direction from {about['name']!r}, got one of zeros, or of numbers "
+                "that are not finite"
             )
         along: Scores = found / lengths
         return along
@@ -178,16 +190,21 @@ def box_score(
     class's own score in place of the similarity of class vectors.
     """
     about = _attributes(detect)
-    wanted = np.asarray(box, np.float64)
-    if wanted.shape != (4,) or not (wanted[2:] > wanted[:2]).all():
-        raise ArgumentError(f"expected box as (row_start, col_start, row_stop, col_stop), got {box!r}")
+    try:
+        wanted = np.asarray(box, np.float64)
+        usable = wanted.shape == (4,) and bool(np.isfinite(wanted).all() and (wanted[2:] > wanted[:2]).all())
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise ArgumentError(f"expected box as (row_start, col_start, row_stop, col_stop), got {box!r:.80}")
     whole_number("class_index", class_index, minimum=0)
 
     def best(boxes: ArrayLike, confidences: ArrayLike) -> float:
-        found: Scores = np.asarray(boxes, np.float64).reshape(-1, 4)
-        shares: Scores = np.asarray(confidences, np.float64)
-        if not len(found):
+        found, shares = real_numbers(boxes, about["name"]), real_numbers(confidences, about["name"])
+        if not found.size:
             return 0.0
+        if found.ndim != 2 or found.shape[1] != 4:
+            raise ScoreError(f"expected boxes of shape (k, 4) from {about['name']!r}, got {found.shape}")
         if shares.ndim != 2 or len(shares) != len(found) or shares.shape[1] <= class_index:
             raise ScoreError(
                 f"expected scores of shape ({len(found)}, more than {class_index}) beside {len(found)} boxes from "
@@ -200,11 +217,16 @@ def box_score(
         return float((overlap / union * shares[:, class_index]).max())
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
-        found = list(detect(batch))
-        if len(found) != len(batch):
+        found = detect(batch)
+        pairs = isinstance(found, Sequence) and all(
+            isinstance(one, Sequence) and len(one) == 2 for one in found
+        )
+        if not pairs or len(found) != len(batch):
+            got = f"{len(found)} of them" if pairs else f"{type(found).__name__}: {found!r:.80}"
             raise ScoreError(
-                f"expected (boxes, scores) for each of {len(batch)} images from {about['name']!r}, got {len(found)}"
+                f"expected a list of (boxes, scores), one for each of {len(batch)} images, from {about['name']!r}, "
+                f"got {got}"
             )
-        return np.array([[best(*one)] for one in found])
+        return np.array([best(*one) for one in found]).reshape(-1, 1)
 
     return Adapted(scores, **about, classes=[name])

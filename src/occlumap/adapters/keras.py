@@ -37,8 +37,11 @@ def from_keras(
         keras = library("keras", "keras")
         try:
             model = keras.saving.load_model(os.fspath(model), compile=False, safe_mode=True)
-        except (OSError, ValueError) as error:
-            raise ClassifierNotFoundError(f"expected a Keras model at {os.fspath(model)}: {error}") from error
+        except Exception as error:  # a damaged or hostile file raises what its reader likes
+            raise ClassifierNotFoundError(
+                f"expected a Keras model at {os.fspath(model)}, of Keras's own layers (one with others is loaded in "
+                f"Python and handed to adapters.from_keras): {error!s:.300}"
+            ) from error
     if not callable(getattr(model, "predict_on_batch", None)):
         raise ArgumentError(f"expected a Keras model, got {type(model).__name__}")
     shape = getattr(model, "input_shape", None)

@@ -164,7 +164,7 @@ def _read(sidecar: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(sidecar.read_text(encoding="utf-8-sig"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ArgumentError(f"expected JSON in {sidecar}, got: {error}") from error
     if not isinstance(found, dict):
         raise ArgumentError(

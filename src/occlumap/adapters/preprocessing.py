@@ -91,18 +91,18 @@ class Preprocessing:
 def fitted(batch: object, size: tuple[int, int]) -> NDArray[np.uint8]:
     """`batch`, checked, with each image brought to `size` (Pillow, bicubic, round its centre).
 
-    Raises ImageError for anything but uint8 (n, H, W, 3).
+    Raises ImageError for anything but uint8 (n, H, W, 3), n of 1 or more.
     """
     from occlumap.images import fit
 
     pixels = checked(batch)
-    if pixels.shape[1:3] == size or not len(pixels):
+    if pixels.shape[1:3] == size:
         return pixels
     return np.stack([fit(image, size)[0] for image in pixels])
 
 
 def checked(batch: object) -> NDArray[np.uint8]:
-    """`batch` if it is uint8 (n, H, W, 3); ImageError, which says what to do, for anything else."""
+    """`batch` if it is uint8 (n, H, W, 3), n of 1 or more; ImageError, which says what to do, for anything else."""
     if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
         got = f"dtype {batch.dtype}" if isinstance(batch, np.ndarray) else type(batch).__name__
         raise ImageError(
@@ -113,7 +113,21 @@ def checked(batch: object) -> NDArray[np.uint8]:
         raise ImageError(
             f"expected a batch of shape (n, H, W, 3), got {batch.shape}; for a single image (H, W, 3): image[None]"
         )
+    if not len(batch):
+        raise ImageError("expected a batch of one image or more, got none")
     return batch
+
+
+def real_numbers(values: object, name: str) -> NDArray[np.float64]:
+    """`values` as float64; ScoreError, which names the classifier, for complex numbers and what is no number."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "c":
+            return array.astype(np.float64)
+        got = f"complex numbers ({array.dtype})"
+    except (TypeError, ValueError) as error:
+        got = f"{type(values).__name__}, which does not turn into an array of numbers ({error})"
+    raise ScoreError(f"expected real numbers as scores from {name!r}, got {got}")
 
 
 def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
@@ -121,7 +135,7 @@ def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
 
     Raises ScoreError for probabilities that are none: below 0 or above 1, as logits are.
     """
-    values: NDArray[np.float64] = np.asarray(outputs, np.float64)
+    values = real_numbers(outputs, name)
     if values.ndim > 2 and values.ndim == 2 + sum(side == 1 for side in values.shape[2:]):
         values = values.reshape(values.shape[:2])  # (n, classes, 1, 1) of networks that end in a convolution
     if output == "logits" and values.ndim == 2:
@@ -155,7 +169,7 @@ def names_of(classes: object, folder: Path) -> tuple[str, ...] | None:
         path = folder / classes
         try:
             lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a zero byte
             raise ArgumentError(
                 f"expected a text file of class names, one a line, at {path}: {error}"
             ) from error

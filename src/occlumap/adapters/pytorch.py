@@ -13,7 +13,7 @@ from occlumap._checks import one_of
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import OUTPUTS, Preprocessing, checked, scores_of
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, ScoreError
 
 
 def from_torch(
@@ -34,15 +34,16 @@ def from_torch(
 
     Either `transform`, a function of a PIL image to a tensor (C, H, W), such as torchvision's and timm's own
     (`weights.transforms()`, `timm.data.create_transform(...)`), or `size`, `mean`, `std` (input = (pixel 0..255 -
-    mean) / std). `output`: "logits", of which softmax makes probabilities, or "probabilities". `device`, `dtype`: of
-    the inputs, the module's own when None; the module is not moved. `autocast`: run in torch.autocast.
+    mean) / std). `output`: "logits", of which softmax makes probabilities, or "probabilities". `device`, `dtype`
+    (torch's, or its name, "float16"): of the inputs, the module's own when None; the module is not moved. `autocast`:
+    run in torch.autocast.
 
     While it is called the module is in eval mode and no gradients are kept; afterwards each submodule is as before.
     An output with `.logits` (of transformers) is taken for its logits. With a transform the image is explained at its
     own size, before the transform; with `size` at that one.
 
-    Raises MissingDependencyError without torch, ArgumentError for a module that is none, and for neither or both of
-    transform and size.
+    Raises MissingDependencyError without torch, ArgumentError for a module that is none, for neither or both of
+    transform and size, and for a device that torch does not have here.
     """
     torch = library("torch", "torch")
     if not isinstance(module, torch.nn.Module):
@@ -50,6 +51,18 @@ def from_torch(
     one_of("output", output, OUTPUTS)
     if (transform is None) == all(one is None for one in (size, mean, std)):
         raise ArgumentError("expected either transform, or size, mean and std, got both or neither")
+    if device is not None:
+        try:
+            torch.empty(0, device=device)
+        except Exception as error:  # AssertionError, RuntimeError, TypeError: as the device may be
+            raise ArgumentError(
+                f"expected device to be one that torch has here, such as 'cpu', got {device!r}: {error!s:.200}"
+            ) from error
+    wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype is not None and not (isinstance(wanted, torch.dtype) and wanted.is_floating_point):
+        raise ArgumentError(
+            f"expected dtype to be one of torch's floats, such as torch.float32 or 'float32', got {dtype!r}"
+        )
     preprocessing = None
     if transform is None:
         given = {"size": size, "mean": mean, "std": std, "colour": colour, "layout": "NCHW", "output": output}
@@ -66,7 +79,7 @@ def from_torch(
             inputs = torch.stack([torch.as_tensor(transform(Image.fromarray(one))) for one in pixels])  # type: ignore[misc]
         like = next(module.parameters(), None)
         where = device if device is not None else (like.device if like is not None else "cpu")
-        kind = dtype if dtype is not None else (like.dtype if like is not None else torch.float32)
+        kind = wanted if wanted is not None else (like.dtype if like is not None else torch.float32)
         return inputs.to(device=where, dtype=kind)
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -75,6 +88,11 @@ def from_torch(
             with torch.autocast(inputs.device.type) if autocast else contextlib.nullcontext():
                 outputs = module(inputs)
         outputs = getattr(outputs, "logits", outputs)
+        if not isinstance(outputs, torch.Tensor) or outputs.is_complex():
+            got = "complex numbers" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+            raise ScoreError(
+                f"expected a tensor of real scores from {name!r}, got {got}; wrap it in a module that gives one"
+            )
         return scores_of(outputs.detach().to("cpu", torch.float64).numpy(), output, name)
 
     return Adapted(scores, name, classes, None if preprocessing is None else preprocessing.size, prepare)

@@ -5,7 +5,7 @@ import multiprocessing
 import queue
 import traceback
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -59,6 +59,10 @@ def replicas(classifiers: Sequence[Classifier]) -> Replicas:
 
     Raises ArgumentError when there is none, or when their classes or input sizes differ.
     """
+    if not isinstance(classifiers, Iterable):
+        raise ArgumentError(
+            f"expected a list of classifiers, replicas([one, another]), got {type(classifiers).__name__}"
+        )
     copies = list(classifiers)
     if not copies or not all(callable(one) for one in copies):
         raise ArgumentError(f"expected one classifier or more, got {copies!r:.80}")

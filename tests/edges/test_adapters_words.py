@@ -1,0 +1,198 @@
+"""Adapters refuse in words: what is damaged, hostile, not there, or of another kind than expected."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import occlumap
+from occlumap import adapters
+from occlumap.classifiers import score
+from occlumap.errors import ArgumentError, ClassifierNotFoundError, ImageError, ScoreError
+from tests.edges import test_adapters
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras
+
+BATCH = test_adapters.BATCH[:2]
+MADE = {key: test_adapters.SIDECAR[key] for key in ("output", "size", "mean", "std")}
+
+
+def keras_file(folder: Path, **changed: bytes) -> Path:
+    """A small Keras file, some of whose members are others; `config` and `weights` name them."""
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential(
+        [keras.layers.Input((*test_adapters.SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(5)]
+    )
+    path = folder / "m.keras"
+    model.save(path)
+    members = {"config": "config.json", "weights": "model.weights.h5"}
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content |= {members[key]: value for key, value in changed.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    return path
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"config": b"{"},
+        {"config": b"[1]"},
+        {"config": b"[" * 100_000},
+        {"config": json.dumps({"module": "os", "class_name": "system", "config": {}}).encode()},
+        {"weights": b"none"},
+    ],
+)
+def test_a_keras_file_that_is_damaged_or_hostile_is_told(tmp_path, changed):
+    path = keras_file(tmp_path, **changed)
+    with pytest.raises(ClassifierNotFoundError, match=r"expected a Keras model at .*m\.keras"):
+        occlumap.load(path, output="logits", mean=0, std=1)
+
+
+def test_a_keras_file_of_which_half_is_missing_is_told(tmp_path):
+    path = keras_file(tmp_path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ClassifierNotFoundError, match="expected a Keras model"):
+        occlumap.load(path, output="logits", mean=0, std=1)
+
+
+@pytest.mark.parametrize("text", ['{"size": ' + "[" * 100_000, json.dumps({"classes": "a\0b"})])
+def test_a_sidecar_that_is_hostile_is_told(tmp_path, text):
+    path = test_adapters.write_onnx(tmp_path / "m.onnx")
+    path.with_suffix(".json").write_text(text)
+    with pytest.raises(ArgumentError, match=r"m\.json|file of class names"):
+        adapters.from_onnx(path, **{key: test_adapters.SIDECAR[key] for key in ("layout", "colour", *MADE)})
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"device": "nonsense"}, "one that torch has here"),
+        ({"dtype": "nonsense"}, "one of torch's floats"),
+        ({"dtype": np.float32}, "one of torch's floats"),
+        ({"dtype": "int8"}, "one of torch's floats"),
+    ],
+)
+def test_torch_refuses_what_it_does_not_have(option, told):
+    with pytest.raises(ArgumentError, match=told):
+        adapters.from_torch(test_adapters.torch_module(), **MADE, **option)
+
+
+def test_torch_says_when_there_is_no_such_accelerator():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ArgumentError, match="got 'cuda'"):
+        adapters.from_torch(test_adapters.torch_module(), **MADE, device="cuda")
+
+
+def test_torch_takes_a_type_by_its_name():
+    module = test_adapters.torch_module().double()
+    classifier = adapters.from_torch(module, **MADE, dtype="float64")
+    np.testing.assert_allclose(classifier(BATCH), test_adapters.expected(BATCH), atol=1e-5)
+
+
+def test_torch_outputs_that_are_no_scores_are_told():
+    torch = pytest.importorskip("torch")
+
+    class Gives(torch.nn.Module):
+        def __init__(self, given):
+            super().__init__()
+            self.given = given
+
+        def forward(self, inputs):
+            return self.given
+
+    with pytest.raises(ScoreError, match="got tuple"):
+        adapters.from_torch(Gives((1, 2)), **MADE)(BATCH)
+    with pytest.raises(ScoreError, match="complex"):
+        adapters.from_torch(Gives(torch.zeros(2, 2, dtype=torch.complex64)), **MADE)(BATCH)
+
+
+@pytest.mark.parametrize("maker", test_adapters.MAKERS, ids=lambda maker: maker.__name__)
+def test_an_empty_batch_is_refused(tmp_path, maker):
+    made = maker(tmp_path)
+    classifier = made[0] if isinstance(made, tuple) else made
+    with pytest.raises(ImageError, match="one image or more"):
+        classifier(BATCH[:0])
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [np.full((2, 2), 1j), [["a", "b"]] * 2, [[1, 2], [3]], [object()] * 2],
+    ids=["complex", "text", "ragged", "objects"],
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda given: lambda batch: given,
+        lambda given: adapters.one_at_a_time(lambda image: given),
+        lambda given: adapters.binary(lambda batch: given),
+        lambda given: adapters.regression(lambda batch: given),
+        lambda given: adapters.box_score(lambda batch: [(given, given)] * len(batch), (0, 0, 1, 1), 0),
+    ],
+    ids=["plain", "one_at_a_time", "binary", "regression", "box_score"],
+)
+def test_scores_that_are_no_real_numbers_are_told(returned, wrap):
+    with pytest.raises(ScoreError, match="expected"):
+        score(wrap(returned), BATCH)
+
+
+@pytest.mark.parametrize(
+    "box", ["abcd", None, [1, [2], 3, 4], [0, 0, float("inf"), 1], [0, 0, float("nan"), 1]]
+)
+def test_a_box_of_something_else_is_refused(box):
+    with pytest.raises(ArgumentError, match="expected box as"):
+        adapters.box_score(lambda batch: [], box, 0)
+
+
+@pytest.mark.parametrize(
+    "found", [None, [1, 2], [([[0, 0, 1]], [[1]])] * 2, [("abcd", [[1]])] * 2, [([], [])]]
+)
+def test_detections_of_another_kind_are_told(found):
+    with pytest.raises(ScoreError, match="expected"):
+        score(adapters.box_score(lambda batch: found, (0, 0, 1, 1), 0), BATCH)
+
+
+@pytest.mark.parametrize("name", ["one_at_a_time", "binary", "regression", "similarity", "box_score"])
+def test_what_is_no_function_is_refused(name):
+    others = {"similarity": (BATCH[0],), "box_score": ((0, 0, 1, 1), 0)}.get(name, ())
+    with pytest.raises(ArgumentError, match="expected a function"):
+        getattr(adapters, name)(3, *others)
+
+
+def test_replicas_take_a_list():
+    with pytest.raises(ArgumentError, match="a list of classifiers"):
+        adapters.replicas(lambda batch: batch)
+
+
+def embed(batch):
+    return batch.reshape(len(batch), -1)[:, :7].astype(float) + 1
+
+
+embed.input_size = (8, 12)
+
+
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")  # of transparency
+def test_a_reference_is_read_as_every_image():
+    picture = BATCH[0]
+    with_alpha = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+    grey = picture[..., 0]
+    for reference, same in [
+        (with_alpha, picture),
+        (grey, np.dstack([grey] * 3)),
+        (np.kron(picture, np.ones((2, 2, 1), np.uint8)), None),
+    ]:
+        found = adapters.similarity(embed, reference)(BATCH)
+        if same is not None:
+            np.testing.assert_allclose(found, adapters.similarity(embed, same)(BATCH))
+    with pytest.raises(ImageError, match="expected an image"):
+        adapters.similarity(embed, 3)
+    with pytest.raises(ScoreError, match="not finite"):
+        adapters.similarity(lambda batch: embed(batch) * np.nan, picture)
