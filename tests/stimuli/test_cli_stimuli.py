@@ -1,12 +1,16 @@
 """occlumap stimuli, as it is typed: draw, train, parts; one plain line where something is missing."""
 
+import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from occlumap.cli.group import occlumap as command_line
+from occlumap.cli.progress import ProgressBar
 from occlumap.errors import ArgumentError, FileFormatError
+from tests.stimuli.sets import written
 
 
 def run(*arguments, code=0):
@@ -26,11 +30,49 @@ def test_draw_train_and_parts(tmp_path):
         *("--learning-rate", 0.001),
     )
     assert "mean AP: train 0." in told
-    assert (model / "MODEL_CARD.md").read_text().startswith("# Model card: vgg-narrow")
+    page = (model / "MODEL_CARD.md").read_text()
+    assert page.startswith("# Model card: vgg-narrow")
+    assert "for 1 epoch (" in page
     lines = run("parts", model, data, "--class", "horse", "--scenes", 5).splitlines()
     assert lines[0].startswith("part")
     assert {"body", "legs"} <= {line.split()[0] for line in lines[1:]}
     assert "did you mean horse" in run("parts", model, data, "--class", "hors", code=1)
+
+
+def test_a_build_that_is_ended_by_sigterm_leaves_nothing(drawn, trained):
+    """As a scheduler ends it: no hidden folder stays, and the next build is as the first."""
+    pytest.importorskip("captum")
+    pytest.importorskip("yaml")
+    config = written(drawn, "ended", conditions=["joint"])
+    command = [sys.executable, "-m", "occlumap", "stimuli", "build", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
+        while not list(drawn.glob(".ended-*/images/*")):
+            assert building.poll() is None, building.stderr.read()
+            time.sleep(0.01)
+        building.terminate()
+        assert building.stderr.read() == "stopped\n"
+    assert building.returncode == 143
+    assert list(drawn.glob("*ended*")) == [config]
+
+
+def test_in_a_log_the_demo_has_a_line_for_every_tenth(capsys):
+    with ProgressBar("scene", lines=True) as progress:
+        for done in range(1, 1001):
+            progress(done, 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        f"scene {done} of 1000" for done in (1, *range(100, 1001, 100))
+    ]
+
+
+def test_an_error_of_the_system_is_told_in_words(drawn, trained, tmp_path):
+    pytest.importorskip("yaml")
+    (tmp_path / "file").touch()
+    config = written(drawn, "nowhere", out=str(tmp_path / "file" / "set"), conditions=["none"])
+    for arguments in (["build", config], ["draw", tmp_path / "file"], ["check", tmp_path]):
+        told = run(*arguments, code=1)
+        assert "Errno" not in told
+        assert str(tmp_path) in told
+    assert "No such file or directory" in told
 
 
 def test_a_data_set_of_photographs_has_no_parts(drawn, trained, tmp_path):

@@ -3,6 +3,7 @@
 import importlib
 import io
 import json
+import pickle
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -60,11 +61,57 @@ def test_a_last_layer_for_other_classes_is_not_loaded(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
-    with pytest.raises(FileFormatError, match="do not fit"):
+    with pytest.raises(
+        FileFormatError, match="it lacks classifier.0.bias, .* and 15 more; it has in excess bias, weight"
+    ):
         load_weights(build("vgg-narrow", 6), tmp_path / "weights.pt")
-    (tmp_path / "text.pt").write_text("no weights")
-    with pytest.raises(FileFormatError, match="state dict"):
-        load_weights(build("vgg-narrow", 6), tmp_path / "text.pt")
+
+
+class Code:
+    """What a hostile pickle does: it names a function, and loading it would call that."""
+
+    def __reduce__(self):
+        return open, ("called", "w")
+
+
+STATE = build("vgg-narrow", 6).state_dict()
+BIAS = STATE["features.0.bias"]
+
+
+@pytest.mark.parametrize(
+    ("saved", "message"),
+    [
+        (b"", "got an empty file"),
+        (b"<!DOCTYPE html><html>", "another program, which begins with '<!DOCTYPE html><'"),
+        (b"\x07" * 99, "got other bytes"),
+        (pickle.dumps([1], 2), "got a list"),
+        (pickle.dumps(Code(), 2), "a file that calls .*open, whose code is not run"),
+        (Code(), "a file that calls .*open, whose code is not run"),
+        (build("vgg-narrow", 6), "calls torch.nn.modules.container.Sequential, whose code is not run"),
+        (
+            {"optimizer": {}, "model": STATE, "epoch": 3},
+            "a checkpoint of optimizer, model, epoch; .* 'model' alone",
+        ),
+        ({"epoch": 3}, "1 entries, not all of them tensors"),
+        ({1: BIAS}, "1 entries, not all of them tensors with a name"),
+        (
+            {**STATE, "features.0.bias": BIAS.to(torch.complex64)},
+            "complex or empty of numbers: features.0.bias",
+        ),
+        ({**STATE, "features.0.bias": BIAS.to_sparse()}, "sparse.*: features.0.bias"),
+        ({**STATE, "features.0.bias": BIAS.to("meta")}, "empty of numbers: features.0.bias"),
+        ({**STATE, "features.0.bias": BIAS[:3]}, r"features.0.bias has shape \(3,\), not \(8,\)"),
+    ],
+)
+def test_a_file_that_is_no_state_dict_is_told_in_words(tmp_path, monkeypatch, saved, message):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(saved) if isinstance(saved, bytes) else torch.save(saved, path)
+    with pytest.raises(FileFormatError, match=message) as caught:
+        load_weights(build("vgg-narrow", 6), path)
+    assert "weights.pt" in str(caught.value)
+    assert not any(word in str(caught.value) for word in ("weights_only", "Unpickling", "Error:"))
+    assert not (tmp_path / "called").exists()
 
 
 def test_a_backbone_that_does_not_exist_is_refused():

@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 import occlumap as package
+from occlumap._checks import reason
 from occlumap.cli.analyse import analyse
 from occlumap.cli.benchmark import benchmark
 from occlumap.cli.classify import classify
@@ -45,7 +46,8 @@ class _Commands(click.Group):
         except OSError as error:
             if error.errno == errno.EPIPE:  # click ends quietly when the reader of a pipe has gone
                 raise
-            _complain(f"error: {error}", error)
+            file = f": {error.filename}" if error.filename is not None else ""
+            _complain(f"error: {reason(error)}{file}", error)
             raise click.exceptions.Exit(1) from error
 
 

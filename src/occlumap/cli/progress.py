@@ -1,4 +1,4 @@
-"""Progress on a terminal: what is done, rate and time left; silent in a pipe."""
+"""Progress on a terminal: what is done, rate and time left; in a pipe silent, or a line now and then."""
 
 import shutil
 import sys
@@ -11,15 +11,20 @@ from tqdm import tqdm
 class ProgressBar:
     """`progress(done, total)` as `occlumap.explain` calls it, drawn on stderr if that is a terminal.
 
-    `unit`: what is counted.
+    `unit`: what is counted. `lines`: where stderr is a file or a pipe, a line for every tenth, for what takes minutes.
     """
 
-    def __init__(self, unit: str = "call") -> None:
+    def __init__(self, unit: str = "call", *, lines: bool = False) -> None:
         self._unit = unit
+        self._lines = lines and not sys.stderr.isatty()
+        self._told = -1
         self._bar: tqdm[None] | None = None
 
     def __call__(self, done: int, total: int | None) -> None:
         """Show that `done` of `total` are done."""
+        if self._lines and total and 10 * done // total > self._told:
+            self._told = 10 * done // total
+            print(f"{self._unit} {done} of {total}", file=sys.stderr, flush=True)
         if self._bar is None:
             # begins with the first batch: what a resumed run had before must not count towards the rate
             self._bar = tqdm(

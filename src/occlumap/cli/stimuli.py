@@ -1,14 +1,17 @@
 """occlumap stimuli: from a data set to the frozen set of tasks and examples that a study shows."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
 from occlumap.cli.progress import ProgressBar
+from occlumap.cli.stopping import sigterm_like_ctrl_c
 
 
 @click.group(short_help="Make the tasks and examples of a user study.")
-def stimuli() -> None:
+@click.pass_context
+def stimuli(context: click.Context) -> None:
     """Draw data, train a classifier, choose tasks and examples, and freeze what a study shows.
 
     \b
@@ -20,6 +23,7 @@ def stimuli() -> None:
       occlumap stimuli build config.yaml
       occlumap stimuli check stimuli/
     """  # noqa: D301 - click wants a real \b
+    context.with_resource(sigterm_like_ctrl_c())  # what is not whole is taken away by a scheduler's end, too
 
 
 @stimuli.command(short_help="Draw scenes with a known truth.")
@@ -162,10 +166,14 @@ def build(config: Path) -> None:
         manifest = building.build(settings, bar)
     for line in notes(manifest):
         click.echo(line)
-    path = settings.out / building.MANIFEST
-    click.echo(
-        f"{summary(manifest)}: {path}\nhash of the manifest, to be kept elsewhere: {building.file_hash(path)}"
-    )
+    _tell(summary(manifest), settings.out)
+
+
+def _tell(summary: str, folder: Path) -> None:
+    from occlumap.stimuli.build import MANIFEST, file_hash
+
+    path = folder / MANIFEST
+    click.echo(f"{summary}: {path}\nhash of the manifest, to be kept elsewhere: {file_hash(path)}")
 
 
 @stimuli.command(short_help="Find leaks and gaps in a stimulus set.")
@@ -202,13 +210,13 @@ def demo(out: Path, seed: int) -> None:
     from occlumap.stimuli import demo as chain
 
     try:
-        manifest = chain.demo(out, ProgressBar, seed=seed)
+        manifest = chain.demo(out, partial(ProgressBar, lines=True), seed=seed)
     except KeyboardInterrupt:
         click.echo(f"stopped; the same command goes on from what is whole in {out}", err=True)
         raise
     for line in chain.notes(manifest):
         click.echo(line)
-    click.echo(f"{chain.summary(manifest)}: {out / 'stimuli' / 'manifest.json'}")
+    _tell(chain.summary(manifest), out / "stimuli")
 
 
 @stimuli.command(short_help="Which parts a classifier really uses.")

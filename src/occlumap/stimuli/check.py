@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from PIL import Image
 
 from occlumap import images
+from occlumap._checks import reason
 from occlumap.errors import FileFormatError, ImageError
 from occlumap.stimuli.build import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
 from occlumap.stimuli.colours import Shown, unfair
@@ -99,7 +100,7 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
-            f"expected a stimulus set in {path.parent}, got {path.name}: {error}"
+            f"expected a stimulus set in {path.parent}, got {path.name}: {reason(error)}"
         ) from error
 
 
@@ -119,7 +120,9 @@ def _sums(root: Path, manifest_hash: str | None) -> Iterator[Finding]:
         lines = [line.split() for line in (root / SUMS).read_text(encoding="utf-8").splitlines()]
         told = {name: digest for digest, name in lines}
     except (OSError, ValueError) as error:
-        yield Finding("warning", f"there is no {SUMS} that can be read ({error}): changes are not found")
+        yield Finding(
+            "warning", f"there is no {SUMS} that can be read ({reason(error)}): changes are not found"
+        )
         return
     for name in (MANIFEST, FAIRNESS):
         if name not in told:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from occlumap._checks import reason
 from occlumap.errors import StimuliError
 from occlumap.stimuli.build import Config, build
 from occlumap.stimuli.draw import YEAR, draw_dataset, first_seed
@@ -68,7 +69,7 @@ def _drawn(root: Path, scenes: int, size: int, seed: int) -> bool:
         own = record["size"], len(record["scenes"]), record["scenes"][0]["seed"]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise StimuliError(
-            f"expected drawn scenes in {root / 'data'}, got {error}; choose another folder"
+            f"expected drawn scenes in {root / 'data'}, got {path.name}: {reason(error)}; choose another folder"
         ) from error
     if own != (size, scenes + max(scenes // 4, 1), first_seed(seed)):
         raise StimuliError(

@@ -4,8 +4,7 @@ import hashlib
 import importlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.voc import square
+from occlumap.stimuli.weights import misfits, read_state
 
 Layers = tuple[int | str, ...]
 
@@ -135,34 +135,13 @@ def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:
 
     A last layer for another number of classes is not loaded. Raises FileFormatError for weights of another network.
     """
-    torch = optional("torch")
-    if not Path(path).is_file():
-        raise FileFormatError(f"expected a state dict of PyTorch in {path}, got no file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of torch's own, pickle's, zipfile's: damaged files raise many
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise FileFormatError(
-            f"expected a state dict of PyTorch in {path}, got {type(error).__name__}: {reason[:200]}; it may be cut "
-            "off, or of another program"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(one, torch.Tensor) for one in state.values()):
-        raise FileFormatError(
-            f"expected a state dict of PyTorch (names to tensors) in {path}, got something else"
-        )
+    state = read_state(path)
     own = network.state_dict()
     last = list(own)[-2:]
     skipped = [name for name in last if name in state and state[name].shape != own[name].shape]
-    wrong = sorted(set(own) ^ set(state)) + [
-        name for name in own if name in state and name not in skipped and state[name].shape != own[name].shape
-    ]
+    wrong = misfits(own, {**state, **{name: own[name] for name in skipped}})
     if wrong:
-        raise FileFormatError(
-            f"expected the weights of this backbone in {path}, but these do not fit: {', '.join(wrong[:6])}"
-        )
-    infinite = [name for name, value in state.items() if not bool(torch.isfinite(value.double()).all())]
-    if infinite:
-        raise FileFormatError(f"expected finite weights in {path}, got others in {', '.join(infinite[:6])}")
+        raise FileFormatError(f"expected the weights of this backbone in {path}: {'; '.join(wrong[:6])}")
     network.load_state_dict({**own, **{name: state[name] for name in own if name not in skipped}})
     return skipped
 

@@ -411,7 +411,7 @@ def _page(card: dict[str, Any]) -> str:
     return (
         f"# Model card: {settings['backbone']} on {card['data']}\n\n"
         f"A classifier with {len(card['classes'])} sigmoid outputs for {settings['size']} x {settings['size']} pixels, "
-        f"trained from {begun} on {card['images'][splits['train']]} images for {len(card['history'])} epochs "
+        f"trained from {begun} on {card['images'][splits['train']]} images for {_epochs(card)} "
         f"(weights of epoch {card['epoch']}, seed {settings['seed']}), "
         f"and judged on {_judged(card)}. {_stop(card)}\n\n"
         f"Average precision by VOC's {settings['ap']} definition, difficult objects ignored. A class is recognised "
@@ -422,6 +422,11 @@ def _page(card: dict[str, Any]) -> str:
         + note
         + "Made to study how people understand a classifier's weaknesses. It is not meant to recognise anything well.\n"
     )
+
+
+def _epochs(card: dict[str, Any]) -> str:
+    count = len(card["history"])
+    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def _judged(card: dict[str, Any]) -> str:
@@ -445,7 +450,7 @@ def _stop(card: dict[str, Any]) -> str:
     best = max(one["train"] for one in card["history"])
     return (
         f"Training was to stop at a mean AP of {target} on the training split, which it did not reach: it had "
-        f"{best:.3f} at best when it ended after {len(card['history'])} epochs."
+        f"{best:.3f} at best when it ended after {_epochs(card)}."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from occlumap._checks import one_of
+from occlumap._checks import one_of, reason
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.stimuli.draw import PARTS, draw_scene
@@ -73,7 +73,9 @@ def parts_used_in(
         rows = [(one["seed"], one["bias"]) for one in record["scenes"]]
         size = record["size"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"expected scenes of `occlumap stimuli draw` in {path}, got {error}") from error
+        raise FileFormatError(
+            f"expected scenes of `occlumap stimuli draw` in {path}, got: {reason(error)}"
+        ) from error
     shown = [
         row for row in rows if label in [one.name for one in draw_scene(row[0], size, bias=row[1]).drawn]
     ][:scenes]
