@@ -17,7 +17,8 @@ class Classifier(Protocol):
     """Any callable from a uint8 RGB batch (n, H, W, 3) to scores (n, classes), higher = more like it.
 
     What it needs of preprocessing is its own business. It may carry `classes` (a name for each column),
-    `input_size` ((height, width) to which images are brought before they are explained) and `name`.
+    `input_size` ((height, width) to which images are brought before they are explained), `name`, and `prepare` (what
+    its model is given for a batch; for `occlumap doctor`).
     """
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:
@@ -32,6 +33,31 @@ def name_of(classifier: Classifier) -> str:
         return name
     function = classifier if hasattr(classifier, "__qualname__") else type(classifier)
     return f"{function.__module__}:{function.__qualname__}"
+
+
+def requests_of(classifier: object) -> tuple[int, int] | None:
+    """How many requests a remote service has had, and how many of them were retries; None where there is no service.
+
+    Of a classifier that has others in its tuple `wrapped_classifiers`: theirs together.
+    """
+    requests, retries = getattr(classifier, "requests", None), getattr(classifier, "retries", None)
+    if isinstance(requests, int) and isinstance(retries, int):
+        return requests, retries
+    wrapped = getattr(classifier, "wrapped_classifiers", ())
+    different = {id(one): one for one in wrapped} if isinstance(wrapped, tuple) else {}
+    counted = [requests_of(one) for one in different.values()]
+    known = [one for one in counted if one is not None]
+    return (sum(one for one, _ in known), sum(one for _, one in known)) if known else None
+
+
+def prepared(classifier: object, batch: NDArray[np.uint8]) -> NDArray[Any] | None:
+    """What the classifier's model is given for `batch`, as its `prepare` says; None when it has none."""
+    prepare = getattr(classifier, "prepare", None)
+    if not callable(prepare):
+        return None
+    inputs = prepare(batch)
+    tensor = getattr(inputs, "detach", None)
+    return np.asarray(tensor().cpu().float().numpy() if callable(tensor) else inputs)
 
 
 def score(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import Classifier, name_of, score
+from occlumap._checks import seconds
+from occlumap.classifiers import Classifier, name_of, prepared, requests_of, score
 from occlumap.fills import Image
 from occlumap.targets import class_names
 
@@ -24,21 +25,23 @@ class Report:
     """What a classifier did with one photograph.
 
     `given`: shape, type and range of the uint8 batch of one. `reached`: the same of what its adapter made of that for
-    the model, None where it does not say. `row`: its scores (classes,). `names`: of the classes. `disagreement`: the
-    greatest difference between scores in a batch and alone, as a share of the largest score; `seconds_alone`,
-    `seconds_in_batch`: an image, the first call left out. `requests`, `retries`: of a remote service, else None.
+    the model, and before it for the network whose features that takes; empty where it does not say. `row`: its scores
+    (classes,). `names`: of the classes. `twice`: whether all scores could be softmax of probabilities. `disagreement`:
+    the greatest difference between scores in a batch and alone, as a share of the largest score; `seconds_alone`,
+    `seconds_in_batch`: an image, the first call left out. `requests`: of a remote service, and how many of them
+    were retries.
     """
 
     name: str
     given: str
-    reached: str | None
+    reached: list[str]
     row: NDArray[np.float64]
     names: list[str] | None
+    twice: bool
     disagreement: float
     seconds_alone: float
     seconds_in_batch: float
-    requests: int | None
-    retries: int | None
+    requests: tuple[int, int] | None
 
     @property
     def kind(self) -> str:
@@ -52,10 +55,12 @@ class Report:
         """The report, a line for each thing."""
         yield f"classifier: {self.name}"
         yield f"given:      {self.given}"
-        yield f"reached:    {self.reached or 'the same, as far as is known: the classifier does not say'}"
+        yield f"reached:    {', then '.join(self.reached) or _UNKNOWN}"
         low, high, total = self.row.min(), self.row.max(), self.row.sum()
         yield f"scores:     {len(self.row)} classes, {low:.4g} to {high:.4g}, sum {total:.4g}"
         yield f"look like:  {_ABOUT[self.kind]}"
+        if self.twice:
+            yield f"perhaps:    {_TWICE}"
         for place, index in enumerate(np.argsort(-self.row, kind="stable")[:top].tolist()):
             name = "" if self.names is None else f"  {self.names[index]}"
             yield f"{'top:        ' if not place else ' ' * 12}{index:5d}  {self.row[index]:.4g}{name}"
@@ -73,9 +78,17 @@ class Report:
             f"batch of {BATCH}; 300 calls take about {300 * self.seconds_in_batch:.2g} s"
         )
         if self.requests is not None:
-            yield f"requests:   {self.requests}, {self.retries} of them retries"
+            yield f"requests:   {self.requests[0]}, {self.requests[1]} of them retries"
 
 
+_UNKNOWN = (
+    "the same, as far as is known: the classifier does not say (it would by an attribute `prepare`, a function of the "
+    "batch that gives what the model takes)"
+)
+_TWICE = (
+    "softmax was taken twice: nearly the same score for each class, on every image, as softmax makes of probabilities. "
+    "If the model ends in softmax, say output='probabilities', or do not take it again"
+)
 _ABOUT = {
     "probabilities": "probabilities that add up to 1",
     "independent probabilities": "numbers from 0 to 1 that do not add up to 1 (sigmoid, multi-label, or one column)",
@@ -83,35 +96,40 @@ _ABOUT = {
 }
 
 
-def examine(classifier: Classifier, image: Image) -> Report:
+def examine(classifier: Classifier, image: Image, *, call_timeout: float | None = None) -> Report:
     """Score `image`, uint8 (H, W, 3) of the classifier's size, alone first, then among others.
 
-    The first call has one image, so that a wrong shape costs one. Raises ClassifierError and ScoreError as `score`,
-    TargetError for class names that do not fit.
+    The first call has one image, so that a wrong shape costs one. `call_timeout`: seconds that a call may take. Raises
+    ClassifierError and ScoreError as `score`, TargetError for class names that do not fit, ArgumentError for a time-out
+    that is none.
     """
+    limit = None if call_timeout is None else seconds("call_timeout", call_timeout)
     alone = image[None].copy()
-    (row,) = score(classifier, alone)
+    (row,) = score(classifier, alone, timeout=limit)
     names = class_names(classifier, len(row))
     copies = _copies(image)
     started = time.perf_counter()
-    in_batch = score(classifier, copies, classes=len(row), calls_before=1)
+    in_batch = score(classifier, copies, classes=len(row), calls_before=1, timeout=limit)
     seconds_in_batch = (time.perf_counter() - started) / len(copies)
     started = time.perf_counter()
-    singles = [score(classifier, one[None], classes=len(row), calls_before=1 + BATCH)[0] for one in copies]
+    singles = [
+        score(classifier, one[None], classes=len(row), calls_before=1 + BATCH + at, timeout=limit)[0]
+        for at, one in enumerate(copies)
+    ]
     seconds_alone = (time.perf_counter() - started) / len(copies)
     largest = max(float(np.abs(in_batch).max()), 1e-300)
-    prepare = getattr(classifier, "prepare", None)
+    reached = [prepared(one, alone) for one in (getattr(classifier, "features", None), classifier)]
     return Report(
         name_of(classifier),
         _about(alone),
-        _about(_as_array(prepare(alone))) if callable(prepare) else None,
+        [_about(one) for one in reached if one is not None],
         row,
         names,
+        _softmax_twice(np.concatenate([in_batch, row[None]])),
         float(np.abs(in_batch - np.array(singles)).max()) / largest,
         seconds_alone,
         seconds_in_batch,
-        getattr(classifier, "requests", None),
-        getattr(classifier, "retries", None),
+        requests_of(classifier),
     )
 
 
@@ -121,9 +139,12 @@ def _copies(image: Image) -> Image:
     return np.stack([*turned, *(one // 2 for one in turned)])
 
 
-def _as_array(inputs: Any) -> NDArray[Any]:
-    tensor = getattr(inputs, "detach", None)
-    return np.asarray(tensor().cpu().float().numpy() if callable(tensor) else inputs)
+def _softmax_twice(rows: NDArray[np.float64]) -> bool:
+    """Whether each row (classes,) is softmax of numbers that are not negative and add up to 1, as probabilities do."""
+    if rows.shape[1] < 2 or rows.min() <= 0 or (np.abs(rows.sum(axis=1) - 1) > 1e-3).any():
+        return False
+    above_mean = np.log(rows) - np.log(rows).mean(axis=1, keepdims=True)
+    return bool((above_mean + 1 / rows.shape[1] >= -1e-5).all())
 
 
 def _about(array: NDArray[Any]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from occlumap._checks import nearest, one_of, positive_number, seconds, whole_number
 from occlumap.caveats import caveats
-from occlumap.classifiers import Classifier, name_of
+from occlumap.classifiers import Classifier, name_of, requests_of
 from occlumap.errors import ArgumentError, MeasuringError, OcclumapWarning, UnknownArgumentError
 from occlumap.estimators import Estimate
 from occlumap.estimators.joint import LEAST_MASKS
@@ -201,6 +201,7 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             "classifier comes first, then the image (occlumap.load gives one by name)"
         )
     class_names(classifier)
+    requests_before = requests_of(classifier)
     _check_resume(resume)
     if progress is not None and not callable(progress):
         raise ArgumentError(
@@ -277,6 +278,11 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
                 "seconds": round(time.perf_counter() - started, 3),
                 "versions": _versions(),
             }
+            if requests_before is not None:
+                now = requests_of(classifier) or requests_before
+                provenance["requests"], provenance["retries"] = (
+                    after - before for after, before in zip(now, requests_before, strict=True)
+                )
             if batch_size == AUTO:
                 provenance["batch_size"] = measurer.batch_size
             if ended is not None:

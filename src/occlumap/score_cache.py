@@ -41,11 +41,12 @@ class CachedClassifier:
                 "give fingerprint=..., a text that changes whenever its scores may (the hash of its weights, say)"
             )
         self.name, self.fingerprint = name_of(classifier), mark
-        for attribute in ("classes", "input_size", "prepare"):
+        for attribute in ("classes", "input_size", "prepare", "features"):
             if hasattr(classifier, attribute):
                 setattr(self, attribute, getattr(classifier, attribute))
         self.asked = self.reused = 0
         self._classifier, self._path = classifier, Path(path)
+        self.wrapped_classifiers = (classifier,)
         self._lock = threading.Lock()
         self._broken = False
         self._prefix = hashlib.sha256(f"{mark}\0{self.name}".encode()).digest()

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import occlumap
+from occlumap import adapters
 from occlumap.adapters import from_url, remote
 from occlumap.errors import ArgumentError, ClassifierError
+from occlumap.score_cache import CachedClassifier
 
 pytest.importorskip("httpx")
 SERVER = Path(__file__).with_name("faulty_server.py")
@@ -133,6 +135,47 @@ def test_a_server_that_restarts_in_the_middle_costs_retries_and_nothing_else(sta
     far = occlumap.explain(classifier, photo(), progress=progress, **arguments)
     np.testing.assert_array_equal(far.heatmap, occlumap.explain(truth, photo(), **arguments).heatmap)
     assert classifier.retries >= 1
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [
+        lambda classifier: classifier,
+        lambda classifier: adapters.replicas([classifier, classifier]),
+        lambda classifier: CachedClassifier(classifier, "scores.sqlite3", "mine"),
+        lambda classifier: adapters.in_processes(classifier, 1),
+    ],
+    ids=["alone", "replicas", "cached", "processes"],
+)
+def test_requests_and_retries_stand_in_the_provenance(start, spread, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    address, _ = start("ok", "drop", "ok", "500", "ok")
+    arguments = {"target": 0, "method": "paper", "depth": 2, "batch_size": 16}
+    classifier = spread(from_url(address, images_per_request=16, concurrency=1))
+    found = occlumap.explain(classifier, photo(), **arguments, workers=1).provenance
+    answered = found["requests"] - found["retries"]
+    assert answered == 13  # of 16 images, the original's of one
+    assert found["retries"] > 1
+    again = occlumap.explain(classifier, photo(), **arguments, workers=1).provenance
+    assert again["requests"] - again["retries"] == (
+        0 if isinstance(classifier, CachedClassifier) else answered
+    )
+    assert "retries" not in occlumap.explain(truth, photo(), **arguments).provenance
+
+
+def test_the_command_line_counts_the_retries_of_its_processes(start, tmp_path, monkeypatch):
+    from PIL import Image
+
+    from tests.edges.command_line import run
+
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photo()).save("photo.png")
+    address, _ = start("ok", "drop", "ok")
+    method = ("--method", "paper", "--depth", 2, "--processes", 1)
+    said = run("explain", "photo.png", "--classifier", address, *method).stdout
+    (line,) = [one.strip() for one in said.splitlines() if "retries" in one]
+    assert line.startswith("requests: ")
+    assert line.partition(": ")[2] in run("show", "out/explanation.npz").stdout
 
 
 @pytest.mark.filterwarnings("ignore:importances that add up:occlumap.errors.OcclumapWarning")

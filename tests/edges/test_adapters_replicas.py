@@ -117,6 +117,13 @@ def test_a_killed_process_keeps_what_was_measured(module):
     np.testing.assert_array_equal(again.heatmap, whole.heatmap)  # between calls: a new process, nothing lost
 
 
+def test_a_process_that_does_not_load_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "never_loads.py").write_text("import time\ntime.sleep(60)\n")
+    with pytest.raises(ClassifierError, match=r"within 2 s, while it loaded .* Raise load_timeout$"):
+        adapters.in_processes("never_loads:classify", 1, load_timeout=2)
+
+
 def test_what_the_classifier_raises_comes_back_with_its_own_type(module):
     with pytest.raises(ValueError, match="no such tensor") as caught:
         adapters.in_processes(f"{module}:raises", 1)(IMAGE[None])

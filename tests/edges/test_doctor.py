@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from occlumap import doctor
+from occlumap import adapters, doctor
 from occlumap.adapters import from_torch
+from occlumap.classifiers import prepared
+from occlumap.errors import ArgumentError
 from tests.edges.command_line import run
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+
+
+def _range(values):
+    return f"{np.float32(values).min():.4g} to {np.float32(values).max():.4g}"
 
 
 def light(batch):
@@ -43,8 +49,7 @@ def test_it_says_what_reached_the_model():
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 4))
     classifier = from_torch(module, output="logits", size=8, mean=127.5, std=127.5)
     report = doctor.examine(classifier, IMAGE[:8, :8])
-    assert report.reached is not None
-    assert "float32 of shape (1, 3, 8, 8)" in report.reached
+    assert report.reached == [f"float32 of shape (1, 3, 8, 8), {_range(IMAGE[:8, :8] / 127.5 - 1)}"]
 
 
 def test_the_first_call_has_one_image():
@@ -69,3 +74,87 @@ def test_the_command_says_it_and_passes_options(tmp_path, monkeypatch):
     )
     assert "2 classes" in result.stdout
     assert "agree with single images" in result.stdout
+
+
+def halved(batch):
+    return light(batch)
+
+
+halved.prepare = lambda batch: batch[:, ::2, ::2] / 510
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "shape"),
+    [
+        (adapters.binary(halved), "(1, 8, 8, 3)"),
+        (adapters.box_score(halved, (0, 0, 1, 1), 0), "(1, 8, 8, 3)"),
+        (adapters.replicas([halved, halved]), "(1, 8, 8, 3)"),
+        (adapters.one_at_a_time(lambda image: image.mean(axis=(0, 1))), "(16, 16, 3)"),
+    ],
+)
+def test_what_reached_a_wrapped_model_is_what_reached_the_one_within(wrapped, shape):
+    found = prepared(wrapped, IMAGE[None])
+    assert str(found.shape) == shape
+
+
+def test_what_reached_a_model_in_another_process_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "doctor_apart.py").write_text(
+        "def classify(batch): return batch.mean(axis=(1, 2)) / 255\n"
+        "classify.prepare = lambda batch: batch[:, ::2, ::2] / 255\n"
+    )
+    report = doctor.examine(adapters.in_processes("doctor_apart:classify", 1), IMAGE)
+    assert "float64 of shape (1, 8, 8, 3)" in report.reached[0]
+
+
+def test_an_svm_on_features_says_what_reached_the_network_and_what_the_svm():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+
+    def features(batch):
+        return batch.mean(axis=(1, 2)) / 255
+
+    features.prepare = lambda batch: batch / 255
+    batch = np.stack([IMAGE, IMAGE // 3])
+    fitted = linear_model.LogisticRegression().fit(features(batch), ["light", "dark"])
+    report = doctor.examine(adapters.from_sklearn(fitted, features=features), IMAGE)
+    assert [one.partition(",")[0] for one in report.reached] == ["float64 of shape (1", "float64 of shape (1"]
+    assert "(1, 16, 16, 3)" in report.reached[0]
+    assert "(1, 3)" in report.reached[1]
+
+
+def softmax(values):
+    powers = np.exp(values)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def logits(batch):
+    return batch.reshape(len(batch), -1)[:, :20] / 25
+
+
+@pytest.mark.parametrize(
+    ("classify", "twice"),
+    [
+        (lambda batch: softmax(softmax(logits(batch))), True),
+        (lambda batch: softmax(logits(batch)), False),
+        (lambda batch: softmax(logits(batch)[:, :1] * [[0, 0]] + [[0, 3]]), False),
+        (lambda batch: np.full((len(batch), 1), 1.0), False),
+        (logits, False),
+    ],
+    ids=["twice", "once", "two classes", "one class", "logits"],
+)
+def test_softmax_that_was_taken_twice_is_hinted_at(classify, twice):
+    report = doctor.examine(classify, IMAGE)
+    assert report.twice is twice
+    assert any("softmax was taken twice" in line for line in report.lines()) is twice
+
+
+def test_a_call_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(IMAGE).save("photo.png")
+    (tmp_path / "doctor_slow.py").write_text("import time\ndef classify(batch): time.sleep(20)\n")
+    result = run(
+        "doctor", "photo.png", "--classifier", "doctor_slow:classify", "--call-timeout", "0.2", code=1
+    )
+    assert "no answer within 0.2 s" in result.stderr
+    with pytest.raises(ArgumentError, match="call_timeout"):
+        doctor.examine(light, IMAGE, call_timeout=0)

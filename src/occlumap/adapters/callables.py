@@ -17,7 +17,8 @@ class Adapted:
     """A classifier made of a function `scores(batch) -> (n, classes)`; what it was made of gives the name.
 
     `classes`: names of the columns, or None. `input_size`: (height, width), or None for any size. `prepare`: what the
-    model is given for a batch, where that is something else; only for looking at it (`occlumap doctor`).
+    model is given for a batch, where that is something else; only for looking at it (`occlumap doctor`). `features`:
+    the network whose output that is, if there is one. `wrapped`: the classifiers that `scores` asks.
     """
 
     def __init__(
@@ -27,8 +28,13 @@ class Adapted:
         classes: Sequence[str] | None = None,
         input_size: tuple[int, int] | None = None,
         prepare: Callable[[NDArray[np.uint8]], Any] | None = None,
+        features: Callable[[NDArray[np.uint8]], Any] | None = None,
+        wrapped: Sequence[object] = (),
     ) -> None:
         self.name = name
+        self.wrapped_classifiers = tuple(wrapped)
+        if features is not None:
+            self.features = features
         if prepare is not None:
             self.prepare = prepare
         if classes is not None:
@@ -63,6 +69,8 @@ def _attributes(function: object) -> dict[str, Any]:
         "name": name_of(function),
         "input_size": getattr(function, "input_size", None),
         "prepare": getattr(function, "prepare", None),
+        "features": getattr(function, "features", None),
+        "wrapped": (function,),
     }
 
 
@@ -74,6 +82,8 @@ def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted
     (2, 2)
     """
     about = _attributes(function)
+    if about["prepare"] is None:
+        about["prepare"] = lambda batch: batch[0]
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         if not len(batch):

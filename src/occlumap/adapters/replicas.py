@@ -3,9 +3,10 @@
 import contextlib
 import multiprocessing
 import queue
+import signal
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import seconds, whole_number
-from occlumap.classifiers import Classifier, name_of
+from occlumap.classifiers import Classifier, name_of, prepared, requests_of
 from occlumap.errors import ArgumentError, ClassifierError
 
 CARRIED = ("classes", "input_size", "fingerprint")
@@ -29,6 +30,7 @@ class Replicas:
 
     def __init__(self, copies: Sequence[Callable[..., Any]], name: str, about: dict[str, Any]) -> None:
         self.name, self.replicas = name, len(copies)
+        self.wrapped_classifiers = tuple(copies)
         for key, value in about.items():
             setattr(self, key, value)
         self._free: queue.LifoQueue[Callable[..., Any]] = queue.LifoQueue()
@@ -74,18 +76,27 @@ def replicas(classifiers: Sequence[Classifier]) -> Replicas:
                     f"expected copies of one classifier, which have the same {key}; got {first.get(key)!r:.60} and "
                     f"{other.get(key)!r:.60}"
                 )
+    for key in ("prepare", "features"):
+        if hasattr(copies[0], key):
+            first[key] = getattr(copies[0], key)
     return Replicas(copies, name_of(copies[0]), first)
 
 
 def in_processes(
-    spec: Any, processes: int, *, call_timeout: float | None = None, batched: bool = True, **options: Any
+    spec: Any,
+    processes: int,
+    *,
+    call_timeout: float | None = None,
+    load_timeout: float | None = 600.0,
+    batched: bool = True,
+    **options: Any,
 ) -> Replicas:
     """A classifier that as many processes load and answer for; for models that hold on to the interpreter.
 
     `spec`, `batched`, `options`: as `occlumap.load` takes them; a callable must be one that pickle can carry. What a
-    process prints goes where ours does. `call_timeout`: seconds that
-    one call may take (loading not); after them its process is stopped,
-    the call raises ClassifierError, and the next one has a new process. The processes end with the classifier.
+    process prints goes where ours does. `call_timeout`, `load_timeout`: seconds that one call, and loading, may take
+    (None: any time); after them the process is stopped, ClassifierError raised, and the next call has a new one. The
+    processes end with the classifier.
 
     A script that calls this needs `if __name__ == "__main__":`, as everything that starts Python processes does.
 
@@ -93,14 +104,17 @@ def in_processes(
     """
     count = whole_number("processes", processes, minimum=1)
     limit = None if call_timeout is None else seconds("call_timeout", call_timeout)
+    to_load = None if load_timeout is None else seconds("load_timeout", load_timeout)
     wanted = (spec, {"batched": batched, **options})
-    copies = [_Process(wanted, limit) for _ in range(count)]
+    copies = [_Process(wanted, limit, to_load) for _ in range(count)]
     abouts = [
         one.start() for one in copies
     ]  # they load side by side: none is waited for before all have begun
     about = abouts[0]()
     for other in abouts[1:]:
         other()
+    if about.pop("prepares"):
+        about["prepare"] = copies[0].prepare
     return Replicas(copies, about.pop("name"), about)
 
 
@@ -114,19 +128,29 @@ class _EndedError(ClassifierError):
 
 
 class _Process:
-    """One process with the classifier in it, started again when it is gone."""
+    """One process with the classifier in it, started again when it is gone.
 
-    def __init__(self, wanted: tuple[Any, dict[str, Any]], timeout: float | None) -> None:
-        self._wanted, self._timeout = wanted, timeout
+    `requests`, `retries`: of a remote service, by all processes there were; None where there is no service.
+    """
+
+    def __init__(
+        self, wanted: tuple[Any, dict[str, Any]], timeout: float | None, load_timeout: float | None
+    ) -> None:
+        self._wanted, self._timeout, self._load_timeout = wanted, timeout, load_timeout
+        self.requests: int | None = None
+        self.retries: int | None = None
+        self._earlier = (0, 0)
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def start(self) -> Callable[[], dict[str, Any]]:
         """Start it; gives a function that waits until the classifier is loaded and says what it has."""
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+        self._earlier = (self.requests or 0, self.retries or 0)
         ours, theirs = context.Pipe()
         process = context.Process(target=_answer, args=(theirs,), daemon=True, name="occlumap classifier")
-        process.start()
+        with _without_ctrl_c():
+            process.start()
         theirs.close()
         self._process, self._pipe = process, ours
         weakref.finalize(self, _stop, process, ours)
@@ -143,33 +167,42 @@ class _Process:
         return self._loaded
 
     def _loaded(self) -> dict[str, Any]:
-        about: dict[str, Any] = self._received(None, "while it loaded the classifier")
+        about: dict[str, Any] = self._received(
+            self._load_timeout, "while it loaded the classifier", "load_timeout"
+        )
         return about
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:
+        return self._asked("__call__", batch)
+
+    def prepare(self, batch: NDArray[np.uint8]) -> Any:
+        """What the model is given."""
+        return self._asked("prepare", batch)
+
+    def _asked(self, method: str, batch: NDArray[np.uint8]) -> Any:
         if self._process is None:
             self.start()()
         try:
-            return self._asked(batch)
+            return self._answered(method, batch)
         except _EndedError:  # perhaps between two calls: once more, in a new process
             self.start()()
-            return self._asked(batch)
+            return self._answered(method, batch)
 
-    def _asked(self, batch: NDArray[np.uint8]) -> Any:
+    def _answered(self, method: str, batch: NDArray[np.uint8]) -> Any:
         assert self._pipe is not None  # noqa: S101 - only called when it runs
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer says that it ended
-            self._pipe.send(batch)
-        return self._received(self._timeout, f"on a batch of shape {batch.shape}")
+            self._pipe.send((method, batch))
+        return self._received(self._timeout, f"on a batch of shape {batch.shape}", "call_timeout")
 
-    def _received(self, timeout: float | None, when: str) -> Any:
+    def _received(self, timeout: float | None, when: str, limit: str) -> Any:
         assert self._pipe is not None  # noqa: S101 - only called when it runs
         try:
             if not self._pipe.poll(timeout):
                 raise ClassifierError(
-                    f"the classifier gave no answer within {timeout:g} s, {when}; its process was stopped. Raise the "
-                    "timeout, or lower the batch size"
+                    f"the classifier gave no answer within {timeout:g} s, {when}; its process was stopped. Raise "
+                    f"{limit}" + (", or lower the batch size" if limit == "call_timeout" else "")
                 )
-            kind, *content = self._pipe.recv()
+            kind, counted, *content = self._pipe.recv()
         except (EOFError, ConnectionResetError):
             code = self._end()
             advice = (
@@ -185,6 +218,10 @@ class _Process:
         ):  # no answer in time, or Ctrl-C: what it answers later must not pass for the next one's
             self._end()
             raise
+        if counted is not None:
+            self.requests, self.retries = (
+                one + before for one, before in zip(counted, self._earlier, strict=True)
+            )
         if kind == "failed":
             error, text = content
             raise error from ClassifierError(f"in the classifier's process:\n{text}")
@@ -208,35 +245,48 @@ def _stop(process: BaseProcess, pipe: Connection) -> None:
         process.join(5)
 
 
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """A process that is started in here is never interrupted, also not before `_answer`: Ctrl-C is for who asks."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _answer(pipe: Connection) -> None:
     """What the process does: load, then answer until the pipe is closed."""
-    import signal
-
     from occlumap import load
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that is asked from
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked by who started us
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             spec, options = pipe.recv()
             classifier = load(spec, **options)
-            pipe.send(("loaded", {"name": name_of(classifier), **_about(classifier)}))
+            about = {"name": name_of(classifier), "prepares": callable(getattr(classifier, "prepare", None))}
+            pipe.send(("loaded", requests_of(classifier), {**about, **_about(classifier)}))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             raise
         except BaseException as error:  # noqa: BLE001 - sent to who asks
-            _send_failure(pipe, error)
+            _send_failure(pipe, None, error)
             return
         while True:
-            batch = pipe.recv()
+            method, batch = pipe.recv()
             try:
-                scores = classifier(batch)
-                pipe.send(("scores", scores if isinstance(scores, np.ndarray) else np.asarray(scores)))
+                found = classifier(batch) if method == "__call__" else prepared(classifier, batch)
+                answer = found if isinstance(found, np.ndarray) else np.asarray(found)
+                pipe.send(("answer", requests_of(classifier), answer))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise
             except BaseException as error:  # noqa: BLE001 - sent to who asks
-                _send_failure(pipe, error)
+                _send_failure(pipe, requests_of(classifier), error)
 
 
-def _send_failure(pipe: Connection, error: BaseException) -> None:
+def _send_failure(pipe: Connection, counted: tuple[int, int] | None, error: BaseException) -> None:
     """The error as it is where pickle can carry it both ways, else its words."""
     import pickle
 
@@ -247,4 +297,4 @@ def _send_failure(pipe: Connection, error: BaseException) -> None:
             raise TypeError  # SystemExit must not end the process that asks
     except Exception:  # noqa: BLE001 - pickle runs the error's own code
         carried = ClassifierError(f"{type(error).__name__}: {error}")
-    pipe.send(("failed", carried, text))
+    pipe.send(("failed", counted, carried, text))

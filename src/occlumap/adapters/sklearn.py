@@ -55,4 +55,4 @@ def from_sklearn(
         return values
 
     input_size = size if size is not None else getattr(features, "input_size", None)
-    return Adapted(scores, name, names, input_size, prepare)
+    return Adapted(scores, name, names, input_size, prepare, features, [features])

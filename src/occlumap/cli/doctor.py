@@ -6,6 +6,7 @@ import click
 
 from occlumap import images
 from occlumap.cli.options import (
+    call_timeout_option,
     classifier_option,
     classifier_option_option,
     load_classifier,
@@ -18,10 +19,17 @@ from occlumap.cli.text import printable
 @photo_argument
 @classifier_option
 @classifier_option_option
+@call_timeout_option
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes, best first."
 )
-def doctor(photo: Path, classifier_name: str, classifier_options: tuple[str, ...], top: int) -> None:
+def doctor(
+    photo: Path,
+    classifier_name: str,
+    classifier_options: tuple[str, ...],
+    call_timeout: float | None,
+    top: int,
+) -> None:
     """Run PHOTO through a classifier and say what was seen.
 
     What reached the model (shape, type, range), its top classes, whether scores in a batch and alone agree, whether
@@ -46,5 +54,5 @@ def doctor(photo: Path, classifier_name: str, classifier_options: tuple[str, ...
     input_size = getattr(classifier, "input_size", None)
     if input_size is not None:
         pixels, _ = images.fit(pixels, input_size)
-    for line in examine(classifier, pixels).lines(top):
+    for line in examine(classifier, pixels, call_timeout=call_timeout).lines(top):
         click.echo(printable(line))

@@ -14,6 +14,7 @@ from occlumap._addresses import without_secrets
 from occlumap.cli.account import account
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import (
+    call_timeout_option,
     classifier_option,
     classifier_option_option,
     load_classifier,
@@ -149,7 +150,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
     metavar="NUMBER",
     help="Load the classifier in so many processes, which share the calls.",
 )
-@click.option("--call-timeout", type=float, metavar="SECONDS", help="Time that one classifier call may take.")
+@call_timeout_option
 @click.option(
     "--no-cache",
     is_flag=True,
@@ -261,8 +262,9 @@ def explain(
         click.echo(
             f"  cache: {classifier.reused} images were known, {classifier.asked} were asked (--no-cache asks all)"
         )
-    if getattr(classifier, "retries", None):
-        click.echo(f"  requests: {classifier.requests}, {classifier.retries} of them retries")
+    provenance = explanations[0].provenance  # of several targets from the same calls
+    if provenance.get("retries"):
+        click.echo(f"  requests: {provenance['requests']}, {provenance['retries']} of them retries")
 
 
 def _refuse_options_of_others(settings: dict[str, Any]) -> None:

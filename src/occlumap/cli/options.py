@@ -29,6 +29,10 @@ classifier_option_option = click.option(
     help="What the classifier wants to know, as in Python: batched=false, size=224, token_env=MY_TOKEN. Repeat it.",
 )
 
+call_timeout_option = click.option(
+    "--call-timeout", type=float, metavar="SECONDS", help="Time that one classifier call may take."
+)
+
 
 RESERVED = ("spec", "url", "path", "model", "processes", "call_timeout")
 """What --classifier and other options say."""

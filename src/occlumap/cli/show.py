@@ -104,6 +104,8 @@ def _description(explanation: Explanation) -> Iterator[str]:
     yield f"{what:<12} {len(explanation.measurements)} measured"
     if explanation.offsets:
         yield f"offsets      {len(explanation.offsets)} make the heatmap"
+    if "requests" in provenance:
+        yield f"requests     {provenance['requests']}, {provenance.get('retries')} of them retries"
     versions = provenance.get("versions")
     if isinstance(versions, dict):
         yield f"versions     {', '.join(f'{name} {version}' for name, version in versions.items())}"
