@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from occlumap.errors import ArgumentError, FileFormatError
 from tests.study.pages import client, go_to, start
 
 
@@ -151,7 +152,6 @@ def test_bonuses_are_the_sum_over_right_answers_each_time_the_same(researcher, s
 
 
 def test_a_study_is_frozen_at_launch(study):
-    from occlumap.errors import ArgumentError
     from occlumap.study.domain.configuration import make
     from occlumap.study.participants.services import prepare
 
@@ -173,9 +173,10 @@ def test_another_stimulus_set_or_text_is_another_configuration(study):
 
 
 def test_faults_before_launch_are_named(study):
-    from occlumap.study.domain.configuration import faults_before_launch, make
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
 
-    assert faults_before_launch(study) == []
+    assert launch.faults(study) == []
     people = {**study.values["people"], "ethics_number": "FILL IN: number"}
     changed = {
         **study.values,
@@ -184,7 +185,7 @@ def test_faults_before_launch_are_named(study):
         "heatmaps": ["none", "grad_cam"],
         "texts": {"consent": "You get £5 plus 10p for each answer. {{ reward }}"},
     }
-    found = "\n".join(faults_before_launch(make(changed, study.folder)))
+    found = "\n".join(launch.faults(make(changed, study.folder)))
     for told in (
         "people.ethics_number",
         "'£5'",
@@ -220,7 +221,6 @@ def test_faults_before_launch_are_named(study):
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(study, values, told):
-    from occlumap.errors import ArgumentError
     from occlumap.study.domain.configuration import make
 
     with pytest.raises(ArgumentError, match=told):
@@ -264,13 +264,129 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
             {"comprehension": [{"question": "x", "right": "no", "for": "heatmap"}]},
             "none:shown has no comprehension",
         ),
+        ({"texts": {"instructions": [{"text": "x", "for": "heatmap"}]}}, "none:shown has no instructions"),
+        ({"texts": {"consent": " "}}, "the text consent is empty"),
+        ({"texts": {"consent": "At most 15 pounds"}}, "the text consent says '15 pounds'"),
+        ({"texts": {"consent": "Ask { contact }"}}, "the text consent has a brace"),
+        ({"texts": {"information": "We pay."}}, "the text information does not say {{ base }}"),
+        ({"codes": {"completed": "X", "no_consent": "X"}}, "codes.completed is 'X', the code of another end"),
+        ({"codes": {"completed": " "}}, "codes.completed is empty"),
+        ({"completion_url": "https://app.example/?cc=ABC"}, "completion_url has a code in it"),
+        ({"completion_url": "https://app.example/#end"}, "completion_url is 'https://app.example/#end'"),
+        ({"signed_links": {"keys": "keys.json", "audience": "us"}}, "signed_links.keys is 'keys.json'"),
     ],
 )
 def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told):
-    from occlumap.study.domain.configuration import faults_before_launch, make
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
 
-    assert told in "; ".join(faults_before_launch(make({**study.values, **values}, study.folder)))
-    assert faults_before_launch(make({**study.values, "places": 12}, study.folder)) == []
+    assert told in "; ".join(launch.faults(make({**study.values, **values}, study.folder)))
+    assert launch.faults(make({**study.values, "places": 12}, study.folder)) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "FILL IN: who", "fill in", "(demo: your contact)", "TODO", "<mail>"]
+)
+def test_a_place_that_is_not_filled_in_is_refused_before_launch(study, value):
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
+
+    changed = {**study.values, "people": {**study.values["people"], "contact": value}}
+    assert launch.faults(make(changed, study.folder)) == ["people.contact is not filled in"]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    from occlumap.study.domain.configuration import read
+
+    (tmp_path / "study.yaml").write_text("title: One\npayment: {base: 8, base: 5}\n")
+    with pytest.raises(FileFormatError, match="'base' again in line 2"):
+        read(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"payment": {"base": "1e400"}}, "payment.base"),
+        ({"payment": {"per_correct": 0.333}}, "payment.per_correct"),
+        ({"seed": 10**30}, "seed"),
+        ({"lease_minutes": 10**18}, "lease_minutes"),
+    ],
+)
+def test_numbers_that_pages_or_the_database_cannot_hold_are_refused(study, values, told):
+    from occlumap.study.domain.configuration import make
+
+    with pytest.raises(ArgumentError, match=told):
+        make(values, study.folder)
+
+
+def changed_set(study, change):
+    """The study with its stimulus set's manifest changed."""
+    import copy
+    import json
+
+    from occlumap.study.domain.configuration import make
+
+    manifest = copy.deepcopy(study.manifest)
+    change(manifest["tasks"], manifest["thresholds"])
+    (study.folder / "stimuli/changed.json").write_text(json.dumps(manifest))
+    return make({**study.values, "stimuli": "stimuli/changed.json"}, study.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda tasks, limits: tasks.clear(), "lacks tasks"),
+        (lambda tasks, limits: limits.pop("cat"), "the threshold of cat is None"),
+        (lambda tasks, limits: tasks[1].update(id="1"), "the id '1' is there twice"),
+        (lambda tasks, limits: tasks[0].update(id="a/b"), "the id of task 1 is 'a/b'"),
+        (lambda tasks, limits: tasks[0].update(outcome="tp"), "the outcome of task 1 is 'tp'"),
+        (lambda tasks, limits: tasks[0]["examples"].clear(), "task 1 lacks examples"),
+        (lambda tasks, limits: tasks[0]["examples"][2].pop("image"), "example 3 of task 1 names None"),
+        (lambda tasks, limits: tasks[0]["examples"][0].update(scores={}), "example 1 of task 1 has no score"),
+        (lambda tasks, limits: tasks[0].update(image="/etc/passwd"), "task 1 names '/etc/passwd'"),
+        (lambda tasks, limits: tasks[0].update(image="../study.yaml"), "task 1 names '../study.yaml'"),
+    ],
+)
+def test_a_stimulus_set_that_pages_cannot_be_made_of_is_refused_with_the_place(study, change, told):
+    with pytest.raises(FileFormatError, match=told):
+        changed_set(study, change).tasks  # noqa: B018 - it is read when it is asked for
+
+
+def give_away(tasks, limits):
+    tasks[3]["examples"][0]["image"] = tasks[0]["image"]
+
+
+def belie(tasks, limits):
+    tasks[0]["examples"][0]["scores"] = {"cat": 0.01}
+
+
+def repeat(tasks, limits):
+    tasks[1]["image"] = tasks[0]["image"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (give_away, "the image of task 1 is an example too, which gives its outcome away"),
+        (repeat, "tasks 1 and 2 have the same image"),
+        (belie, "an example of task 1 is TP, but its score 0.01 is not above the threshold 0.4"),
+    ],
+)
+def test_a_stimulus_set_that_gives_a_task_away_is_refused_before_launch(study, change, told):
+    from occlumap.study.domain import launch
+
+    assert launch.faults(changed_set(study, change)) == [told]
+
+
+def test_a_tasks_image_is_known_among_examples_by_its_bytes(study):
+    import shutil
+
+    from occlumap.study.domain import launch
+
+    copy = study.folder / "stimuli/images/copy.png"
+    shutil.copy(study.folder / "stimuli" / study.tasks["1"]["image"], copy)
+    found = changed_set(study, lambda tasks, _: tasks[3]["examples"][0].update(image="images/copy.png"))
+    assert launch.faults(found) == ["the image of task 1 is an example too, which gives its outcome away"]
 
 
 def test_a_study_has_its_own_colours(study, monkeypatch):

@@ -97,8 +97,9 @@ def _secret(folder: Path) -> str:
 def check(config: Path) -> None:
     """Say what must be mended in CONFIG before real people take part."""
     from occlumap.study.domain import configuration as configurations
+    from occlumap.study.domain import launch
 
-    faults = configurations.faults_before_launch(configurations.read(config))
+    faults = launch.faults(configurations.read(config))
     for fault in faults:
         click.echo(f"  {fault}", err=True)
     if faults:
@@ -135,9 +136,10 @@ def serve(config: Path, bind: str, workers: int) -> None:
     from occlumap.errors import ArgumentError
     from occlumap.study import server
     from occlumap.study.domain import configuration as configurations
+    from occlumap.study.domain import launch
 
     configuration = configurations.read(config)
-    faults = configurations.faults_before_launch(configuration)
+    faults = launch.faults(configuration)
     if faults:
         raise ArgumentError("expected a study that can be launched, but\n  " + "\n  ".join(faults))
     missing = [

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
-from occlumap.study.domain import colours, reward
+from occlumap.study.domain import colours, reward, stimulus_set
 
 FILL_IN = "FILL IN"
 """A value that begins so has not been filled in; a launch is refused while one is there."""
+
+MOST_MONEY = 10_000
 
 PLACEHOLDERS = ("institution", "investigator", "contact", "ethics_number", "data_controller")
 
@@ -58,7 +60,7 @@ class Configuration:
     def sha256(self) -> str:
         """Of all values, the texts and the stimulus set's manifest: stands in every participant's row."""
         questions = [(question, right) for question, right, _ in self._questions]
-        everything = [self.values, {**_TEXTS, **self.values["texts"]}, questions, self.manifest]
+        everything = [self.values, self.own_texts, questions, self.manifest]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -71,18 +73,7 @@ class Configuration:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The stimulus set; FileFormatError when it cannot be read."""
-        path = self.folder / self.values["stimuli"]
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            for task in document["tasks"]:
-                for key in ("id", "class", "outcome", "scores", "image", "examples"):
-                    task[key]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FileFormatError(
-                f"expected the manifest of a stimulus set at {path} ({type(error).__name__}: {error}); make one with "
-                "occlumap stimuli build, or name it under `stimuli` in the configuration"
-            ) from error
-        return dict(document)
+        return stimulus_set.read(self.folder / self.values["stimuli"])
 
     @cached_property
     def tasks(self) -> dict[str, dict[str, Any]]:
@@ -96,18 +87,34 @@ class Configuration:
 
     def image(self, name: str) -> Path | None:
         """The file of an image that the manifest names; None for any other name."""
-        return self._images.get(name)
+        return self.images.get(name)
 
     @cached_property
-    def _images(self) -> dict[str, Path]:
+    def images(self) -> dict[str, Path]:
+        """The files of all images that the manifest names."""
         folder = (self.folder / self.values["stimuli"]).parent
         names: set[str] = set()
         for task in self.tasks.values():
-            names.add(task["image"])
+            for one in (task, *task["examples"]):
+                names.add(one["image"])
             for example in task["examples"]:
-                names.add(example["image"])
-                names.update(file for file in example.get("heatmaps", {}).values() if file)
+                names.update(filter(None, (example.get("heatmaps") or {}).values()))
         return {name: folder / name for name in names}
+
+    @property
+    def own_texts(self) -> dict[str, Any]:
+        """The Markdown texts before anything is filled in."""
+        return {**_TEXTS, **self.values["texts"]}
+
+    def own_pages(self, scores: str, heatmap: str) -> list[str]:
+        """The pages of instructions of a condition before anything is filled in."""
+        pages = self.own_texts["instructions"]
+        return [page["text"] for page in pages if _is_for(page.get("for", ""), scores, heatmap)]
+
+    @property
+    def own_questions(self) -> list[str]:
+        """The comprehension questions of all conditions."""
+        return [question for question, _, _ in self._questions]
 
     def money(self, name: str) -> Decimal:
         """An amount of `payment`."""
@@ -116,10 +123,7 @@ class Configuration:
     def texts(self, scores: str = "shown", heatmap: str = "occlusion") -> dict[str, Any]:
         """Markdown texts with payment and people filled in; `instructions` is a list of pages for the condition."""
         values = {**self.values["people"], "title": self.values["title"], **self._payment()}
-        own = {**_TEXTS, **self.values["texts"]}
-        pages = [
-            page["text"] for page in own["instructions"] if _is_for(page.get("for", ""), scores, heatmap)
-        ]
+        own, pages = self.own_texts, self.own_pages(scores, heatmap)
         return {
             "information": filled(own["information"], values),
             "consent": filled(own["consent"], values),
@@ -177,10 +181,31 @@ def read(path: Path) -> Configuration:
     import yaml
 
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
+        given = yaml.safe_load(text) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FileFormatError(f"expected a study's configuration as YAML at {path}: {error}") from error
     return make(given, path.parent)
+
+
+def _refuse_repeated_keys(root: Any, path: Path) -> None:
+    """FileFormatError for a key that stands twice in one mapping, of which YAML would keep the last without a word."""
+    waiting, looked_at = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in looked_at or not isinstance(getattr(node, "value", None), list):
+            continue
+        looked_at.add(id(node))
+        pairs = [child for child in node.value if isinstance(child, tuple)]
+        waiting += [value for _, value in pairs] or node.value
+        keys: set[str] = set()
+        for key, _ in pairs:
+            if str(key.value) in keys:
+                raise FileFormatError(
+                    f"expected each key once in {path}, got {key.value!r} again in line {key.start_mark.line + 1}"
+                )
+            keys.add(str(key.value))
 
 
 def make(given: object, folder: Path) -> Configuration:
@@ -244,77 +269,16 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("base", "per_correct"):
         try:
             amount = Decimal(str(values["payment"][name]))
-            sound = amount.is_finite() and amount >= 0
+            sound = 0 <= amount <= MOST_MONEY and amount == round(amount, 2)
         except InvalidOperation:
             sound = False
         if not sound:
-            yield f"payment.{name} is {values['payment'][name]!r}, not an amount"
+            yield (
+                f"payment.{name} is {values['payment'][name]!r}, not an amount with two decimals, to {MOST_MONEY}"
+            )
     signed = values["signed_links"]
     if bool(signed["keys"]) != bool(signed["audience"]):
         yield "signed_links has one of keys and audience, and needs both"
-
-
-def faults_before_launch(configuration: Configuration) -> list[str]:
-    """What must be mended before real people take part; an empty list is well.
-
-    Placeholders that are not filled in, amounts of money typed into texts, a condition without heatmaps in the stimulus
-    set, images that are not there, tasks that give themselves away in a file's name, colours that cannot be told apart,
-    quotas that cannot be met.
-    """
-    found = [
-        f"people.{name} is not filled in"
-        for name, value in configuration.values["people"].items()
-        if not str(value).strip() or str(value).startswith(FILL_IN)
-    ]
-    own = {**_TEXTS, **configuration.values["texts"]}
-    pages = [
-        (f"instructions page {at}", page["text"]) for at, page in enumerate(own["instructions"], start=1)
-    ]
-    pages += [(f"question {at}", text) for at, (text, _, _) in enumerate(configuration._questions, start=1)]
-    for name, text in (("information", own["information"]), ("consent", own["consent"]), *pages):
-        for amount in re.findall(r"(?:[£$€]|GBP|USD|EUR)\s*\d[\d.,]*|\d+\s*(?:p|pence|cents)\b", text):
-            found.append(
-                f"the text {name} says {amount!r}: money comes from `payment`, by {{{{ base }}}} and the like"
-            )
-        for match in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
-            if match not in (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks"):
-                found.append(f"the text {name} has an unknown {{{{ {match} }}}}")
-    shown = [name for name in configuration.values["heatmaps"] if name != "none"]
-    for task in configuration.tasks.values():
-        for example in task["examples"]:
-            missing = [name for name in shown if not example.get("heatmaps", {}).get(name)]
-            if missing:
-                found.append(f"an example of task {task['id']} has no heatmap {', '.join(missing)}")
-                break
-    found += [
-        f"the image {name} is not there" for name, path in configuration._images.items() if not path.is_file()
-    ]
-    words = {"tp", "fp", "fn", "tn", *configuration.classes}
-    for task in configuration.tasks.values():
-        if words & set(re.split(r"[^a-z]+", Path(task["image"]).stem.lower())):
-            found.append(f"the file name {task['image']} gives its task away")
-    found += colours.faults(configuration.values["colours"])
-    found += _quotas(configuration)
-    if not configuration.values["completion_url"]:
-        found.append("completion_url is empty: participants would not be led back")
-    return found
-
-
-def _quotas(configuration: Configuration) -> Iterator[str]:
-    """Which quotas cannot be met."""
-    quota, places = configuration.values["quota_per_cell"], configuration.values["places"]
-    needed, orders = quota * len(configuration.cells), len(configuration.classes)
-    if places and places < needed:
-        yield (
-            f"places is {places}, but {len(configuration.cells)} cells of quota_per_cell {quota} need {needed}: no "
-            "quota would be met"
-        )
-    if quota < orders:
-        yield f"quota_per_cell is {quota}, fewer than the {orders} orders of classes that a cell is to have"
-    for scores in configuration.values["scores"]:
-        for heatmap in configuration.values["heatmaps"]:
-            if not configuration.questions(scores, heatmap):
-                yield f"the condition {heatmap}:{scores} has no comprehension question"
 
 
 _QUESTIONS: list[dict[str, Any]] = [

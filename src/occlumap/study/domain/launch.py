@@ -1,0 +1,149 @@
+"""What stands between a configuration and real people: everything that must be mended before a launch."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from occlumap.study.domain import colours, stimulus_set
+from occlumap.study.domain.configuration import PLACEHOLDERS, Configuration
+
+_UNFILLED = re.compile(r"\W*(fill in\b|demo:|to ?do\b|tbd\b|xxx+\b)|<.*>$|\W*$", re.IGNORECASE)
+_FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks")
+
+
+def faults(configuration: Configuration) -> list[str]:
+    """What must be mended before real people take part; an empty list is well.
+
+    Placeholders that are not filled in, texts that are empty, name money themselves or do not name it, completion codes
+    that cannot be told apart, a stimulus set that lacks heatmaps or images or gives tasks away, colours of too little
+    contrast, quotas that cannot be met.
+    """
+    people = configuration.values["people"].items()
+    return [
+        *(f"people.{name} is not filled in" for name, value in people if _UNFILLED.match(str(value))),
+        *_texts(configuration),
+        *_stimuli(configuration),
+        *colours.faults(configuration.values["colours"]),
+        *_quotas(configuration),
+        *_ends(configuration),
+    ]
+
+
+def _texts(configuration: Configuration) -> Iterator[str]:
+    own = configuration.own_texts
+    money = _amounts(configuration.values["payment"]["currency"])
+    texts = {
+        "title": configuration.values["title"],
+        "information": own["information"],
+        "consent": own["consent"],
+    }
+    for at, page in enumerate(own["instructions"], start=1):
+        texts[f"instructions page {at}"] = page["text"]
+    for at, question in enumerate(configuration.own_questions, start=1):
+        texts[f"question {at}"] = question
+    for name, text in texts.items():
+        if not text.strip():
+            yield f"the text {name} is empty"
+        for match in money.finditer(text):
+            yield (
+                f"the text {name} says {match[0]!r}: money comes from `payment`, by {{{{ base }}}} and the like"
+            )
+        for word in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
+            if word not in _FILLED_BY_US:
+                yield f"the text {name} has an unknown {{{{ {word} }}}}"
+        if re.search(r"[{}]", re.sub(r"\{\{\s*\w+\s*\}\}", "", text)):
+            yield f"the text {name} has a brace that belongs to no {{{{ name }}}}"
+    said = re.findall(r"\{\{\s*(\w+)\s*\}\}", own["information"])
+    for name in ("base", "per_correct"):
+        if configuration.money(name) and name not in said:
+            yield f"the text information does not say {{{{ {name} }}}}: people agree without knowing what they get"
+
+
+def _amounts(currency: str) -> re.Pattern[str]:
+    """Amounts of money as people write them, in the study's currency and the usual ones."""
+    names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
+    after = rf"[£$€]|(?:{names}|pounds?|euros?|dollars?|p|pence|cents)\b"
+    return re.compile(rf"(?:[£$€]|\b{names})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{after})", re.IGNORECASE)
+
+
+def _stimuli(configuration: Configuration) -> Iterator[str]:
+    shown = [name for name in configuration.values["heatmaps"] if name != "none"]
+    tasks = configuration.tasks.values()
+    for task in tasks:
+        for example in task["examples"]:
+            missing = [name for name in shown if not (example.get("heatmaps") or {}).get(name)]
+            if missing:
+                yield f"an example of task {task['id']} has no heatmap {', '.join(missing)}"
+                break
+    for name, path in configuration.images.items():
+        if not path.is_file():
+            yield f"the image {name} is not there"
+        elif not _is_picture(path):
+            yield f"the image {name} cannot be read as a picture"
+    words = {"tp", "fp", "fn", "tn", *map(str.lower, configuration.classes)}
+    for task in tasks:
+        if words & set(re.split(r"[^a-z]+", Path(task["image"]).stem.lower())):
+            yield f"the file name {task['image']} gives its task away"
+    yield from stimulus_set.faults(
+        configuration.manifest, (configuration.folder / configuration.values["stimuli"]).parent
+    )
+
+
+def _is_picture(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return picture.format in ("PNG", "JPEG", "WEBP", "GIF")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def _quotas(configuration: Configuration) -> Iterator[str]:
+    """Which quotas cannot be met."""
+    quota, places = configuration.values["quota_per_cell"], configuration.values["places"]
+    needed, orders = quota * len(configuration.cells), len(configuration.classes)
+    if places and places < needed:
+        yield (
+            f"places is {places}, but {len(configuration.cells)} cells of quota_per_cell {quota} need {needed}: no "
+            "quota would be met"
+        )
+    if quota < orders:
+        yield f"quota_per_cell is {quota}, fewer than the {orders} orders of classes that a cell is to have"
+    for scores in configuration.values["scores"]:
+        for heatmap in configuration.values["heatmaps"]:
+            if not configuration.questions(scores, heatmap):
+                yield f"the condition {heatmap}:{scores} has no comprehension question"
+            if not configuration.own_pages(scores, heatmap):
+                yield f"the condition {heatmap}:{scores} has no instructions"
+
+
+def _ends(configuration: Configuration) -> Iterator[str]:
+    """How people come in by signed links, and how they are led back."""
+    codes = {name: str(code).strip() for name, code in configuration.values["codes"].items()}
+    for name, code in codes.items():
+        if not code:
+            yield f"codes.{name} is empty"
+        elif list(codes.values()).count(code) > 1 and (name == "completed" or code == codes["completed"]):
+            yield f"codes.{name} is {code!r}, the code of another end too: who completed could not be told"
+    url = configuration.values["completion_url"]
+    if not url:
+        yield "completion_url is empty: participants would not be led back"
+        return
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or re.search(r"\s", url) or "#" in url:
+        yield f"completion_url is {url!r}, not an address to which cc= and a code can be added"
+    elif "cc" in parse_qs(parts.query, keep_blank_values=True):
+        yield "completion_url has a code in it (cc=): leave it out there, and write it under `codes`"
+    keys = configuration.values["signed_links"]["keys"]
+    if keys and not keys.startswith("https://"):
+        try:
+            json.loads((configuration.folder / keys).read_text(encoding="utf-8"))["keys"]
+        except (OSError, ValueError, LookupError, TypeError):
+            yield f"signed_links.keys is {keys!r}, neither an address with https:// nor a file of keys (JWKS)"
