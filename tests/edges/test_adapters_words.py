@@ -196,3 +196,92 @@ def test_a_reference_is_read_as_every_image():
         adapters.similarity(embed, 3)
     with pytest.raises(ScoreError, match="not finite"):
         adapters.similarity(lambda batch: embed(batch) * np.nan, picture)
+
+
+# ---- what a framework knows, and what it must be told
+
+
+def two_labels():
+    features = test_adapters.BATCH.reshape(33, -1) / 255
+    return features, np.stack([np.arange(33) % 2, np.arange(33) % 3 == 0], axis=1).astype(int)
+
+
+@pytest.mark.parametrize(
+    "maker",
+    ["ensemble.RandomForestClassifier", "neighbors.KNeighborsClassifier", "multiclass.OneVsRestClassifier"],
+)
+def test_an_estimator_of_several_labels_has_a_column_for_each(maker):
+    import importlib
+
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    module, _, name = maker.rpartition(".")
+    kind = getattr(importlib.import_module(f"sklearn.{module}"), name)
+    features, labels = two_labels()
+    fitted = (kind(linear_model.LogisticRegression()) if "Rest" in name else kind()).fit(features, labels)
+    classifier = adapters.from_sklearn(
+        fitted, features=lambda batch: batch.reshape(len(batch), -1) / 255, classes=["odd", "third"]
+    )
+    theirs = fitted.predict_proba(features)
+    if isinstance(theirs, list):
+        theirs = np.stack([one[:, 1] for one in theirs], axis=1)
+    np.testing.assert_allclose(classifier(test_adapters.BATCH), theirs)
+    assert classifier.classes == ("odd", "third")
+
+
+def test_several_labels_that_are_not_yes_or_no_are_refused():
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    features, labels = two_labels()
+    labels[0, 1] = 2
+    fitted = neighbors.KNeighborsClassifier().fit(features, labels)
+    with pytest.raises(ArgumentError, match="labels of 2, 3 classes"):
+        adapters.from_sklearn(fitted, size=test_adapters.SIZE)
+
+
+def keras_model(*layers, channels=3):
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    first = keras.layers.Input((*test_adapters.SIZE, channels))
+    return keras.Sequential([first, *layers, keras.layers.Flatten(), keras.layers.Dense(5)])
+
+
+def test_keras_asks_for_mean_and_std_unless_the_model_has_its_own():
+    keras = pytest.importorskip("keras")
+    with pytest.raises(ArgumentError, match="expected mean, std for a Keras model"):
+        adapters.from_keras(keras_model(), output="logits")
+    with pytest.raises(ArgumentError, match="expected std for a Keras model"):
+        adapters.from_keras(keras_model(), output="logits", mean=3)
+    within = keras.Sequential([keras.layers.Input((8, 12, 3)), keras.layers.Rescaling(1 / 255)])
+    classifier = adapters.from_keras(keras_model(within), output="logits")
+    assert classifier.prepare(BATCH).max() == BATCH.max()
+    with pytest.raises(ArgumentError, match="got both"):
+        adapters.from_keras(keras_model(), output="logits", preprocess=lambda pixels: pixels, mean=1)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "told"),
+    [
+        (1, {}, "as many channels as the model takes, 1"),
+        (3, {"colour": "L"}, "as many channels as the model takes, 3"),
+        (3, {"classes": ["a"]}, "expected 5 class names"),
+        (3, {"size": 8}, r"expected size \[8, 12\]"),
+    ],
+)
+def test_keras_refuses_what_contradicts_the_model(channels, options, told):
+    with pytest.raises(ArgumentError, match=told):
+        adapters.from_keras(keras_model(channels=channels), output="logits", mean=0, std=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"size": 16}, "mend size"),
+        ({"colour": "L", "mean": 0, "std": 1}, "colour L"),
+        ({"output_name": "nowhere"}, "nowhere"),
+        ({"classes": ["a"]}, "expected 5 class names"),
+    ],
+)
+def test_opencv_refuses_what_the_network_does_not_take(tmp_path, changed, told):
+    cv2 = pytest.importorskip("cv2")
+    net = cv2.dnn.readNetFromONNX(str(test_adapters.write_onnx(tmp_path / "m.onnx", batch=1)))
+    with pytest.raises(ArgumentError, match=told):
+        adapters.from_opencv(net, **{**MADE, "size": test_adapters.SIZE, "colour": "RGB", **changed})

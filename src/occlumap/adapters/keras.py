@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.adapters._library import library
-from occlumap.adapters.callables import Adapted
+from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, fitted, known_keys, scores_of
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
@@ -19,19 +19,20 @@ def from_keras(
     output: str,
     preprocess: Callable[[NDArray[np.float32]], Any] | None = None,
     size: int | tuple[int, int] | None = None,
-    mean: object = 0.0,
-    std: object = 1.0,
+    mean: object = None,
+    std: object = None,
     colour: str = "RGB",
     classes: Sequence[str] | None = None,
 ) -> Adapted:
     """A Keras 3 model from (n, H, W, C) to scores (n, classes), or the path of a `.keras` file of one.
 
     `preprocess`: the model's own, such as `keras.applications.resnet.preprocess_input`, given float32 pixels 0..255
-    (n, H, W, 3); without it input = (pixel - mean) / std. `size`: the model's own when None. `output`: "logits", of
-    which softmax makes probabilities, or "probabilities". Loading a file runs in Keras's safe mode.
+    (n, H, W, 3); else `mean` and `std`: input = (pixel - mean) / std; neither for a model that prepares its pixels
+    itself, by a Rescaling or Normalization layer. `size`: the model's own when None. `output`: "logits", of which
+    softmax makes probabilities, or "probabilities". Loading a file runs in Keras's safe mode.
 
     Raises MissingDependencyError without Keras, ClassifierNotFoundError for no such file, ArgumentError for values
-    that cannot be.
+    that are missing, cannot be, or contradict the model.
     """
     if isinstance(model, str | os.PathLike):
         keras = library("keras", "keras")
@@ -48,10 +49,16 @@ def from_keras(
     own = (
         tuple(shape[1:3]) if isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:3] else None
     )
+    if preprocess is not None and not (mean is None and std is None):
+        raise ArgumentError("expected either preprocess, or mean and std, got both")
+    if mean is None and std is None and (preprocess is not None or _prepares_itself(model)):
+        mean, std = 0.0, 1.0
     given = {"size": size if size is not None else own, "layout": "NHWC", "colour": colour}
     preprocessing = Preprocessing.of(
-        {**given, "mean": mean, "std": std, "output": output}, "for a Keras model"
+        {**given, "mean": mean, "std": std, "output": output},
+        "for a Keras model without a preprocess, or a Rescaling or Normalization layer of its own",
     )
+    _check_ends(model, shape, preprocessing.channels if preprocess is None else None, classes)
     if own is not None and own != preprocessing.size:
         raise ArgumentError(
             f"expected size {list(own)}, which the model takes, got {list(preprocessing.size)}"
@@ -67,6 +74,29 @@ def from_keras(
         return scores_of(model.predict_on_batch(prepare(batch)), output, name)
 
     return Adapted(scores, name, classes, preprocessing.size, prepare)
+
+
+def _prepares_itself(model: Any) -> bool:
+    return any(
+        type(layer).__name__ in ("Rescaling", "Normalization") or _prepares_itself(layer)
+        for layer in getattr(model, "layers", ())
+    )
+
+
+def _check_ends(model: Any, shape: Any, channels: int | None, classes: Sequence[str] | None) -> None:
+    """The input's channels (None: any) and the number of scores must be what the model says, where it does."""
+    taken = shape[-1] if isinstance(shape, tuple) and len(shape) == 4 else None
+    if channels is not None and taken is not None and taken != channels:
+        raise ArgumentError(
+            f"expected colour to have as many channels as the model takes, {taken} of input {shape}, got {channels} "
+            "(RGB and BGR have 3, L has 1; the channels come last)"
+        )
+    given = getattr(model, "output_shape", None)
+    scores = given[-1] if isinstance(given, tuple) and len(given) == 2 else None
+    if classes is not None and scores is not None and len(class_tuple(classes)) != scores:
+        raise ArgumentError(
+            f"expected {scores} class names, as many as the model has scores, got {len(classes)}"
+        )
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> Adapted:

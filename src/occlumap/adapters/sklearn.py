@@ -1,6 +1,6 @@
 """scikit-learn pipelines: on pixels, or on the features of another network (the paper's FaceNet and SVM)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import one_of
 from occlumap.adapters.callables import Adapted
-from occlumap.adapters.preprocessing import checked, fitted
+from occlumap.adapters.preprocessing import checked, fitted, real_numbers
 from occlumap.errors import ArgumentError
 
 METHODS = ("predict_proba", "decision_function")
@@ -20,15 +20,20 @@ def from_sklearn(
     method: str | None = None,
     features: Callable[[NDArray[np.uint8]], ArrayLike] | None = None,
     size: tuple[int, int] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Adapted:
     """A fitted scikit-learn classifier or pipeline, as a classifier.
 
     `method`: "predict_proba" or "decision_function"; what the estimator has when None, probabilities first. The
     margin d of a decision function of two classes becomes the columns -d and d. `features`: uint8 (n, H, W, 3) to
     features (n, d), such as another network's embedding; None for the pixels, 0..255, flattened, of images brought to
-    `size` (height, width). Class names are the estimator's `classes_`.
+    `size` (height, width). `classes`: names of the columns, those of the estimator's `classes_` when None.
 
-    Raises ArgumentError for an estimator without such a method, and without both features and size.
+    An estimator of several labels, each yes or no (multi-label), has a column for each: the probability of yes, the
+    second of the label's classes. Its labels have no names but those in `classes`.
+
+    Raises ArgumentError for an estimator without such a method, for one of several labels that are not yes or no, and
+    without both features and size.
     """
     there = [name for name in METHODS if hasattr(estimator, name)]
     if not there or not hasattr(estimator, "classes_"):
@@ -41,7 +46,15 @@ def from_sklearn(
         raise ArgumentError(
             "expected features, a function of a batch, or size (height, width) for plain pixels"
         )
-    names = [str(label) for label in estimator.classes_]
+    labels = estimator.classes_
+    several = isinstance(labels, list)
+    if several and any(len(one) != 2 for one in labels):
+        raise ArgumentError(
+            "expected an estimator of one label, or of several that are each yes or no, got labels of "
+            f"{', '.join(str(len(one)) for one in labels)} classes; give a function of your own, with the "
+            "probabilities of one label: occlumap.explain(lambda batch: estimator.predict_proba(...)[0], ...)"
+        )
+    names = classes if several or classes is not None else [str(label) for label in labels]
     name = type(estimator).__name__
 
     def prepare(batch: NDArray[np.uint8]) -> NDArray[Any]:
@@ -49,7 +62,10 @@ def from_sklearn(
         return pixels.reshape(len(pixels), -1) if features is None else np.asarray(features(pixels))
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
-        values: NDArray[np.float64] = np.asarray(getattr(estimator, chosen)(prepare(batch)), np.float64)
+        found = getattr(estimator, chosen)(prepare(batch))
+        if isinstance(found, list):  # (n, 2) for each of several labels
+            found = np.stack([one[:, 1] for one in found], axis=1)
+        values = real_numbers(found, name)
         if values.ndim == 1:  # the margin of the second of two classes
             values = np.stack([-values, values], axis=1)
         return values
