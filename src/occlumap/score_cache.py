@@ -24,8 +24,9 @@ class CachedClassifier:
 
     The key is the classifier's `fingerprint` (a text that changes when its scores may; OnnxFile and the embedded
     classifiers have one) and a hash of the image's pixels. Values are raw float64 numbers: reading them runs nothing.
-    `asked`, `reused`: images. A file that is damaged or locked is not used, with a warning. Threads may share it. Above
-    LARGEST the file is emptied.
+    `asked`, `reused`: images. A file that is damaged or locked is not used, with a warning, nor are rows of another
+    number of classes than the classifier has: as many as its names, or, without names, as many as it gives for one image
+    that is asked for anyway. Threads may share it. Above LARGEST the file is emptied.
 
     Raises ArgumentError for a classifier without a fingerprint.
     """
@@ -44,6 +45,8 @@ class CachedClassifier:
         for attribute in ("classes", "input_size", "prepare", "features"):
             if hasattr(classifier, attribute):
                 setattr(self, attribute, getattr(classifier, attribute))
+        names = getattr(classifier, "classes", None)
+        self._columns = len(names) if isinstance(names, list | tuple) else None
         self.asked = self.reused = 0
         self._classifier, self._path = classifier, Path(path)
         self.wrapped_classifiers = (classifier,)
@@ -55,21 +58,37 @@ class CachedClassifier:
         """Scores (n, classes); those of images that are not in the file come from the classifier, in one batch."""
         keys = [self._key(image) for image in batch]
         known = self._read(keys)
+        if known and self._columns is None:
+            self._learn_columns(self._classifier(batch[:1]))
+        wrong = [key for key, row in known.items() if len(row) != self._columns]
+        if wrong:
+            warnings.warn(
+                f"the cache of scores at {self._path} has {len(known[wrong[0]])} scores of an image for {self.name}, "
+                f"which gives {self._columns}: they are not used, and replaced. Its fingerprint should have changed",
+                OcclumapWarning,
+                stacklevel=2,
+            )
+            known = {key: row for key, row in known.items() if key not in wrong}
         new = [at for at, key in enumerate(keys) if key not in known]
         self.asked += len(new)
         self.reused += len(keys) - len(new)
         if not known:
             rows = self._classifier(batch)
+            self._learn_columns(rows)
             self._write(keys, rows)
             return rows
         if new:
             fresh = np.asarray(self._classifier(np.ascontiguousarray(batch[new])), np.float64)
-            width = {len(row) for row in known.values()}
-            if fresh.ndim != 2 or {fresh.shape[1]} != width:
+            if fresh.ndim != 2 or fresh.shape[1] != self._columns:
                 return self._classifier(batch)  # something has changed: what is kept cannot be trusted
             self._write([keys[at] for at in new], fresh)
             known |= {keys[at]: row for at, row in zip(new, fresh, strict=True)}
         return np.array([known[key] for key in keys])
+
+    def _learn_columns(self, rows: Any) -> None:
+        shape = np.shape(rows)
+        if self._columns is None and len(shape) == 2:
+            self._columns = shape[1]
 
     def _key(self, image: NDArray[np.uint8]) -> bytes:
         digest = hashlib.sha256(self._prefix + repr(image.shape).encode())
@@ -93,13 +112,13 @@ class CachedClassifier:
                 for key in keys:
                     row = connection.execute("select row from scores where key = ?", (key,)).fetchone()
                     if row is not None and isinstance(row[0], bytes) and row[0] and len(row[0]) % 8 == 0:
-                        found[key] = np.frombuffer(row[0], "<f8").astype(np.float64)
+                        values = np.frombuffer(row[0], "<f8").astype(np.float64)
+                        if np.isfinite(values).all():
+                            found[key] = values
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
             return {}
-        widths = {len(row) for row in found.values()}
-        finite = all(bool(np.isfinite(row).all()) for row in found.values())
-        return found if len(widths) <= 1 and finite else {}
+        return found
 
     def _write(self, keys: list[bytes], rows: Any) -> None:
         try:

@@ -443,6 +443,16 @@ def test_a_folder_of_transformers_scores_as_its_own_pipeline(tmp_path, several):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_network_without_its_classification_head_is_refused(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    folder = write_transformers(tmp_path / "vit")
+    whole = transformers.AutoModelForImageClassification.from_pretrained(folder)
+    whole.vit.save_pretrained(folder)
+    with pytest.raises(ClassifierNotFoundError, match=r"lacks classifier\.bias, classifier\.weight.*random"):
+        occlumap.load(str(folder))
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(ClassifierNotFoundError, match=r"config\.json"):
         adapters.from_huggingface(tmp_path)

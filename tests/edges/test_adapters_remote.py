@@ -221,6 +221,8 @@ def test_hooks_speak_to_another_service(start):
         ("http://x/", {"timeout": 0}, "timeout"),
         ("http://x/", {"attempts": 0}, "attempts"),
         ("http://x/", {"retries": 3}, "only format"),
+        ("http://x/", {"encode": "x"}, "expected encode to be a function, got 'x'"),
+        ("http://x/", {"decode": 3}, "expected decode to be a function"),
     ],
 )
 def test_options_that_cannot_be_are_refused(url, options, told):

@@ -16,6 +16,7 @@ import pytest
 import occlumap
 from occlumap import adapters, explain
 from occlumap._addresses import without_secrets
+from occlumap.cli.options import options_by_classifier
 from occlumap.errors import ArgumentError, ClassifierError, OcclumapError, OcclumapWarning, ScoreError
 from tests.edges.command_line import run, start
 
@@ -246,6 +247,27 @@ def test_ctrl_c_ends_at_once_though_calls_are_under_way(tmp_path, spread):
     _, errors = process.communicate(timeout=40)  # a call takes 60
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
+
+
+def test_options_of_several_classifiers_name_theirs():
+    names = ("my_model:one", "http://host/score?key=a", "my_model:one:deep")
+    options = [
+        "my_model:one:batched=false",
+        "http://host/score?key=a:token_env=T",
+        "my_model:one:deep:size=3",
+    ]
+    assert options_by_classifier(names, options) == {
+        "my_model:one": ["batched=false"],
+        "http://host/score?key=a": ["token_env=T"],
+        "my_model:one:deep": ["size=3"],
+    }
+    assert options_by_classifier(names[:1], ["batched=false", options[0]]) == {names[0]: ["batched=false"] * 2}
+    refused = run(
+        *("benchmark", "--photos", "photos", "--classifier", "a:b", "--classifier", "c:d"),
+        *("--classifier-option", "batched=false"),
+        code=2,
+    )
+    assert "NAME:KEY=VALUE" in refused.stderr
 
 
 def test_options_of_the_command_line_are_what_they_say(tmp_path, monkeypatch):

@@ -76,6 +76,26 @@ def test_a_damaged_file_is_not_used(tmp_path, content):
     np.testing.assert_array_equal(rows, Counting()(IMAGE[None]))
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_rows_of_another_number_of_classes_are_told_and_not_used(tmp_path, named):
+    path = tmp_path / "scores.sqlite3"
+    batch = np.stack([IMAGE, IMAGE[::-1]])
+    CachedClassifier(Counting(), path)(batch)
+
+    class Two(Counting):
+        classes = ("red", "green") if named else None
+
+        def __call__(self, batch):
+            return super().__call__(batch)[:, :2]
+
+    cached = CachedClassifier(Two(), path)
+    with pytest.warns(OcclumapWarning, match="has 3 scores of an image for counting, which gives 2"):
+        rows = cached(batch)
+    np.testing.assert_array_equal(rows, Two()(batch))
+    np.testing.assert_array_equal(CachedClassifier(Two(), path)(batch), rows)  # replaced
+
+
+@pytest.mark.filterwarnings("ignore:the cache of scores:occlumap.errors.OcclumapWarning")
 @pytest.mark.parametrize("row", [b"", b"abc", np.array([np.nan, 1, 1]).tobytes(), np.array([1.0]).tobytes()])
 def test_a_row_that_was_tampered_with_gives_no_wrong_width_or_number(tmp_path, row):
     path = tmp_path / "scores.sqlite3"

@@ -23,7 +23,8 @@ def from_huggingface(model: Any) -> Adapted:
     processor, so they are explained at their own size. Nothing is downloaded.
 
     Raises MissingDependencyError without transformers and torch, ClassifierNotFoundError for a folder that holds no
-    such model, ArgumentError for another kind of pipeline.
+    such model or not all of its weights (a network without a classification head), ArgumentError for another kind of
+    pipeline.
     """
     if isinstance(model, str | os.PathLike):
         network, processor = _read(Path(model))
@@ -64,11 +65,19 @@ def _read(folder: Path) -> tuple[Any, Any]:
     transformers = library("transformers", "huggingface")
     safely = {"local_files_only": True, "trust_remote_code": False}  # code that lies in the folder is not run
     try:
-        return (
-            transformers.AutoModelForImageClassification.from_pretrained(folder, **safely),
-            transformers.AutoImageProcessor.from_pretrained(folder, **safely),
+        model, told = transformers.AutoModelForImageClassification.from_pretrained(
+            folder, **safely, output_loading_info=True
         )
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, **safely)
     except Exception as error:  # a damaged file raises what its reader likes
         raise ClassifierNotFoundError(
             f"expected an image-classification model and its processor in {folder}: {error}"
         ) from error
+    random = sorted(told["missing_keys"])
+    if random:
+        raise ClassifierNotFoundError(
+            f"expected all weights of an image classifier in {folder}, which lacks {', '.join(random[:4])}"
+            f"{' and more' if len(random) > 4 else ''}: they would be random. A network without its classification "
+            "head gives features; put them in adapters.from_sklearn or adapters.similarity"
+        )
+    return model, processor

@@ -52,8 +52,8 @@ def from_opencv(
     except Exception as error:  # cv2.error
         raise ArgumentError(
             f"expected a network that takes an input {(1, *preprocessing.shape)} (layout {layout}, colour {colour}, "
-            f"size {list(preprocessing.size)}) and gives {output_name or 'its last layer'}; mend size, colour, layout or "
-            f"output_name. OpenCV says: {error!s:.300}"
+            f"size {list(preprocessing.size)}) and gives {output_name or 'its last layer'}; mend size, colour, layout "
+            f"or output_name. OpenCV says: {error!s:.300}"
         ) from error
     columns = tried.shape[1] if tried.ndim > 1 else None
     if classes is not None and columns is not None and len(class_tuple(classes)) != columns:

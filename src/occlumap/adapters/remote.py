@@ -63,6 +63,12 @@ class Remote:
             raise ArgumentError(
                 f"expected an address that begins with http:// or https://, got {without_secrets(str(url))!r}"
             )
+        for hook, given in (("encode", encode), ("decode", decode)):
+            if given is not None and not callable(given):
+                raise ArgumentError(
+                    f"expected {hook} to be a function, got {given!r:.80}; on the command line name a module:callable "
+                    "that makes the classifier with occlumap.adapters.from_url"
+                )
         self._url = url
         self.name = without_secrets(url)
         self._encode = encode or _ENCODERS[one_of("format", format, FORMATS)]

@@ -11,7 +11,7 @@ import click
 
 from occlumap._addresses import without_secrets
 from occlumap.cli.folders import output_folder
-from occlumap.cli.options import classifier_option_option, load_classifier
+from occlumap.cli.options import classifier_option_option, load_classifier, options_by_classifier
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import sigterm_like_ctrl_c
 from occlumap.errors import MeasuringError, OcclumapError
@@ -150,6 +150,8 @@ def benchmark(
       occlumap benchmark --photos photos/ --quick
       occlumap benchmark --photos photos/ --methods paper,rise,lime --budgets 100,300,1000
       occlumap benchmark --photos photos/ --classifier my_model:classify --crops centre,off-centre
+      occlumap benchmark --photos photos/ --classifier efficientnet-lite0 --classifier my_model:one \
+        --classifier-option my_model:one:batched=false
 
     If it is stopped, the same command goes on where it was; another --methods or --budgets adds to what is
     there. The report is made anew each time.
@@ -168,10 +170,15 @@ def benchmark(
     if methods is not None or quick:
         settings["methods"] = QUICK_METHODS if methods is None else methods
     protocol = Protocol(**settings)
-    classifiers = {
-        without_secrets(name): load_classifier(name, classifier_options)
-        for name in dict.fromkeys(classifier_names)
-    }
+    names = tuple(dict.fromkeys(classifier_names))
+    own = options_by_classifier(names, classifier_options)
+    classifiers = {without_secrets(name): load_classifier(name, own[name]) for name in names}
+    if len(classifiers) < len(names):
+        raise click.BadParameter(
+            "expected addresses that differ before the question mark, since rows are named by that part; judge "
+            "them with one --out each",
+            param_hint="--classifier",
+        )
     command = shlex.join(["occlumap", *map(without_secrets, sys.argv[1:])])
     with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
         runner.run(

@@ -26,7 +26,8 @@ classifier_option_option = click.option(
     "classifier_options",
     metavar="KEY=VALUE",
     multiple=True,
-    help="What the classifier wants to know, as in Python: batched=false, size=224, token_env=MY_TOKEN. Repeat it.",
+    help="What the classifier wants to know, as in Python: batched=false, size=224, token_env=MY_TOKEN. Repeat it; "
+    "of several classifiers (benchmark): NAME:KEY=VALUE.",
 )
 
 call_timeout_option = click.option(
@@ -41,6 +42,25 @@ RESERVED = ("spec", "url", "path", "model", "processes", "call_timeout")
 def load_classifier(spec: str, options: Sequence[str]) -> Any:
     """`occlumap.load` with options as text."""
     return occlumap.load(spec, **options_of(options))
+
+
+def options_by_classifier(names: Sequence[str], options: Sequence[str]) -> dict[str, list[str]]:
+    """Each classifier's KEY=VALUE, of options NAME:KEY=VALUE; of a single classifier the name may be left out."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for option in options:
+        given = [name for name in names if option.startswith(f"{name}:")]
+        if given:
+            name = max(given, key=len)
+            found[name].append(option[len(name) + 1 :])
+        elif len(names) == 1:
+            found[names[0]].append(option)
+        else:
+            raise click.BadParameter(
+                f"expected NAME:KEY=VALUE, one of --classifier before it, as there are several, got {option!r}; such "
+                f"as {names[-1]}:{option}",
+                param_hint="--classifier-option",
+            )
+    return found
 
 
 def options_of(options: Sequence[str]) -> dict[str, Any]:
