@@ -199,6 +199,11 @@ def _from_array(source: object) -> Photograph:
             f"{_EXPECTED}, a path or a PIL image, got {type(source).__name__}: {error}"
         ) from error
     _check_shape(array)
+    if np.ma.is_masked(source):
+        raise ImageError(
+            "expected an image whose pixels all count, got a masked array with masked values; fill them: "
+            "image.filled(0)"
+        )
     array, notes = _to_uint8(array)
     if array.ndim == 2 or array.shape[2] == 1:
         notes.append(_GREY)

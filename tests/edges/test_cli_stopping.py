@@ -54,7 +54,9 @@ def test_a_full_disk_is_code_1(folder, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_stopping_keeps_what_was_measured_and_resume_gives_the_same(folder, sent, code):
     command = [
         "explain",

@@ -360,3 +360,11 @@ def test_the_warning_of_transparency_points_at_the_caller(tmp_path):
         with pytest.warns(OcclumapWarning) as caught:
             images.read(source)
         assert caught[0].filename == __file__
+
+
+def test_masked_pixels_are_refused():
+    pixels = np.ma.masked_less(np.arange(48, dtype=np.uint8).reshape(4, 4, 3), 3)
+    with pytest.raises(ImageError, match="masked values; fill them"):
+        images.read(pixels)
+    assert (images.read(pixels.filled(0)).pixels == pixels.filled(0)).all()
+    assert images.read(np.ma.array(pixels.data)).notes == ()  # nothing is masked

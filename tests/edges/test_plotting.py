@@ -306,3 +306,12 @@ def test_the_scales_are_drawn_over_the_photograph_too(explanation, photograph):
     assert tuple(values.get_extent()) == (16, 112, 96, 0)
     with pytest.raises(ImageError, match="expected the photograph that was explained"):
         plotting.scales(explanation, photograph[1:])
+
+
+@pytest.mark.parametrize("kind", OF_RECTANGLES)
+def test_a_large_photograph_is_thinned_out_in_its_place(explanation, photograph, kind, monkeypatch):
+    monkeypatch.setattr(plotting, "DRAWN_SIDE", 50)
+    figure = plotting.PLOTS[kind](explanation, photograph=photograph)
+    under = figure.axes[0].images[0]
+    assert under.get_array().shape[:2] == (48, 64)
+    assert under.get_extent() == [0, 128, 96, 0]

@@ -13,7 +13,7 @@ from occlumap._addresses import without_secrets
 from occlumap.cli.folders import output_folder
 from occlumap.cli.options import classifier_option_option, load_classifier, options_by_classifier
 from occlumap.cli.progress import ProgressBar
-from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.cli.stopping import signals_like_ctrl_c
 from occlumap.errors import MeasuringError, OcclumapError
 
 QUICK_PHOTOS = 8
@@ -161,7 +161,7 @@ def benchmark(
       0    done
       1    something could not be used, read, measured or written; stderr says what to do
       2    the command line itself is wrong
-      130  stopped by Ctrl-C (143: by SIGTERM); the same command goes on
+      130  stopped by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); the same command goes on
     """  # noqa: D301 - click wants a real \b
     from occlumap.evaluation import benchmark as runner
     from occlumap.evaluation import report  # first: what it lacks must not be found out after hours
@@ -180,7 +180,7 @@ def benchmark(
             param_hint="--classifier",
         )
     command = shlex.join(["occlumap", *map(without_secrets, sys.argv[1:])])
-    with output_folder(out), sigterm_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
+    with output_folder(out), signals_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
         runner.run(
             classifiers,
             photos,

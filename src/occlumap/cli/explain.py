@@ -22,7 +22,7 @@ from occlumap.cli.options import (
     photo_argument,
 )
 from occlumap.cli.progress import ProgressBar
-from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.cli.stopping import signals_like_ctrl_c
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError
 from occlumap.explain import GO_ON, OF_METHOD
@@ -199,7 +199,7 @@ def explain(
       occlumap explain photo.jpg --classifier my_model:classify --target 1
       occlumap explain photo.jpg --method single-scale --window 32 --stride 16
 
-    If Ctrl-C, SIGTERM or a failing classifier stops it, what was measured goes to measurements.npz in
+    If Ctrl-C, SIGTERM, SIGHUP or a failing classifier stops it, what was measured goes to measurements.npz in
     --out (measurements-2.npz and so on where that name holds others); the same command with
     --resume and that file goes on from there, and removes it when it is done. With --method joint the
     best heatmap so far is written as well.
@@ -209,12 +209,12 @@ def explain(
       0    done
       1    something could not be used, read, measured or written; stderr says what to do
       2    the command line itself is wrong
-      130  stopped by Ctrl-C (143: by SIGTERM)
+      130  stopped by Ctrl-C (143: by SIGTERM, 129: by SIGHUP)
     """  # noqa: D301 - click wants a real \b
     _refuse_options_of_others(settings)
     photograph = images.read(photo, quiet=True)  # it is warned about when it is explained
     resume = None if resumed is None else _read_measurements(resumed)
-    with output_folder(out), sigterm_like_ctrl_c():
+    with output_folder(out), signals_like_ctrl_c():
         if processes is None:
             classifier = load_classifier(classifier_name, classifier_options)
             settings["call_timeout"] = call_timeout

@@ -125,7 +125,7 @@ def occlumap() -> None:
       0    done
       1    something could not be used, read, measured or written; stderr says what to do
       2    the command line itself is wrong
-      130  stopped by Ctrl-C (143: by SIGTERM); what had been measured is kept
+      130  stopped by Ctrl-C (143: by SIGTERM, 129: by SIGHUP); what had been measured is kept
     """  # noqa: D301 - click wants a real \b
 
 

@@ -22,7 +22,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         occlumap.main(arguments, prog_name="occlumap")
     except SystemExit as end:
-        if end.code in (130, 143):
+        if end.code in (130, 143, 129):  # Ctrl-C, SIGTERM, SIGHUP
             _leave_calls_behind(end.code)
         raise
     raise AssertionError("click exits by itself")  # pragma: no cover

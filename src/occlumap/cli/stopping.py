@@ -1,31 +1,39 @@
-"""SIGTERM (a scheduler, a shutdown) ends a command as Ctrl-C does: with what was measured kept."""
+"""SIGTERM (a scheduler, a shutdown) and SIGHUP (a closed terminal) end a command as Ctrl-C does: work is kept."""
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import NoReturn
 
+SIGNALS = [signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived."""
+    """One of `SIGNALS` arrived; `exit_code` as a shell gives it."""
 
-    exit_code = 128 + signal.SIGTERM
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 @contextmanager
-def sigterm_like_ctrl_c() -> Iterator[None]:
-    """While inside, SIGTERM raises Terminated; outside the main thread nothing changes."""
+def signals_like_ctrl_c() -> Iterator[None]:
+    """While inside, each of `SIGNALS` raises Terminated; outside the main thread nothing changes.
 
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise Terminated
+    One that the caller ignores (nohup) stays ignored.
+    """
+    with ExitStack() as stack:
+        for one in SIGNALS:
+            if signal.getsignal(one) == signal.SIG_IGN:
+                continue
+            try:
+                before = signal.signal(one, _terminate)
+            except ValueError:  # only the main thread may
+                break
+            stack.callback(signal.signal, one, before)
+        yield
 
-    try:
-        before = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # only the main thread may
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated(number)
