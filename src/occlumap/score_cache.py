@@ -25,8 +25,8 @@ class CachedClassifier:
     The key is the classifier's `fingerprint` (a text that changes when its scores may; OnnxFile and the embedded
     classifiers have one) and a hash of the image's pixels. Values are raw float64 numbers: reading them runs nothing.
     `asked`, `reused`: images. A file that is damaged or locked is not used, with a warning, nor are rows of another
-    number of classes than the classifier has: as many as its names, or, without names, as many as it gives for one image
-    that is asked for anyway. Threads may share it. Above LARGEST the file is emptied.
+    number of classes than the classifier has: as many as its names, or, without names, as many as it gives for one
+    image that is asked for anyway. Threads may share it. Above LARGEST the file is emptied.
 
     Raises ArgumentError for a classifier without a fingerprint.
     """

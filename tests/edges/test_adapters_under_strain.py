@@ -249,6 +249,39 @@ def test_ctrl_c_ends_at_once_though_calls_are_under_way(tmp_path, spread):
     assert "Traceback" not in errors
 
 
+def test_ctrl_c_reaches_no_process_that_is_only_starting(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(IMAGE).save(tmp_path / "photo.png")
+    (tmp_path / "slow_one.py").write_text(SLOW)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, time\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    open('starting', 'w').close()\n"
+        "    time.sleep(60)\n"
+    )
+    source = str(Path(occlumap.__file__).parents[1])
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "occlumap", "explain", "photo.png"),
+            *("--classifier", "slow_one:classify", "--processes", "2"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    for _ in range(600):
+        if (tmp_path / "starting").exists():
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, errors = process.communicate(timeout=40)
+    assert (process.returncode, errors) == (130, "stopped\n")
+
+
 def test_options_of_several_classifiers_name_theirs():
     names = ("my_model:one", "http://host/score?key=a", "my_model:one:deep")
     options = [
@@ -261,7 +294,9 @@ def test_options_of_several_classifiers_name_theirs():
         "http://host/score?key=a": ["token_env=T"],
         "my_model:one:deep": ["size=3"],
     }
-    assert options_by_classifier(names[:1], ["batched=false", options[0]]) == {names[0]: ["batched=false"] * 2}
+    assert options_by_classifier(names[:1], ["batched=false", options[0]]) == {
+        names[0]: ["batched=false"] * 2
+    }
     refused = run(
         *("benchmark", "--photos", "photos", "--classifier", "a:b", "--classifier", "c:d"),
         *("--classifier-option", "batched=false"),

@@ -18,6 +18,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(1)
     except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
         sys.exit(130)
     try:
         occlumap.main(arguments, prog_name="occlumap")
@@ -37,8 +38,8 @@ def _leave_calls_behind(code: int) -> None:
     children = multiprocessing.active_children()
     if not children and not any(one.name.startswith("occlumap") for one in threading.enumerate()):
         return
-    for child in children:
-        child.kill()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    for child in children:
+        child.kill()
+    os._exit(code)  # at once: a thread whose process has gone would start another
