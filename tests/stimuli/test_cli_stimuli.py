@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -36,7 +37,49 @@ def test_draw_train_and_parts(tmp_path):
     lines = run("parts", model, data, "--class", "horse", "--scenes", 5).splitlines()
     assert lines[0].startswith("part")
     assert {"body", "legs"} <= {line.split()[0] for line in lines[1:]}
+    assert {"wing", "horns"}.isdisjoint(
+        line.split()[0] for line in lines[1:]
+    )  # of birds and cows beside horses
+    assert lines[0].split()[-3:] == ["%", "interval", "scenes"]
     assert "did you mean horse" in run("parts", model, data, "--class", "hors", code=1)
+
+
+def test_parts_are_the_asked_animal_s_and_come_with_intervals():
+    """A classifier that sees only how bright the picture is, on scenes of which some show a bird beside the cat."""
+    from scipy.stats import ttest_1samp
+
+    from occlumap.stimuli.draw import PARTS, draw_scene
+    from occlumap.stimuli.truth import parts_used
+
+    def brightness(batch):
+        return batch.reshape(len(batch), -1).mean(axis=1, dtype=float)[:, None] / 255
+
+    seeds = [seed for seed in range(400) if "cat" in [one.name for one in draw_scene(seed, 32).drawn]][:60]
+    found = {one.part: one for one in parts_used(brightness, 0, "cat", seeds, 32)}
+    assert "wing" not in found
+    assert any("bird" in [one.name for one in draw_scene(seed, 32).drawn] for seed in seeds)
+    drops = []
+    for seed in seeds:
+        whole = draw_scene(seed, 32)
+        number = 1 + [one.name for one in whole.drawn].index("cat")
+        if (whole.parts[whole.objects == number] == 1 + PARTS.index("legs")).any():
+            without = draw_scene(seed, 32, without=["legs"], of="cat")
+            drops.append(brightness(np.stack([whole.image, without.image])) @ [1.0])
+    drops = [float(one[0] - one[1]) for one in drops]
+    legs = found["legs"]
+    assert (legs.scenes, legs.mean_drop) == (len(drops), pytest.approx(np.mean(drops)))
+    assert (legs.low, legs.high) == pytest.approx(tuple(ttest_1samp(drops, 0).confidence_interval(0.95)))
+    lows = [-np.inf if one.low is None else one.low for one in found.values()]
+    assert lows == sorted(lows, reverse=True)
+
+
+def test_of_one_scene_there_is_no_interval():
+    from occlumap.stimuli.draw import draw_scene
+    from occlumap.stimuli.truth import parts_used
+
+    seed = next(seed for seed in range(99) if "cat" in [one.name for one in draw_scene(seed, 32).drawn])
+    found = parts_used(lambda batch: batch[:, :1, 0, 0] / 255.0, 0, "cat", [seed], 32)
+    assert {(one.scenes, one.low, one.high) for one in found} == {(1, None, None)}
 
 
 def test_a_build_that_is_ended_by_sigterm_leaves_nothing(drawn, trained):

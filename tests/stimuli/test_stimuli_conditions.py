@@ -11,7 +11,7 @@ import pytest
 from occlumap.errors import ArgumentError
 from occlumap.stimuli.colours import Shown, fairness, intensity, paint, unfair
 from occlumap.stimuli.conditions import BUILT_IN, Request, condition, heatmap
-from occlumap.stimuli.lrp import RULE_SETS, relevances
+from occlumap.stimuli.lrp import RULE_SETS, _propagated, relevances
 from occlumap.stimuli.network import Studied, build
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,41 @@ def test_relevance_is_conserved(rules, target):
     relevance = relevances(classifier, image, target, rules)
     assert relevance.sum() == pytest.approx(logit, rel=1e-2, abs=1e-3)
     assert np.abs(relevance).sum() > 0
+
+
+def biased(seed=0):
+    """A narrow VGG of random weights and biases."""
+    torch = pytest.importorskip("torch")
+    classifier = unbiased(seed=seed)
+    for name, value in classifier.network.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(value, std=0.3)
+    return classifier
+
+
+@pytest.mark.parametrize("rules", RULE_SETS)
+@pytest.mark.parametrize("target", [0, 3])
+def test_with_biases_the_logit_is_the_relevance_and_what_they_kept(rules, target):
+    pytest.importorskip("captum")
+    classifier, image = biased(), an_image()
+    logit = classifier.network(classifier.inputs(image[None]))[0, target].item()
+    pixels, kept = _propagated(classifier.network, classifier.inputs(image[None]), target, rules)
+    assert pixels.sum() + kept == pytest.approx(logit, abs=1e-4)
+    assert abs(kept) > 0.05
+
+
+def test_a_linear_layer_keeps_its_bias():
+    """Of w x + b it gives w x to the pixels, and b to none."""
+    pytest.importorskip("captum")
+    import torch
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2))
+    torch.nn.init.constant_(network[1].bias, 0.7)
+    classifier = Studied(network, 32, ["a", "b"])
+    inputs = classifier.inputs(an_image()[None])
+    pixels, kept = _propagated(network, inputs, 1, "epsilon")
+    assert kept == pytest.approx(0.7, abs=1e-4)
+    assert pixels.sum() == pytest.approx((network[1].weight[1] @ inputs.flatten()).item(), abs=1e-4)
 
 
 def test_relevance_leaves_the_network_as_it_was():

@@ -62,6 +62,16 @@ def test_a_bias_of_one_gives_every_first_animal_its_own_background():
             assert scene.background == OWN_BACKGROUND[scene.drawn[0].name]
 
 
+def test_a_part_may_go_from_one_of_two_animals():
+    scenes = ((seed, draw_scene(seed)) for seed in range(500))
+    seed, whole = next((seed, one) for seed, one in scenes if len(one.drawn) == 2)
+    for number, one in enumerate(whole.drawn, start=1):
+        without = draw_scene(seed, without=["body"], of=one.name)
+        assert not (without.parts[without.objects == number] == 1 + PARTS.index("body")).any()
+        other = 3 - number
+        assert (without.parts[without.objects == other] == 1 + PARTS.index("body")).any()
+
+
 def test_without_bias_a_class_stands_on_every_background():
     scenes = [draw_scene(seed, 32) for seed in range(120)]
     on = {one.background for one in scenes if one.drawn and one.drawn[0].name == "cat"}

@@ -229,11 +229,16 @@ def demo(out: Path, seed: int) -> None:
     "--scenes", type=click.IntRange(min=1), default=200, show_default=True, help="At most, the first ones."
 )
 def parts(model: Path, data: Path, label: str, scenes: int) -> None:
-    """Draw scenes of DATA (occlumap stimuli draw) again without a part, and tell what that costs MODEL's score."""
+    """Draw scenes of DATA (occlumap stimuli draw) again without a part, and tell what that costs MODEL's score.
+
+    Of the class's own animal only: an animal beside it keeps its parts. With the 95 % interval of the mean over the
+    scenes; the surest first, by the low end of the interval.
+    """
     from occlumap.stimuli.train import load
     from occlumap.stimuli.truth import parts_used_in
 
     found = parts_used_in(data, load(model).classifier, label, scenes)
-    click.echo("part     mean fall of the score  scenes")
+    click.echo("part     mean fall of the score     95 % interval  scenes")
     for one in found:
-        click.echo(f"{one.part:8} {one.mean_drop:22.3f} {one.scenes:7d}")
+        interval = "of one scene: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+        click.echo(f"{one.part:8} {one.mean_drop:22.3f}  {interval:>16} {one.scenes:7d}")

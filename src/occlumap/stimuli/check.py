@@ -427,7 +427,7 @@ def _conservation(manifest: dict[str, Any]) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"sums of lrp's relevance are off the logit by {gap:.0%} (median): that much of the score comes from the "
-            "network's biases, which no heatmap of lrp shows",
+            f"what a heatmap of lrp gives to all pixels together is off the score (its logit) by {gap:.0%} of that "
+            "(median): the rest went to the network's biases, so the heatmaps tell of less, or of more, than the score",
         )
     ]

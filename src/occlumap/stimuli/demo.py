@@ -99,8 +99,9 @@ def notes(manifest: dict[str, Any]) -> list[str]:
     lrp = manifest["provenance"].get("lrp")
     if lrp:
         told.append(
-            f"lrp: over {lrp['images']} heatmaps the sum of relevance is off the logit by {lrp['median_gap']:.0%} "
-            f"(median; {lrp['largest_gap']:.0%} at most), which went into the network's biases"
+            f"lrp: what a heatmap gives to all pixels together is off the score (its logit) by {lrp['median_gap']:.0%} "
+            f"of that (median of {lrp['images']} heatmaps; at most {lrp['largest_gap']:.0%}): the rest went to the "
+            "network's biases, numbers that it adds whatever the image shows"
         )
     return told
 

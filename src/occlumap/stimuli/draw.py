@@ -96,12 +96,19 @@ class _Canvas:
 
 
 def draw_scene(
-    seed: int, size: int = 64, *, bias: float = 0.0, without: Collection[str] = (), object_share: float = 0.9
+    seed: int,
+    size: int = 64,
+    *,
+    bias: float = 0.0,
+    without: Collection[str] = (),
+    of: str | None = None,
+    object_share: float = 0.9,
 ) -> Scene:
     """The scene of that seed: at most two animals of different classes on a background.
 
     bias: the probability that the background is the first animal's own (OWN_BACKGROUND) rather than any. without:
-    parts that are left out; nothing else of the scene changes. object_share: of scenes with an animal at all.
+    parts that are left out, of the animal called `of` only unless that is None; nothing else of the scene changes.
+    object_share: of scenes with an animal at all.
     Raises ArgumentError for a bias outside 0..1, a part that does not exist, a size below 32.
 
     >>> whole, earless = draw_scene(3), draw_scene(3, without=["ears"])
@@ -117,13 +124,14 @@ def draw_scene(
     count = 0 if rng.random() >= object_share else 2 if rng.random() < 0.15 else 1
     any_background = str(rng.choice(BACKGROUNDS))
     background = OWN_BACKGROUND[first] if rng.random() < bias and count else any_background
-    canvas = _Canvas(size, frozenset(without))
+    canvas = _Canvas(size, ())
     _paint_background(canvas, background, rng)
     painted = []
     for number, name in enumerate((first, second)[:count], start=1):
         side = size * rng.uniform(0.45, 0.95) * (1.0 if count == 1 else 0.65)
         left = rng.uniform(-0.12, 1.12) * (size - side) + (0 if count == 1 else (number - 1.5) * size * 0.2)
         top = size * rng.uniform(0.92, 1.04) - side
+        canvas.without = frozenset(without if of in (None, name) else ())
         painted.append((name, _place(canvas, name, rng, left, top, side, number)))
     for _ in range(int(rng.integers(0, 3))):
         _paint_clutter(canvas, background, rng)

@@ -19,7 +19,7 @@ RULE_SETS = ("epsilon-plus-flat", "epsilon-plus", "epsilon")
 
 EPSILON = 1e-6
 TOLERANCE = 0.01
-"""Without biases the sum of relevance may be off the logit by this share of both; a VGG's is off by 0.00001."""
+"""Relevance and what biases took may sum to the logit less or more this share; a VGG's are off by 0.00001."""
 
 
 def relevances(classifier: Studied, image: NDArray[np.uint8], target: int, rules: str) -> NDArray[np.float64]:
@@ -27,36 +27,32 @@ def relevances(classifier: Studied, image: NDArray[np.uint8], target: int, rules
 
     Raises ArgumentError for unknown rules and for a network with a layer that has none.
     """
-    inputs = classifier.inputs(image[None])
-    return _relevances(classifier.network, inputs, target, rules)
+    return _propagated(classifier.network, classifier.inputs(image[None]), target, rules)[0]
 
 
 def check_conserves(classifier: Studied, image: NDArray[np.uint8], target: int, rules: str) -> None:
-    """Raise ArgumentError unless, with its biases zeroed, the relevance of the image sums to the logit of `target`.
+    """Raise ArgumentError unless the image's relevance and what the biases took of it sum to the logit of `target`.
 
     By numbers, in double precision, in a copy of the network: Captum's LRP sees layers, so what a network computes
     between them (a residual sum, a product, an attention) is not propagated, and only the sum shows it.
     """
-    torch = optional("torch")
     network = copy.deepcopy(classifier.network).double().eval()
-    for module in network.modules():
-        if getattr(module, "bias", None) is not None:
-            torch.nn.init.zeros_(module.bias)
     inputs = classifier.inputs(image[None]).double()
     logit = _logit(network, inputs, target)
-    total = float(_relevances(network, inputs, target, rules).sum())
-    if abs(total - logit) > TOLERANCE * max(abs(logit), abs(total), 1e-6):
+    pixels, absorbed = _propagated(network, inputs, target, rules)
+    total = float(pixels.sum())
+    if abs(total + absorbed - logit) > TOLERANCE * max(abs(logit), abs(total), abs(absorbed), 1e-6):
         raise ArgumentError(
-            f"expected a network whose relevance LRP conserves, got, without biases, a logit of {logit:.4g} and "
-            f"relevance that sums to {total:.4g} ({classifier.__name__}, rules {rules}): it computes something between "
-            "its layers (a residual sum, a product) that LRP does not follow; its heatmaps would be wrong, so take "
-            "another condition, such as grad_cam"
+            f"expected a network whose relevance LRP conserves, got a logit of {logit:.4g}, and relevance that sums to "
+            f"{total:.4g}, with {absorbed:.4g} left in biases ({classifier.__name__}, rules {rules}): it computes "
+            "something between its layers (a residual sum, a product) that LRP does not follow; its heatmaps would be "
+            "wrong, so take another condition, such as grad_cam"
         )
 
 
 @dataclass(frozen=True)
 class Conservation:
-    """How far sums of relevance are from the logit, as shares of it: that part went into the biases.
+    """How far sums of relevance are from the logit, as shares of it: the biases took that much.
 
     images: of how many. median_gap, largest_gap: of |sum - logit| / |logit|.
     """
@@ -83,9 +79,11 @@ def _logit(network: Any, inputs: Any, target: int) -> float:
         return float(network(inputs)[0, target])
 
 
-def _relevances(network: Any, inputs: Any, target: int, rules: str) -> NDArray[np.float64]:
+def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDArray[np.float64], float]:
+    """The relevance of the inputs (3, size, size), and the sum of that which layers kept for their biases."""
     attr = optional("captum.attr")
-    _set_rules(network, rules)
+    kept: list[float] = []
+    _set_rules(network, rules, kept)
     try:
         found = attr.LRP(network).attribute(inputs.requires_grad_(), target=target)
     except (
@@ -98,17 +96,42 @@ def _relevances(network: Any, inputs: Any, target: int, rules: str) -> NDArray[n
             f"expected a network of convolutions, pooling, ReLU and linear layers for lrp: {error}"
         ) from error
     pixels: NDArray[np.float64] = found[0].detach().double().numpy()
-    return pixels
+    return pixels, sum(kept) * _logit(network, inputs, target)
 
 
-def _set_rules(network: Any, rules: str) -> None:
+def _set_rules(network: Any, rules: str, kept: list[float]) -> None:
+    """Give every layer its rule; each adds to `kept` what does not go on of its relevance, as a share of the logit."""
     if rules not in RULE_SETS:
         raise ArgumentError(
             f"expected rules among {', '.join(RULE_SETS)}, got {rules!r}{nearest(rules, RULE_SETS)}"
         )
     torch, captum = optional("torch"), optional("captum.attr._utils.lrp_rules")
 
-    class Flat(captum.PropagationRule):  # type: ignore[misc,name-defined]
+    class Counted(captum.PropagationRule):  # type: ignore[misc,name-defined]
+        """Of an output's relevance its bias' share, and that of the term against division by 0, stays behind."""
+
+        def forward_hook(self, module: Any, inputs: Any, outputs: Any) -> Any:
+            self.bias = getattr(module, "bias", None)
+            return super().forward_hook(module, inputs, outputs)
+
+        def _create_backward_hook_output(self, outputs: Any) -> Any:
+            propagate = super()._create_backward_hook_output(outputs)
+            stable = torch.where(outputs < 0, -1.0, 1.0) * self.STABILITY_FACTOR
+            bias = 0.0 if self.bias is None else self.bias.data.reshape(-1, *[1] * (outputs.ndim - 2))
+
+            def hook(relevance: Any) -> Any:
+                kept.append(float((relevance * (bias + stable) / (outputs + stable)).sum()))
+                return propagate(relevance)
+
+            return hook
+
+    class Epsilon(Counted, captum.EpsilonRule):  # type: ignore[misc,name-defined]
+        pass
+
+    class Plus(Counted, captum.Alpha1_Beta0_Rule):  # type: ignore[misc,name-defined]
+        pass
+
+    class Flat(Counted):
         """Relevance in equal shares to all that an output reads (Lapuschkin et al., 2017), conserved at borders."""
 
         def forward_hook_weights(self, module: Any, inputs: Any, outputs: Any) -> None:
@@ -125,7 +148,9 @@ def _set_rules(network: Any, rules: str) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d) and rules != "epsilon":
             flat = first and rules == "epsilon-plus-flat"
-            module.rule = Flat() if flat else captum.Alpha1_Beta0_Rule(set_bias_to_zero=True)
+            module.rule = Flat() if flat else Plus(set_bias_to_zero=True)
             first = False
-        elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear | torch.nn.Flatten):
+        elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            module.rule = Epsilon(EPSILON)
+        elif isinstance(module, torch.nn.Flatten):
             module.rule = captum.EpsilonRule(EPSILON)

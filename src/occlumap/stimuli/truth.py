@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from occlumap._checks import one_of, reason
 from occlumap.classifiers import Classifier, score
@@ -17,11 +18,16 @@ from occlumap.stimuli.voc import find_root
 
 @dataclass(frozen=True)
 class PartUse:
-    """A part's worth to a class: the mean fall of the score over the scenes that show the part, and how many do."""
+    """A part's worth to a class: the mean fall of the score over the scenes that show the part, and how many do.
+
+    low, high: its 95 % interval by Student's t over scenes; None of one scene, which tells nothing of others.
+    """
 
     part: str
     mean_drop: float
     scenes: int
+    low: float | None = None
+    high: float | None = None
 
 
 def parts_used(
@@ -33,21 +39,25 @@ def parts_used(
     *,
     bias: float | Sequence[float] = 0.0,
 ) -> list[PartUse]:
-    """For each part, what drawing the scenes of `seeds` without it costs class `target`, the dearest first.
+    """For each part, what drawing the scenes of `seeds` without it costs class `target`.
 
-    Only scenes that show an animal called `name` count. The part goes from every animal of the scene. A part that
-    no scene shows is not listed. bias: of all scenes, or of each. Raises ArgumentError where no scene shows the animal.
+    First the part whose worth is surest: by the low end of the interval, so that none leads by the luck of few scenes.
+    Only scenes that show an animal called `name` count, and only its own parts: those of another animal beside it stay.
+    A part that no scene shows is not listed. bias: of all scenes, or of each. Raises ArgumentError where no scene shows
+    the animal.
     """
     drops: dict[str, list[float]] = {part: [] for part in PARTS}
     seen = 0
     biases = [bias] * len(seeds) if isinstance(bias, int | float) else list(bias)
     for seed, own in zip(seeds, biases, strict=True):
         whole = draw_scene(seed, size, bias=own)
-        if name not in [one.name for one in whole.drawn]:
+        names = [one.name for one in whole.drawn]
+        if name not in names:
             continue
         seen += 1
-        shown = [part for index, part in enumerate(PARTS, start=1) if (whole.parts == index).any()]
-        without = [draw_scene(seed, size, bias=own, without=[part]).image for part in shown]
+        own_parts = whole.parts[whole.objects == 1 + names.index(name)]
+        shown = [part for index, part in enumerate(PARTS, start=1) if (own_parts == index).any()]
+        without = [draw_scene(seed, size, bias=own, without=[part], of=name).image for part in shown]
         scores = score(classifier, np.stack([whole.image, *without]))[:, target]
         for part, one in zip(shown, scores[1:], strict=True):
             drops[part].append(float(scores[0] - one))
@@ -55,8 +65,18 @@ def parts_used(
         raise ArgumentError(
             f"expected scenes with a {name}, got none among {len(seeds)} seeds; give more of them"
         )
-    found = [PartUse(part, float(np.mean(some)), len(some)) for part, some in drops.items() if some]
-    return sorted(found, key=lambda one: (-one.mean_drop, one.part))
+    found = [_use(part, some) for part, some in drops.items() if some]
+    return sorted(
+        found, key=lambda one: (-np.inf if one.low is None else one.low, one.mean_drop), reverse=True
+    )
+
+
+def _use(part: str, drops: Sequence[float]) -> PartUse:
+    mean, n = float(np.mean(drops)), len(drops)
+    if n == 1:
+        return PartUse(part, mean, n)
+    half = float(stdtrit(n - 1, 0.975) * np.std(drops, ddof=1) / np.sqrt(n))
+    return PartUse(part, mean, n, mean - half, mean + half)
 
 
 def parts_used_in(
