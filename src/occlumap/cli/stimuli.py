@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from occlumap.cli.progress import ProgressBar
-from occlumap.cli.stopping import sigterm_like_ctrl_c
+from occlumap.cli.stopping import signals_like_ctrl_c
 
 
 @click.group(short_help="Make the tasks and examples of a user study.")
@@ -23,7 +23,7 @@ def stimuli(context: click.Context) -> None:
       occlumap stimuli build config.yaml
       occlumap stimuli check stimuli/
     """  # noqa: D301 - click wants a real \b
-    context.with_resource(sigterm_like_ctrl_c())  # what is not whole is taken away by a scheduler's end, too
+    context.with_resource(signals_like_ctrl_c())  # what is not whole is taken away by a scheduler's end, too
 
 
 @stimuli.command(short_help="Draw scenes with a known truth.")
