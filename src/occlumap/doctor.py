@@ -147,5 +147,13 @@ def _softmax_twice(rows: NDArray[np.float64]) -> bool:
     return bool((above_mean + 1 / rows.shape[1] >= -1e-5).all())
 
 
+def _layout(shape: tuple[int, ...]) -> str:
+    if len(shape) != 4 or (shape[1] in (1, 3)) == (shape[3] in (1, 3)):
+        return ""
+    return " (NCHW, channels first)" if shape[1] in (1, 3) else " (NHWC, channels last)"
+
+
 def _about(array: NDArray[Any]) -> str:
-    return f"{array.dtype} of shape {array.shape}, {array.min():.4g} to {array.max():.4g}"
+    return (
+        f"{array.dtype} of shape {array.shape}{_layout(array.shape)}, {array.min():.4g} to {array.max():.4g}"
+    )

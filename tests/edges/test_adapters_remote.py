@@ -1,9 +1,12 @@
 """A remote classifier: the contract, and what happens when the server is slow, drops, lies or restarts."""
 
+import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +201,44 @@ def test_the_secret_comes_from_the_environment_and_goes_into_no_result(start, mo
     assert secret.encode() not in everything
     assert b"hidden" not in everything
     assert secret not in repr(classifier)
+
+
+def test_the_limit_of_requests_at_once_holds_for_all_threads_together():
+    most, now, lock = [0], [0], threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            count = len(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["images"])
+            time.sleep(0.1)
+            with lock:
+                now[0] -= 1
+            body = json.dumps({"scores": [[0.5, 0.5]] * count}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            classifier = from_url(
+                f"http://127.0.0.1:{server.server_port}/", concurrency=2, images_per_request=1
+            )
+            batch = np.stack([photo()] * 4)
+            threads = [threading.Thread(target=classifier, args=(batch,)) for _ in range(3)]
+            for one in threads:
+                one.start()
+            for one in threads:
+                one.join()
+        finally:
+            server.shutdown()
+    assert (classifier.requests, most[0]) == (12, 2)
 
 
 def test_hooks_speak_to_another_service(start):

@@ -27,7 +27,7 @@ def test_it_tells_kind_range_and_classes():
     assert report.kind == "probabilities"
     assert report.disagreement == 0
     text = "\n".join(report.lines())
-    assert "uint8 of shape (1, 16, 16, 3)" in text
+    assert "uint8 of shape (1, 16, 16, 3) (NHWC, channels last)" in text
     assert "agree with single images" in text
 
 
@@ -49,7 +49,8 @@ def test_it_says_what_reached_the_model():
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 4))
     classifier = from_torch(module, output="logits", size=8, mean=127.5, std=127.5)
     report = doctor.examine(classifier, IMAGE[:8, :8])
-    assert report.reached == [f"float32 of shape (1, 3, 8, 8), {_range(IMAGE[:8, :8] / 127.5 - 1)}"]
+    shape = "(1, 3, 8, 8) (NCHW, channels first)"
+    assert report.reached == [f"float32 of shape {shape}, {_range(IMAGE[:8, :8] / 127.5 - 1)}"]
 
 
 def test_the_first_call_has_one_image():

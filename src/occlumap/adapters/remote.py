@@ -91,7 +91,7 @@ class Remote:
             height, width = (whole_number("input_size", side, minimum=1) for side in sides)
             self.input_size = (height, width)
         self.requests = self.retries = 0
-        self._lock = threading.Lock()
+        self._lock, self._slots = threading.Lock(), threading.Semaphore(self._concurrency)
         self._client: Any = None
         library("httpx", "remote")
         self._headers()  # a secret that is not there is told now
@@ -134,7 +134,8 @@ class Remote:
                 self.retries += attempt > 0
             wait = min(LONGEST_WAIT, WAIT * 2**attempt) * (1 - random.random() / 2)  # noqa: S311 - to spread, not to hide
             try:
-                response = self._post(images)
+                with self._slots:  # shared by all threads that call this classifier
+                    response = self._post(images)
             except (
                 httpx.RequestError
             ) as error:  # refused, dropped, timed out, a body that is not what it says
@@ -225,11 +226,12 @@ class Remote:
         return f"<Remote {self.name}: {self.requests} requests, {self.retries} of them retries>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in ("_client", "_lock")}
+        return {key: value for key, value in vars(self).items() if key not in ("_client", "_lock", "_slots")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._client, self._lock = None, threading.Lock()
+        self._slots = threading.Semaphore(self._concurrency)
 
 
 def from_url(url: str, **options: Any) -> Remote:
@@ -240,11 +242,12 @@ def from_url(url: str, **options: Any) -> Remote:
     give `encode`, a function of uint8 (n, H, W, 3) to keyword arguments of httpx's `post`, and `decode`, one of the
     response to scores (n, classes).
 
-    `images_per_request` (16), `concurrency`: requests at once (4). `attempts` (6): connection faults, time-outs, 429
-    (Retry-After is heeded), 5xx and answers that are no scores are tried again, after 0.25, 0.5, 1 ... seconds less a
-    random part; any other status ends the run. `timeout`: seconds for connecting, and for each whole answer (30).
-    `token_env`: the environment variable whose value is sent as `Authorization: Bearer`; neither it nor user,
-    password and query of the address come into results. `classes`, `input_size` ((height, width)) when they are known.
+    `images_per_request` (16), `concurrency`: requests at once (4), of all threads together. `attempts` (6): connection
+    faults, time-outs, 429 (Retry-After is heeded), 5xx and answers that are no scores are tried again, after 0.25, 0.5,
+    1 ... seconds less a random part; any other status ends the run. `timeout`: seconds for connecting, and for each
+    whole answer (30). `token_env`: the environment variable whose value is sent as `Authorization: Bearer`; neither it
+    nor user, password and query of the address come into results. `classes`, `input_size` ((height, width)) when they
+    are known.
 
     Raises MissingDependencyError without httpx, ArgumentError for options that cannot be and a secret that is not set.
     """
