@@ -3,6 +3,8 @@
 import csv
 import io
 import zipfile
+from datetime import UTC, datetime
+from xml.etree import ElementTree
 
 import pytest
 
@@ -174,6 +176,16 @@ def test_codebooks_of_other_programs_are_read_by_parent_or_set():
 <Code guid="c3" name="eyes" isCodable="true"><Description>both</Description></Code></Code></Codes>
 <Sets><Set guid="d4" name="saliency"><MemberCode guid="A1"/></Set></Sets></CodeBook>"""
     assert refi.read_codebook(data) == [("ears", "saliency"), ("saliency", ""), ("eyes", "saliency")]
+
+
+def test_no_list_is_empty_which_the_standards_schemas_forbid():
+    book = [("ears", "saliency")]
+    with zipfile.ZipFile(io.BytesIO(refi.project_file("A study", book, {}, [], datetime.now(UTC)))) as empty:
+        documents = [refi.codebook_file(book), empty.read("project.qde")]
+    for document in documents:
+        lists = [one for one in ElementTree.fromstring(document).iter() if one.tag.endswith("s")]
+        assert lists
+        assert all(len(one) for one in lists)
 
 
 def test_parts_of_a_text_that_one_coder_chose_count_together():

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 import zipfile
 
 import pytest
@@ -129,6 +130,49 @@ def test_a_code_of_nobody_is_refused(bench):
     page = bench[0].get("/researcher/coding/").content.decode()
     sent = {"answer": field(page, "answer"), "code": ["horn"]}
     assert bench[0].post("/researcher/coding/", sent).status_code == 422
+
+
+def test_what_was_chosen_stays_when_a_coding_is_not_taken(bench):
+    page = bench[0].get("/researcher/coding/").content.decode()
+    sent = {"answer": field(page, "answer"), "exclude": "yes", "reason": "", "code": ["ears", "neck"]}
+    again = bench[0].post("/researcher/coding/", sent).content.decode()
+    assert field(again, "answer") == sent["answer"]
+    for name, value in (("code", "ears"), ("code", "neck"), ("exclude", "yes")):
+        assert re.search(rf'name="{name}" value="{value}"[^>]*checked', again)
+
+
+@pytest.mark.parametrize("path", ["", "settle/"])
+def test_an_answer_that_was_withdrawn_meanwhile_is_told_and_marks_nobody(bench, path):
+    from occlumap.study.coding.models import Coding, Exclusion
+    from occlumap.study.participants.models import Answer
+    from occlumap.study.participants.services import withdraw
+
+    answer = Answer.objects.first()
+    withdraw(answer.participant_id)
+    sent = {"answer": answer.pk, "exclude": "yes", "reason": "x", "code": ["ears"], "codes": "ears"}
+    response = bench[0].post(f"/researcher/coding/{path}", sent)
+    assert response.status_code == 422
+    assert "it was withdrawn" in response.content.decode()
+    assert not Coding.objects.exists()
+    assert not Exclusion.objects.exists()
+
+
+def test_coders_who_work_at_once_do_not_go_through_the_same_answers(bench):
+    from occlumap.study.coding.models import Coding
+
+    for _ in range(14):
+        pages = [browser.get("/researcher/coding/").content.decode() for browser in bench]
+        for browser, page in zip(bench, pages, strict=True):
+            browser.post("/researcher/coding/", {"answer": field(page, "answer"), "code": ["ears"]})
+    assert Coding.objects.values("answer").distinct().count() > 20  # in step it would be 14
+
+
+def test_a_difference_is_settled_by_codes_as_people_write_them(bench):
+    from occlumap.study.coding.models import Coding
+
+    number = field(bench[0].get("/researcher/coding/").content.decode(), "answer")
+    bench[0].post("/researcher/coding/settle/", {"answer": number, "codes": "Ears, TAIL"})
+    assert Coding.objects.get().codes == ["ears", "tail"]
 
 
 def test_agreement_of_a_code_that_nobody_chose_is_undefined():

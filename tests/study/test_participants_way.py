@@ -1,6 +1,7 @@
 """The participant's way through real pages: nothing lost, nothing twice, nothing given away."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -133,6 +134,132 @@ def test_an_expired_form_comes_back_with_what_was_typed(study):
         "sensitive": "long thought",
     }
     assert strict.post("/study/", typed).status_code == 302
+
+
+@pytest.mark.parametrize("step", ["consent", "comprehension", "report"])
+def test_choices_stay_when_a_form_has_expired(study, step):
+    from django.test import Client
+
+    browser = start()
+    sent = answers_for(go_to(browser, step))
+    del sent["csrfmiddlewaretoken"]
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = browser.cookies
+    page = strict.post("/study/", sent).content.decode()
+    assert len(re.findall(r"\bchecked\b", page)) == len(sent) - 1 - ("learned" in sent)
+
+
+def test_what_was_typed_stays_when_the_session_is_gone(study):
+    from occlumap.study.participants.models import Answer
+
+    browser = start("someone")
+    typed = {**answers_for(go_to(browser, "task-1")), "sensitive": "long <thought>"}
+    lost = client()
+    response = lost.post("/study/", typed)
+    page = response.content.decode()
+    assert response.status_code == 403
+    assert '<blockquote class="answer">long &lt;thought&gt;</blockquote>' in page
+    lost.get("/?PROLIFIC_PID=someone")  # in another tab
+    lost.post("/")
+    kept = {name: field(page, name).replace("&lt;", "<").replace("&gt;", ">") for name in typed}
+    assert lost.post("/study/", kept).status_code == 302
+    assert Answer.objects.get().sensitive == "long <thought>"
+
+
+def test_what_was_typed_stays_when_the_database_is_away(study, monkeypatch):
+    from django.db import OperationalError
+    from django.test import Client
+
+    from occlumap.study.participants.models import Answer
+
+    browser = Client(raise_request_exception=False)
+    browser.cookies = start().cookies
+    typed = {**answers_for(go_to(browser, "task-1")), "sensitive": "long thought"}
+    with monkeypatch.context() as away:
+
+        def refuse(*_, **__):
+            raise OperationalError("server closed the connection unexpectedly")
+
+        away.setattr("django.db.backends.utils.CursorWrapper.execute", refuse)
+        response = browser.post("/study/", typed)
+    page = response.content.decode()
+    assert response.status_code == 500
+    assert browser.post("/study/", {name: field(page, name) for name in typed}).status_code == 302
+    assert Answer.objects.get().sensitive == "long thought"
+
+
+def test_another_answer_from_a_second_tab_is_told_that_the_first_counts(study):
+    from occlumap.study.participants.models import Answer
+
+    browser = start()
+    first = answers_for(go_to(browser, "task-1"))
+    assert browser.post("/study/", first).status_code == 302
+    assert browser.post("/study/", first).status_code == 302  # a double click
+    response = browser.post("/study/", {**first, "sensitive": "second thoughts"})
+    assert response.status_code == 409
+    assert "what you sent first counts" in response.content.decode()
+    assert "The new photo" in response.content.decode()
+    assert Answer.objects.get().sensitive == first["sensitive"]
+
+
+def test_lines_count_as_the_browser_counts_them(study):
+    from occlumap.study.participants.models import Answer
+
+    browser = start()
+    page = go_to(browser, "task-1")
+    text = "ears\n" * 399 + "ears"  # 1999 characters to the browser, which sends \r\n
+    sent = {**answers_for(page), "sensitive": text.replace("\n", "\r\n")}
+    assert browser.post("/study/", {**sent, "ignored": "\x00 \x00"}).status_code == 422
+    assert browser.post("/study/", sent).status_code == 302
+    assert Answer.objects.get().sensitive == text
+
+
+def test_an_id_stands_in_no_table_before_somebody_begins(study, study_folder):
+    import sqlite3
+
+    browser = client()
+    browser.get("/?PROLIFIC_PID=ONLY-LOOKED")
+    from django.contrib.sessions.models import Session
+
+    assert not any("ONLY-LOOKED" in str(session.get_decoded()) for session in Session.objects.all())
+    with sqlite3.connect(study_folder / "db.sqlite3") as database:
+        assert "ONLY-LOOKED" not in "\n".join(database.iterdump())
+    cookie = browser.cookies["identity"]
+    assert cookie["httponly"]
+    browser.cookies["identity"] = f"x{cookie.value}"  # tampered with: it is nobody's
+    browser.post("/")
+    from occlumap.study.participants.models import Identity
+
+    assert not Identity.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "status", "told"),
+    [
+        ("/nonsense/", None, 404, "There is no such page"),
+        ("/study/", {"step": "task-1", "sensitive": "x" * 300_000}, 400, "This was not taken"),
+    ],
+)
+def test_what_cannot_be_shown_or_taken_is_told_on_a_page_of_the_study(study, path, sent, status, told):
+    browser = start()
+    response = (
+        browser.get(path)
+        if sent is None
+        else browser.post(path, urlencode(sent), "application/x-www-form-urlencoded")
+    )
+    assert response.status_code == status
+    assert told in response.content.decode()
+
+
+def test_a_preview_of_a_link_that_only_asks_for_the_head_is_answered(study):
+    assert client().head("/").status_code == 200
+
+
+def test_a_code_with_odd_characters_is_led_back_whole(study, monkeypatch):
+    monkeypatch.setitem(study.values, "codes", {**study.values["codes"], "no_consent": "A&B C"})
+    declined = start()
+    declined.post("/study/", {"step": "eligibility", "eligible": "no"})
+    assert declined.get("/study/complete/").headers["Location"].endswith("?cc=A%26B%20C")
 
 
 def test_when_all_cells_are_full_the_next_is_told_with_a_code(study):

@@ -2,12 +2,13 @@
 
 import csv
 import io
+import threading
 import zipfile
 
 import pytest
 
 from occlumap.errors import ArgumentError, FileFormatError
-from tests.study.pages import client, go_to, start
+from tests.study.pages import answers_for, client, go_to, start
 
 
 @pytest.fixture
@@ -136,6 +137,49 @@ def test_text_that_a_spreadsheet_would_run_is_made_plain(study):
 
     assert _plain("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert _plain("ears = eyes") == "ears = eyes"
+
+
+def test_the_self_report_is_made_plain_too(study):
+    from occlumap.study.export import tables
+
+    browser = start()
+    browser.post("/study/", {**answers_for(go_to(browser, "report")), "learned": "=1+1"})
+    (rows,) = [list(rows) for name, _, rows in tables(study) if name == "reports"]
+    assert "'=1+1" in rows[0]
+
+
+def test_an_export_while_people_go_on_is_of_one_moment(study, tmp_path, monkeypatch):
+    from django.db import connection
+
+    from occlumap.study import export
+
+    go_to(start(), "end")
+    late = start()
+    last = answers_for(go_to(late, "report"))
+
+    def finish():
+        late.post("/study/", last)
+        connection.close()
+
+    goes_on = threading.Thread(target=finish)
+    write = export._write
+
+    def write_slowly(file, columns, rows):
+        write(file, columns, rows)
+        if not goes_on.ident:  # after the first table somebody finishes, or waits for the export
+            goes_on.start()
+            goes_on.join(timeout=2)
+
+    monkeypatch.setattr(export, "_write", write_slowly)
+    export.write(study, tmp_path)
+    goes_on.join()
+    read = {
+        name: (tmp_path / f"{name}.csv").read_text().splitlines() for name in ("participants", "responses")
+    }
+    assert (len(read["participants"]), len(read["responses"])) == (1 + 1, 1 + 14)
+    export.write(study, tmp_path)
+    assert len((tmp_path / "participants.csv").read_text().splitlines()) == 1 + 2
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_bonuses_are_the_sum_over_right_answers_each_time_the_same(researcher, study):

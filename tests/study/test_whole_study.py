@@ -130,6 +130,30 @@ def test_django_finds_nothing_to_warn_of_before_deployment(tmp_path):
     assert found.returncode == 0, found.stdout
 
 
+def test_without_a_database_named_none_is_made_where_one_happens_to_be(tmp_path):
+    environment = {
+        **ENVIRONMENT,
+        "DJANGO_SETTINGS_MODULE": "occlumap.study.settings",
+        "OCCLUMAP_STUDY_SECRET": "x" * 40,
+    }
+    environment.pop("OCCLUMAP_STUDY_DATABASE", None)
+    command = [sys.executable, "-m", "django", "makemigrations", "--check"]
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert found.returncode != 0
+    assert "OCCLUMAP_STUDY_DATABASE" in found.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_said_with_what_to_do(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = study("demo", "--port", taken.getsockname()[1], folder=tmp_path)
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "any other: --port 0" in output
+
+
 def test_a_study_with_faults_is_not_served(tmp_path):
     from occlumap.study import demo_stimuli
 

@@ -54,6 +54,7 @@ def demo(port: int, folder: Path) -> None:
     """
     import yaml
 
+    from occlumap.errors import ArgumentError
     from occlumap.study import demo_stimuli, server
     from occlumap.study.domain import configuration as configurations
 
@@ -68,7 +69,12 @@ def demo(port: int, folder: Path) -> None:
     server.set_up(config, str(folder / "study.sqlite3"), _secret(folder), https=False)
     server.migrate(configuration)
     password = server.researcher()
-    running, _ = server.serve(port)
+    try:
+        running, _ = server.serve(port)
+    except OSError as error:
+        raise ArgumentError(
+            f"expected a free port, but {port} cannot be had ({error}); any other: --port 0"
+        ) from error
     address = f"http://127.0.0.1:{running.server_port}/"
     click.echo(f"study:      {address}")
     click.echo(
@@ -162,7 +168,8 @@ def serve(config: Path, bind: str, workers: int) -> None:
     password = server.researcher()
     if password:
         click.echo(f"researcher: name {server.RESEARCHER}, password {password} (shown once)")
-    threads = ["--worker-class", "gthread", "--threads", "8"]
+    # connections are kept longer than people and proxies keep them: who ends one first may lose a page that is sent
+    threads = ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75"]
     command = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", str(workers), *threads]
     sys.stdout.flush()
     os.execv(sys.executable, [*command, "occlumap.study.wsgi:application"])  # noqa: S606 - it becomes the server

@@ -4,8 +4,11 @@ import csv
 import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from django.db import connection, transaction
 
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
@@ -151,7 +154,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
         "reports",
         ["participant_id", *names],
         (
-            [one.participant.public_id, *(one.content.get(name, "") for name in names)]
+            [one.participant.public_id, *(_plain(one.content.get(name, "")) for name in names)]
             for one in reports.order_by("participant__public_id")
         ),
     )
@@ -188,24 +191,35 @@ def _plain(text: str) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """What is read inside is of one moment, also while people go on: no answer without its participant."""
+    with transaction.atomic():
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
 def write(study: Configuration, folder: Path) -> list[Path]:
-    """Each table as a CSV file in `folder`."""
+    """Each table as a CSV file in `folder`, all of one moment; none is replaced before all are written."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, columns, rows in tables(study):
-        path = folder / f"{name}.csv"
-        new = path.with_suffix(".csv.part")
-        with new.open("w", newline="", encoding="utf-8") as file:
-            _write(file, columns, rows)
-        new.replace(path)
-        written.append(path)
+    with _one_moment():
+        for name, columns, rows in tables(study):
+            path = folder / f"{name}.csv"
+            with path.with_suffix(".csv.part").open("w", newline="", encoding="utf-8") as file:
+                _write(file, columns, rows)
+            written.append(path)
+    for path in written:
+        path.with_suffix(".csv.part").replace(path)
     return written
 
 
 def archive(study: Configuration) -> bytes:
-    """All tables in a zip."""
+    """All tables of one moment in a zip."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+    with _one_moment(), zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, columns, rows in tables(study):
             text = io.StringIO(newline="")
             _write(text, columns, rows)

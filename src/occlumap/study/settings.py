@@ -35,6 +35,8 @@ def _database(address: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        # a connection that died with a restarted database is made anew, not given to somebody
+        "CONN_HEALTH_CHECKS": True,
         # as many connections as threads, so nobody waits for one but while the database is away: then not for long, or
         # all threads would wait, and nobody would be told
         "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 2}},
@@ -60,7 +62,9 @@ DEBUG = False
 ALLOWED_HOSTS = [
     host for host in os.environ.get("OCCLUMAP_STUDY_HOSTS", "127.0.0.1,localhost").split(",") if host
 ]
-DATABASES = {"default": _database(os.environ.get("OCCLUMAP_STUDY_DATABASE", "study.sqlite3"))}
+if not os.environ.get("OCCLUMAP_STUDY_DATABASE"):
+    raise ArgumentError("expected the study's database in OCCLUMAP_STUDY_DATABASE, got none")
+DATABASES = {"default": _database(os.environ["OCCLUMAP_STUDY_DATABASE"])}
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -15,3 +15,4 @@ urlpatterns = [
     path("researcher/coding/", include("occlumap.study.coding.urls")),
     path("researcher/", include("occlumap.study.dashboard.urls")),
 ]
+handler400, handler404, handler500 = views.unreadable, views.not_found, views.failed

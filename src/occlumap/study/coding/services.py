@@ -68,10 +68,11 @@ def settled() -> dict[int, Coding]:
 def next_answer(coder_pk: int) -> tuple[Answer | None, Coding | None]:
     """What the coder codes next, and the own earlier coding where the codebook has grown since.
 
-    First answers that nobody coded, then those for a second coder, then those to be looked at again.
+    First answers that nobody coded, then those for a second coder, then those to be looked at again. Each coder has an
+    order of their own, so that two who work at once do not code the same answers.
     """
     coded, now = latest(), version()
-    everything = answers()
+    everything = sorted(answers(), key=lambda answer: codebook.order_of(answer.pk, coder_pk))
     for answer in everything:
         if not coded.get(answer.pk):
             return answer, None
@@ -86,13 +87,21 @@ def next_answer(coder_pk: int) -> tuple[Answer | None, Coding | None]:
     return None, None
 
 
+def answer_of(pk: int) -> Answer:
+    """An answer of somebody who finished; ArgumentError for any other, one that was withdrawn, for example."""
+    found = Answer.objects.filter(pk=pk, participant__state=progress.FINISHED).first()
+    if found is None:
+        raise ArgumentError("expected an answer of this study; this one is no longer there: it was withdrawn")
+    return found
+
+
 def code(answer_pk: int, coder_pk: int, names: Iterable[str], adjudicated: bool = False) -> Coding:
     """Keep a coding; ArgumentError for a code that is not in the codebook."""
     chosen = sorted(set(names))
     unknown = sorted(set(chosen) - set(Code.objects.values_list("name", flat=True)))
     if unknown:
         raise ArgumentError(f"expected codes of the codebook, got {', '.join(unknown)}")
-    answer = Answer.objects.get(pk=answer_pk)
+    answer = answer_of(answer_pk)
     return Coding.objects.create(
         answer=answer, coder_id=coder_pk, codes=chosen, version=version(), adjudicated=adjudicated
     )
@@ -141,7 +150,7 @@ def exclude(answer_pk: int, coder_pk: int, reason: str) -> None:
     """Mark the answer's participant as one who misunderstood; ArgumentError without a reason."""
     if not reason.strip():
         raise ArgumentError("expected a reason for leaving a participant out, got none")
-    participant = Answer.objects.get(pk=answer_pk).participant
+    participant = answer_of(answer_pk).participant
     Exclusion.objects.update_or_create(
         participant=participant, defaults={"reason": reason.strip()[:2000], "coder_id": coder_pk}
     )

@@ -1,5 +1,6 @@
 """Pages of the coding bench; each asks for a login."""
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
@@ -20,23 +21,26 @@ KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
 def bench(request: HttpRequest) -> HttpResponse:
     """The next answer: only its text, never who, which condition or which photo."""
     told = ""
+    answer, earlier = services.next_answer(request.user.pk)
     if request.method == "POST":
         try:
             number = int(request.POST.get("answer", ""))
-            if request.POST.get("exclude"):
-                services.exclude(number, request.user.pk, request.POST.get("reason", ""))
-            services.code(number, request.user.pk, request.POST.getlist("code"))
+            answer = services.answer_of(number)
+            with transaction.atomic():
+                if request.POST.get("exclude"):
+                    services.exclude(number, request.user.pk, request.POST.get("reason", ""))
+                services.code(number, request.user.pk, request.POST.getlist("code"))
             return redirect("coding")
         except (ArgumentError, ValueError) as error:
             told = str(error)
-    answer, earlier = services.next_answer(request.user.pk)
     codes = list(Code.objects.order_by("group", "name"))
     since = {code.name: code.since for code in codes}
     context = {
         "title": "Coding",
         "told": told,
         "answer": answer,
-        "chosen": earlier.codes if earlier else [],
+        "chosen": request.POST.getlist("code") or (earlier.codes if earlier else []),
+        "exclude": request.POST.get("exclude"),
         "new": codebook.codes_to_check(earlier.version, since) if earlier else [],
         "codes": [(code, KEYS[at] if at < len(KEYS) else "") for at, code in enumerate(codes)],
         "left": sum(not services.latest().get(one.pk) for one in services.answers()),
@@ -85,7 +89,7 @@ def history(request: HttpRequest) -> HttpResponse:
 def settle(request: HttpRequest) -> HttpResponse:
     """Settle a difference: these codes count."""
     try:
-        names = [name for name in request.POST.get("codes", "").replace(",", " ").split() if name]
+        names = map(services.code_name, request.POST.get("codes", "").replace(",", " ").split())
         services.code(int(request.POST.get("answer", "")), request.user.pk, names, adjudicated=True)
     except (ArgumentError, ValueError) as error:
         return render(

@@ -67,11 +67,15 @@ def coded_twice(answer: int, share: float) -> bool:
     return int(hashlib.sha256(str(answer).encode()).hexdigest()[:8], 16) / 2**32 < share
 
 
-def order_of(answer: int) -> str:
-    """Answers sorted by this come in an order that tells nothing of participant, condition or task."""
+def order_of(answer: int, coder: int | None = None) -> str:
+    """Answers sorted by this come in an order that tells nothing of participant, condition or task.
+
+    `coder`: in an order of that coder's own.
+    """
     import hashlib
 
-    return hashlib.sha256(f"order {answer}".encode()).hexdigest()
+    of = "" if coder is None else f" {coder}"
+    return hashlib.sha256(f"order {answer}{of}".encode()).hexdigest()
 
 
 def codes_to_check(coded_at: int, since: Mapping[str, int]) -> list[str]:

@@ -49,7 +49,6 @@ def codebook_file(codes: Sequence[tuple[str, str]]) -> bytes:
     """The codebook, given as (code, group), as a .qdc file."""
     root = ElementTree.Element("CodeBook", {"xmlns": CODEBOOK, "origin": "occlumap"})
     _codes(root, codes)
-    ElementTree.SubElement(root, "Sets")
     return _bytes(root)
 
 
@@ -86,7 +85,8 @@ def project_file(
     for coder in coders:
         ElementTree.SubElement(users, "User", {"guid": guid("coder", coder), "name": coder})
     _codes(ElementTree.SubElement(root, "CodeBook"), codes)
-    sources = ElementTree.SubElement(root, "Sources")
+    if texts:  # the standard knows no empty list
+        sources = ElementTree.SubElement(root, "Sources")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name, text in texts.items():

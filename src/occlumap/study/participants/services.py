@@ -1,6 +1,7 @@
 """What spans several tables: start, submit, withdraw, erase. Each is one transaction with the participant locked."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +24,9 @@ from occlumap.study.participants.models import (
     StudyState,
     Withdrawal,
 )
+
+FREE_TEXTS = ("sensitive", "ignored")
+"""What is asked of each task in free text."""
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer to a person
@@ -167,6 +171,22 @@ def submit(
         return participant
 
 
+def was_said_otherwise(participant: Participant, step: str, content: Mapping[str, Any]) -> bool:
+    """Whether `step` is a task that was answered before, and this is another answer: the first is kept."""
+    if step == participant.step or not re.fullmatch(r"task-\d{1,4}", step):
+        return False
+    position = int(step.removeprefix("task-"))
+    kept = Answer.objects.filter(participant=participant, position=position).first()
+    if kept is None:
+        return False
+    said = (
+        content.get("answer"),
+        content.get("confidence"),
+        *(_text(content.get(one)) for one in FREE_TEXTS),
+    )
+    return said != (kept.answer, str(kept.confidence), kept.sensitive, kept.ignored)
+
+
 def useful(participant: Participant) -> list[tuple[str, str]]:
     """(name, question) of what the self-report asks: of what this participant was shown."""
     shown = [
@@ -192,9 +212,14 @@ def _checked_page(participant: Participant, step: str, content: Mapping[str, Any
     return {**{name: str(content[name]) for name in asked}, "learned": _text(content.get("learned"))}
 
 
+def _typed(value: object) -> str:
+    """Free text without the characters that databases cannot hold; a line's end counts one, as browsers count it."""
+    return str(value or "").replace("\x00", "").replace("\r\n", "\n").strip()
+
+
 def _text(value: object) -> str:
-    """Free text as it is kept: without the characters that databases cannot hold, 2,000 at most."""
-    return str(value or "").strip().replace("\x00", "")[:2000]
+    """Free text as it is kept: 2,000 characters at most."""
+    return _typed(value)[:2000]
 
 
 def _take_answer(
@@ -205,8 +230,8 @@ def _take_answer(
         problems["answer"] = "Please say yes or no."
     if str(content.get("confidence")) not in ("1", "2", "3", "4"):
         problems["confidence"] = "Please say how confident you are."
-    for name in ("sensitive", "ignored"):
-        text = str(content.get(name, "")).strip().replace("\x00", "")
+    for name in FREE_TEXTS:
+        text = _typed(content.get(name))
         if not text:
             problems[name] = "Please name at least one feature, in your own words."
         elif len(text) > 2000:

@@ -1,7 +1,10 @@
 """Pages of the participant: each parses, calls one service and shows the result."""
 
 from typing import Any
+from urllib.parse import quote
 
+from django.conf import settings
+from django.core import signing
 from django.http import FileResponse as File
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
@@ -18,11 +21,22 @@ from occlumap.study.participants.models import Identity, Participant
 from occlumap.study.recruiting import prolific
 
 COOKIE = "participant"
+IDENTITY = "identity"
+"""A signed cookie: until somebody begins, who it is stands in their own browser only."""
+
+TYPED = ("sensitive", "ignored", "learned")
+"""Fields of free text."""
+
 CONFIDENCE = (
     (1, "extremely unconfident"),
     (2, "slightly unconfident"),
     (3, "slightly confident"),
     (4, "extremely confident"),
+)
+USEFUL = (("1", "not at all"), ("2", "a little"), ("3", "quite"), ("4", "very"))
+LOST = (
+    "This browser no longer says who you are. Please open your link once more in another tab, press Begin there, then "
+    "come back to this tab and send the page. What you typed is kept here."
 )
 OUTCOMES = {
     "TP": ("✓", "True positive: the photo shows it and the system recognises it"),
@@ -47,23 +61,31 @@ def entry(request: HttpRequest) -> HttpResponse:
         "study": request.GET.get("STUDY_ID", ""),
         "submission": request.GET.get("SESSION_ID", ""),
     }
-    if request.method == "GET":
+    if request.method in ("GET", "HEAD"):
         signed = configuration().values["signed_links"]
         if signed["keys"]:
             token = request.GET.get("prolific_token", "")
-            if any(person.values()) or ("identity" not in request.session and _participant(request) is None):
+            if any(person.values()) or (not _identity(request) and _participant(request) is None):
                 try:
                     prolific.verify(token, person, signed["keys"], signed["audience"], configuration().folder)
                 except prolific.UnsignedError:
                     told = "This study is entered by the link on Prolific. Please open it there once more."
                     return _message(request, "Please use your link", told, 403)
         if any(person.values()):  # the id leaves the address at once
-            request.session["identity"] = person
-            return redirect("entry")
+            response = redirect("entry")
+            response.set_cookie(
+                IDENTITY,
+                signing.dumps(services.cleaned(person), salt=IDENTITY),
+                max_age=settings.SESSION_COOKIE_AGE,
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
+            return response
         return render(request, "participants/entry.html", {"title": configuration().values["title"]})
     if request.method != "POST":
         return HttpResponseNotAllowed(["GET", "POST"])
-    known, identity = _participant(request), request.session.get("identity", {})
+    known, identity = _participant(request), _identity(request)
     if configuration().values["signed_links"]["keys"] and known is None and not identity.get("person"):
         return redirect("entry")
     if not limits.allowed(
@@ -73,7 +95,6 @@ def entry(request: HttpRequest) -> HttpResponse:
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
     if services.has_withdrawn(identity):
-        request.session.pop("identity", None)
         context = {
             "title": "You have withdrawn",
             "text": "You took part in this study before, and withdrew: your answers were erased then. It cannot be "
@@ -83,13 +104,27 @@ def entry(request: HttpRequest) -> HttpResponse:
             "direct": True,
             "contact": configuration().values["people"]["contact"],
         }
-        return render(request, "participants/message.html", context, status=403)
-    asked = services.cleaned(identity).get("person", "")
+        response = render(request, "participants/message.html", context, status=403)
+        response.delete_cookie(IDENTITY)
+        return response
+    asked = identity.get("person", "")
     if known is None or (asked and not Identity.objects.filter(participant=known, person=asked).exists()):
         known = services.start(configuration(), identity)
         request.session[COOKIE] = known.code
-    request.session.pop("identity", None)  # who it is stands in one table only, which is erased on withdrawal
-    return redirect("step")
+    response = redirect("step")
+    response.delete_cookie(IDENTITY)  # now it stands in one table only, which is erased on withdrawal
+    return response
+
+
+def _identity(request: HttpRequest) -> dict[str, str]:
+    """Who the link said it is; empty without one."""
+    try:
+        found = signing.loads(
+            request.COOKIES.get(IDENTITY, ""), salt=IDENTITY, max_age=settings.SESSION_COOKIE_AGE
+        )
+    except signing.BadSignature:
+        return {}
+    return dict(found)
 
 
 def _participant(request: HttpRequest) -> Participant | None:
@@ -101,6 +136,8 @@ def step(request: HttpRequest) -> HttpResponse:
     """The step on which the participant is; POST submits it."""
     participant = _participant(request)
     if participant is None:
+        if request.method == "POST":
+            return _again(request, "Your link, please", LOST, 403)
         return redirect("entry")
     study = configuration()
     if request.method == "POST":
@@ -117,6 +154,11 @@ def step(request: HttpRequest) -> HttpResponse:
                 "form": "Not all answers are right. Please look at the instructions again, and answer once more."
             }
             return _page(request, after, study, content, told, 422)
+        if services.was_said_otherwise(participant, submitted, content):
+            told = {
+                "form": "You had sent that page before, maybe in another tab: what you sent first counts."
+            }
+            return _page(request, after, study, {}, told, 409)
         return redirect("step")
     return _page(request, participant, study, {}, {}, 200)
 
@@ -151,7 +193,8 @@ def _page(
     if name.startswith("instructions-"):
         return _instructions(request, participant, study, int(name.removeprefix("instructions-")), context)
     if name == "comprehension":
-        context["questions"] = study.questions(participant.scores, participant.heatmap)
+        asked = study.questions(participant.scores, participant.heatmap)
+        context["questions"] = [(name, question, given.get(name)) for name, question, _ in asked]
         context["pages"] = range(
             1, len(study.texts(participant.scores, participant.heatmap)["instructions"]) + 1
         )
@@ -163,7 +206,9 @@ def _page(
         context |= {"position": position, "count": len(study.tasks)}
         return render(request, "participants/task.html", context, status=status)
     if name == "report":
-        context["useful"] = services.useful(participant)
+        useful = services.useful(participant)
+        context["useful"] = [(name, question, given.get(name)) for name, question in useful]
+        context["degrees"] = USEFUL
         return render(request, "participants/report.html", context, status=status)
     return _end(request, participant, study, context)
 
@@ -254,7 +299,8 @@ def _end(
 
 def _completion(study: Configuration, name: str) -> str:
     url = study.values["completion_url"]
-    return f"{url}{'&' if '?' in url else '?'}cc={study.values['codes'][name]}" if url else ""
+    code = quote(str(study.values["codes"][name]))
+    return f"{url}{'&' if '?' in url else '?'}cc={code}" if url else ""
 
 
 _OVER = {
@@ -339,14 +385,48 @@ def _message(request: HttpRequest, title: str, text: str, status: int) -> HttpRe
     return render(request, "participants/message.html", {"title": title, "text": text}, status=status)
 
 
+def _again(request: HttpRequest, title: str, told: str, status: int) -> HttpResponse:
+    """A page that holds what was sent, to be sent once more: nothing typed is lost. Asks no database."""
+    sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
+    context = {
+        "title": title,
+        "told": told,
+        "sent": sent if request.path == "/study/" else [],
+        "typed": [value for name, value in sent if name in TYPED and value],
+    }
+    return render(request, "participants/again.html", context, status=status)
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Something is wrong on our side, the database away, for example."""
+    told = "Something is wrong on our side. All pages that you finished are kept."
+    return _again(request, "Please try again in a minute", told, 500)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address that there is not."""
+    return _message(request, "There is no such page", "Please look at the address once more.", 404)
+
+
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """What cannot be read, or is far too long."""
+    told = (
+        "What was sent cannot be read, or is far too long. Nothing of it was taken: go back, and shorten it."
+    )
+    return _message(request, "This was not taken", told, 400)
+
+
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form again with what was typed, when its key has expired; nothing typed is lost."""
     participant = _participant(request)
+    if request.path == "/study/" and participant is None:
+        return _again(request, "Your link, please", LOST, 403)
     if participant is None or request.path != "/study/":
         return _message(
             request,
             "Please try again",
-            "This page had expired. Go back, load it again, and send it once more.",
+            "This page had expired, or your browser refuses cookies, which this site needs. Load the page again, and "
+            "send it once more.",
             403,
         )
     given = {key: value for key, value in request.POST.items() if key not in ("csrfmiddlewaretoken", "step")}
