@@ -1,4 +1,6 @@
-"""Copies are found though they are mirrored, cropped or lighter; different scenes are not taken for copies."""
+"""Copies are found though mirrored, turned, cropped, lighter or grey; different scenes are not taken for copies."""
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +12,10 @@ from occlumap.stimuli.likeness import NEAR, likeness, look, near, same
 
 def scene(seed):
     return draw_scene(seed, 64, bias=0.5).image
+
+
+def grey(pixels):
+    return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"))
 
 
 def cropped(pixels, left, top, right, bottom):
@@ -28,6 +34,10 @@ def test_a_copy_is_near_however_it_was_changed(seed):
         lambda one: np.clip(one * 0.8 + 30, 0, 255).astype(np.uint8),
         lambda one: cropped(one, *rng.integers(0, 5, 4)),
         lambda one: cropped(one[:, ::-1], *rng.integers(0, 5, 4)),
+        *(partial(np.rot90, k=turns) for turns in (1, 2, 3)),
+        lambda one: cropped(np.rot90(one[::-1]), *rng.integers(0, 5, 4)),
+        grey,
+        lambda one: cropped(grey(np.rot90(one)), *rng.integers(0, 5, 4)),
     ):
         other = look(change(pixels))
         assert near(original, [other]) == [0]
@@ -35,8 +45,21 @@ def test_a_copy_is_near_however_it_was_changed(seed):
         assert likeness(other, original)[0] >= NEAR
 
 
-def test_different_scenes_are_not_near():
-    looks = [look(scene(seed)) for seed in range(40)]
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda one: np.rot90(one, 2), "upside down"),
+        (lambda one: np.rot90(one)[:, ::-1], "turned and mirrored"),
+        (lambda one: grey(one), "in grey"),
+    ],
+)
+def test_how_a_copy_was_changed_is_told(change, how):
+    assert likeness(look(scene(3)), look(change(scene(3))))[1] == how
+
+
+@pytest.mark.parametrize("paint", [lambda one: one, lambda one: grey(one)])
+def test_different_scenes_are_not_near(paint):
+    looks = [look(paint(scene(seed)) if seed % 2 else scene(seed)) for seed in range(40)]
     found = [
         (one, other)
         for one in range(40)

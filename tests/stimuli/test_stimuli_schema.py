@@ -1,6 +1,7 @@
 """The schema of manifest.json: its example fits, what breaks a rule is named, and it comes without torch."""
 
 import copy
+import json
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from occlumap.errors import FileFormatError
 from occlumap.stimuli.schema import check_manifest, example_manifest, manifest_schema
+from occlumap.study import demo_stimuli
 
 pytest.importorskip("jsonschema")
 
@@ -20,6 +22,13 @@ def broken(change):
 
 def test_the_example_fits():
     check_manifest(example_manifest())
+
+
+def test_the_study_s_demo_fits(tmp_path):
+    pytest.importorskip("PIL")
+    manifest = json.loads(demo_stimuli.write(tmp_path).read_text())
+    check_manifest(manifest)
+    assert all((tmp_path / one["image"]).is_file() for task in manifest["tasks"] for one in task["examples"])
 
 
 def test_the_schema_is_a_schema():

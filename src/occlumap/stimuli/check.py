@@ -297,7 +297,7 @@ def _look(path: Path) -> Look | None:
 def _twins(
     task: str, mine: Look | None, others: dict[str, str], looks: dict[str, Look | None]
 ) -> Iterator[Finding]:
-    """Other pictures that equal a task's, or nearly do, mirrored or a little cropped."""
+    """Other pictures that equal a task's, or nearly do: mirrored, turned, in grey, a little cropped."""
     if mine is None:
         return
     there = [(words, found) for name, words in others.items() if (found := looks[name]) is not None]

@@ -1,7 +1,8 @@
-"""How much two pictures show the same, also where one is mirrored, a little cropped, lighter or of less contrast."""
+"""How much two pictures show the same, also where one is mirrored, turned, a little cropped, lighter, paler or grey."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,19 @@ _SIDE = 64
 _COARSE, _FINE = 16, 24
 _HOPEFUL = 0.85
 """Of a coarse look; below it no crop is looked for."""
+_GREY = 4.0
+"""Levels by which the colours of a pixel differ, in the mean, in a grey picture at most; a JPEG's differ by less."""
+_TURN = Image.Transpose
+_WAYS = (
+    ("", None),
+    ("mirrored", _TURN.FLIP_LEFT_RIGHT),
+    ("upside down", _TURN.ROTATE_180),
+    ("upside down and mirrored", _TURN.FLIP_TOP_BOTTOM),
+    ("turned", _TURN.ROTATE_90),
+    ("turned", _TURN.ROTATE_270),
+    ("turned and mirrored", _TURN.TRANSPOSE),
+    ("turned and mirrored", _TURN.TRANSVERSE),
+)
 _SHARES = (1.0, 0.95, 0.9, 0.85, 0.8)
 _SMALLEST = 48
 """Of 64: a crop that shows less of a picture is another picture."""
@@ -24,23 +38,34 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Look:
-    """A picture made small, and what crops of it and of its mirror image look like.
+    """A picture made small, and what crops of it look like in each of eight ways to turn and mirror it.
 
-    whole: unit vector of 16 x 16 pixels. views: the same of every crop, (2 * crops, 768), the mirrored ones last.
+    whole: unit vector of 16 x 16 pixels. views: the same of every crop, (8 * crops, 768), way by way.
     """
 
     pixels: NDArray[np.uint8]
-    small: tuple[Image.Image, Image.Image] = field(repr=False)
+    small: tuple[Image.Image, ...] = field(repr=False)
     whole: NDArray[np.float64] = field(repr=False)
     views: NDArray[np.float64] = field(repr=False)
+
+    @cached_property
+    def grey(self) -> bool:
+        """Whether it has no colours."""
+        colours = np.asarray(self.small[0], dtype=np.float64)
+        return bool((colours.max(axis=2) - colours.min(axis=2)).mean() <= _GREY)
+
+    @cached_property
+    def lightness(self) -> "Look":
+        """The same in grey."""
+        return look(np.asarray(Image.fromarray(self.pixels).convert("L").convert("RGB")))
 
 
 def look(pixels: NDArray[np.uint8]) -> Look:
     """What `likeness` compares of an image (H, W, 3) uint8."""
     small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    both = (small, small.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-    views = np.stack([_unit(one, box, _COARSE) for one in both for box in _BOXES])
-    return Look(pixels, both, views[0], views)
+    ways = tuple(small if way is None else small.transpose(way) for _, way in _WAYS)
+    views = np.stack([_unit(one, box, _COARSE) for one in ways for box in _BOXES])
+    return Look(pixels, ways, views[0], views)
 
 
 def same(one: Look, other: Look) -> bool:
@@ -49,32 +74,40 @@ def same(one: Look, other: Look) -> bool:
 
 
 def likeness(one: Look, other: Look) -> tuple[float, str]:
-    """The greatest correlation (-1..1) of one picture with a crop of the other, and how: "", "mirrored" or "cropped".
+    """The greatest correlation (-1..1) of one picture with a crop of the other, and how: "", "mirrored and cropped".
 
-    Of both colours and shapes, at 24 x 24 pixels. A crop shows three quarters of a side or more. Whatever their light
-    and contrast; a picture of one colour is like nothing.
+    Of both colours and shapes, or of light alone where one of them is grey, at 24 x 24 pixels. A crop shows three
+    quarters of a side or more. Whatever their light and contrast; a picture of one colour is like nothing.
     """
-    found = [(float(one.whole @ other.whole), "")]
+    in_grey = ["in grey"] * (one.grey != other.grey)
+    one, other = _alike(one, other)
+    found = [(float(one.whole @ other.whole), " and ".join(in_grey))]
     for part, whole in ((one, other), (other, one)):
         coarse = part.views @ whole.whole
-        for mirrored, start in ((False, 0), (True, len(_BOXES))):
+        for way, (how, _) in enumerate(_WAYS):
+            start = way * len(_BOXES)
             place = int(np.argmax(coarse[start : start + len(_BOXES)]))
             best = float(coarse[start + place])
             if best >= _HOPEFUL:
-                value, box = _refined(part.small[mirrored], whole.small[0], _BOXES[place])
-                words = ["mirrored"] * mirrored + ["cropped"] * (_shown(box) < 0.97)
+                value, box = _refined(part.small[way], whole.small[0], _BOXES[place])
+                words = [how] * bool(how) + ["cropped"] * (_shown(box) < 0.97) + in_grey
                 found.append((value, " and ".join(words)))
     return max(found)
 
 
 def near(one: Look, others: Sequence[Look]) -> list[int]:
     """The places in `others` that might be near-duplicates by a coarse look, for `likeness` to judge."""
-    if not others:
-        return []
-    wholes = np.stack([each.whole for each in others])
-    there = (one.views @ wholes.T).max(axis=0)
-    back = np.array([(each.views @ one.whole).max() for each in others])
-    return [int(place) for place in np.flatnonzero(np.maximum(there, back) >= _HOPEFUL)]
+    found = []
+    for place, other in enumerate(others):
+        mine, theirs = _alike(one, other)
+        if max((mine.views @ theirs.whole).max(), (theirs.views @ mine.whole).max()) >= _HOPEFUL:
+            found.append(place)
+    return found
+
+
+def _alike(one: Look, other: Look) -> tuple[Look, Look]:
+    """Both as they are, or both in grey where only one has colours."""
+    return (one.lightness, other.lightness) if one.grey != other.grey else (one, other)
 
 
 def _boxes() -> list[Box]:

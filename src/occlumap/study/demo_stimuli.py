@@ -5,6 +5,7 @@ system. A set from a trained system comes from `occlumap stimuli`.
 """
 
 import hashlib
+import io
 import json
 import random
 from pathlib import Path
@@ -19,7 +20,7 @@ SIZE = 160
 
 
 def write(folder: Path, seed: int = 0) -> Path:
-    """Draw the set into `folder`; gives the manifest's path. The same for the same seed."""
+    """Draw the set into `folder`; gives the manifest's path, which fits the schema. The same for the same seed."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)  # noqa: S311 - drawn pictures
     tasks: list[dict[str, Any]] = []
@@ -29,7 +30,7 @@ def write(folder: Path, seed: int = 0) -> Path:
             picture = _example(folder, name, outcome, chance)
             tasks.append(
                 {
-                    "id": f"{len(tasks) + 1}",
+                    "id": f"{chance.getrandbits(32):08x}",
                     "class": name,
                     "outcome": outcome,
                     "scores": picture["scores"],
@@ -50,10 +51,11 @@ def _example(folder: Path, name: str, outcome: str, chance: random.Random) -> di
     score = round(
         chance.uniform(threshold + 0.05, 0.95) if high else chance.uniform(0.05, threshold - 0.05), 2
     )
+    scores = {one: score if one == name else round(chance.uniform(0.02, 0.3), 2) for one in CLASSES}
     seed = chance.getrandbits(32)
     image = _save(folder, _animal(shows, seed, None))
     heatmaps = {condition: _save(folder, _animal(shows, seed, condition)) for condition in CONDITIONS}
-    return {"image": image, "outcome": outcome, "scores": {name: score}, "heatmaps": heatmaps}
+    return {"image": image, "outcome": outcome, "scores": scores, "heatmaps": heatmaps}
 
 
 def _animal(shows: str, seed: int, condition: str | None) -> Any:
@@ -105,7 +107,9 @@ def _animal(shows: str, seed: int, condition: str | None) -> Any:
 
 
 def _save(folder: Path, picture: Any) -> str:
-    """As PNG under a name that says nothing: hexadecimal digits of its pixels' hash."""
-    name = f"images/{hashlib.sha256(picture.tobytes()).hexdigest()[:32]}.png"
-    picture.save(folder / name)
+    """As WebP under a name that says nothing: hexadecimal digits of its content's hash."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=90)
+    name = f"images/{hashlib.sha256(buffer.getvalue()).hexdigest()[:32]}.webp"
+    (folder / name).write_bytes(buffer.getvalue())
     return name
