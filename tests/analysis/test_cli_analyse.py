@@ -1,6 +1,7 @@
 """occlumap analyse: the report, a frozen plan, blinding, and the replication package."""
 
 import json
+import re
 import zipfile
 
 import pytest
@@ -41,6 +42,14 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "Exploratory: not in the frozen plan." in text
     assert "Two-way ANOVA (confirmatory)" in text
     assert "Differences (exploratory)" in text
+    assert "The seven omnibus tests as one family (exploratory)" in text
+    assert "comprehension questions (exploratory)" in text
+    assert "People needed (exploratory)" in text
+    assert re.search("Kruskal-Wallis of participants.{6} medians, between cells \\(confirmatory\\)", text)
+    row = r"<td>(\w+)</td><td>ANOVA, heatmap</td><td>type ([^<]*)</td><td>[^<]*</td><td>[^<]*</td><td>(\w+)</td>"
+    marks = {(measure, variant): mark for measure, variant, mark in re.findall(row, text)}
+    assert marks["accuracy", "2"] == marks["ratio", "2, HC3"] == "confirmatory"
+    assert marks["accuracy", "3"] == marks["ratio", "2, HC4"] == "exploratory"
     frozen = json.loads((report.parent / "plan.json").read_text())
     assert frozen["sha256"] in text
     assert "The cumulative logit model shows" in text
@@ -58,6 +67,41 @@ def test_a_frozen_plan_is_not_overwritten_and_a_changed_one_is_refused(tmp_path)
     drawn(tmp_path / "data")
     result = run("analyse", str(tmp_path / "data"), "--plan", str(path), code=1)
     assert "it was changed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "expected a plan as JSON"),
+        (b"\xff\xfe{}", "in UTF-8"),
+        (b"[" * 100_000, "expected a plan as JSON"),
+        (b" " * 1_000_001, "more than 1,000,000 bytes"),
+        (b"[1]", "got list"),
+        (b"{}", "expected hypotheses in the plan"),
+        (
+            {"confirmatory": "accuracy"},
+            "expected confirmatory in the plan as a list of texts, got 'accuracy'",
+        ),
+        ({"formulas": {"accuracy": 3}}, "expected formulas"),
+        ({"exclusions": []}, "expected exclusions"),
+        ({"hypotheses": ["\ud800"]}, "UTF-8"),
+        ({"plan": 1, "sha256": ""}, "got one that is frozen"),
+    ],
+)
+def test_an_odd_plan_is_not_frozen_and_told_in_words(tmp_path, content, told):
+    given, out = tmp_path / "given.json", tmp_path / "plan.json"
+    given.write_bytes(content if isinstance(content, bytes) else json.dumps(plan.DEFAULT | content).encode())
+    assert told in run("analyse", "freeze", "--from", str(given), "--out", str(out), code=1).stderr
+    assert not out.exists()
+
+
+def test_an_older_frozen_plan_without_a_part_is_refused_in_words(tmp_path):
+    path = tmp_path / "plan.json"
+    older = {key: value for key, value in plan.DEFAULT.items() if key != "confirmatory"}
+    path.write_text(json.dumps({"plan": older, "sha256": plan._digest(older)}))
+    drawn(tmp_path / "data")
+    told = run("analyse", str(tmp_path / "data"), "--plan", str(path), code=1).stderr
+    assert "expected confirmatory in the plan" in told
 
 
 def test_blinding_exchanges_names_and_nothing_else(tmp_path):

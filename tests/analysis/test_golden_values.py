@@ -51,6 +51,13 @@ def test_nothing_was_left_out(results):
     assert results.problems == {}
 
 
+@pytest.mark.parametrize("level", ["code", "group"])
+def test_every_agreement_of_coders_has_an_interval(results, level):
+    for name in ("cohen_ab", "cohen_ac", "fleiss", "krippendorff_ab", "krippendorff_abc"):
+        row = results.values[f"reliability.{level}.{name}"]
+        assert row["ci_lower"] < row.get("kappa", row.get("alpha")) < row["ci_upper"] <= 1, name
+
+
 def test_order_names_and_further_columns_change_nothing(results, tmp_path):
     random = np.random.default_rng(0)
     ids = sorted(pd.read_csv(ALPHA / "participants.csv")["participant_id"])

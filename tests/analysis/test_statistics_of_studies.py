@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from occlumap import agreement
@@ -40,6 +40,31 @@ def test_krippendorffs_alpha_of_his_own_example():
 def test_fleiss_kappa_of_perfect_agreement_is_one_and_of_one_code_undefined():
     assert agreement.fleiss_kappa(["aaa", "bbb"]).kappa == 1
     assert math.isnan(agreement.fleiss_kappa(["aaa", "aaa"]).kappa)
+
+
+def test_the_bootstrap_of_kappa_is_near_its_formula_and_knows_no_order():
+    random = np.random.default_rng(0)
+    first = random.choice(list("abc"), 200)
+    second = np.where(random.random(200) < 0.7, first, random.choice(list("abc"), 200))
+    units = list(zip(first.tolist(), second.tolist(), strict=True))
+
+    def kappa(drawn):
+        return agreement.cohen_kappa(*zip(*drawn, strict=True)).kappa
+
+    found = agreement.bootstrap_interval(kappa, units)
+    formula = agreement.cohen_kappa(first.tolist(), second.tolist())
+    assert found == pytest.approx((formula.ci_lower, formula.ci_upper), abs=0.02)
+    assert agreement.bootstrap_interval(kappa, units[::-1]) == found
+
+
+def test_an_agreement_that_most_draws_leave_undefined_has_no_interval():
+    def alpha(drawn):
+        return agreement.krippendorff_alpha(drawn).alpha
+
+    assert all(map(math.isnan, agreement.bootstrap_interval(alpha, ["aa"] * 9)))
+    assert all(map(math.isnan, agreement.bootstrap_interval(alpha, [["a", None]] * 9)))
+    low, high = agreement.bootstrap_interval(alpha, ["aa", "bb"] * 5)
+    assert (low, high) == (1, 1)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1, max_size=30))
@@ -142,6 +167,7 @@ def test_the_formula_of_power_is_what_the_simulation_finds_and_tells_how_many_ta
     assert power.tasks_for(0.8, {"a": 0.5, "b": 0.51}, 10, 1.0, 0.9) is None
 
 
+@settings(deadline=None)  # the first call loads SciPy
 @given(st.floats(0.01, 60), st.integers(1, 5), st.integers(10, 200))
 def test_the_interval_of_eta_squared_leaves_out_zero_just_when_p_is_below_05(f, df1, df2):
     from scipy import stats

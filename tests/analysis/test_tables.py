@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("scipy")
 from occlumap.analysis import TableError, every_result, read
+from occlumap.analysis.results_by_id import SECTIONS
 from tests.analysis.study_tables import changed, drawn
 
 
@@ -91,14 +92,14 @@ def test_a_missing_table_is_named(data):
 def test_a_participant_without_codes_is_told_and_left_out_of_the_ratio(data, tmp_path):
     study = read(changed(data, tmp_path / "some", codes=lambda t: t[t["participant_id"] != "P002"]))
     assert any("'P002'" in remark for remark in study.remarks)
-    values = every_result(study).values
+    values = every_result(study, sections=("accuracy", "saliency-feature ratio")).values
     assert values["ratio.descriptives.overall"]["n"] == 23
     assert values["accuracy.descriptives.overall"]["n"] == 24
 
 
 def test_one_outcome_only_is_told_and_the_rest_is_there(tmp_path):
     study = read(drawn(tmp_path / "one", outcomes="TTTT"))
-    results = every_result(study)
+    results = every_result(study, sections=("accuracy", "mixed models"))
     assert any("only 'TP'" in remark for remark in study.remarks)
     assert "one only" in results.problems["glmm.outcome"]
     assert "one kind only" in results.problems["accuracy.signal_detection"]
@@ -110,7 +111,8 @@ def test_without_variation_a_model_says_so(data, tmp_path):
         yes = table["outcome"].isin(["TP", "FP"])
         return table.assign(answer=yes.map({True: "yes", False: "no"}), correct="1")
 
-    results = every_result(read(changed(data, tmp_path / "right", responses=all_right)))
+    study = read(changed(data, tmp_path / "right", responses=all_right))
+    results = every_result(study, sections=("mixed models",))
     assert "one kind only" in results.problems["glmm.base"]
 
 
@@ -130,8 +132,35 @@ def test_exports_are_merged_and_keep_their_source(data, tmp_path):
 def test_nobody_counts_twice(data, tmp_path):
     with pytest.raises(TableError, match=r"the folder .*data twice"):
         read([data, data / ".." / "data"])
-    with pytest.raises(TableError, match="'P001' of source 'drawn' stands in .* too, with the same answers"):
+    with pytest.raises(
+        TableError, match="24 of .*data stand here again.*'P001'.*one of the two folders only"
+    ):
         read([data, changed(data, tmp_path / "copy")])
+    some = changed(
+        data, tmp_path / "some", participants=lambda t: t.assign(source=["other"] * 23 + ["drawn"])
+    )
+    with pytest.raises(TableError, match="1 of .*: 'P024'; take their rows out"):
+        read([data, some])
+
+
+def test_merged_studies_do_not_give_one_name_to_different_tasks_or_kinds_of_codes(data, tmp_path):
+    later = drawn(tmp_path / "later", seed=1, outcomes="PTPPN")
+    other = changed(
+        later,
+        tmp_path / "other",
+        codes=lambda t: t.assign(group=t["group"].where(t["code"] != "ears", "general")),
+    )
+    with pytest.raises(TableError, match="task 1 has several; rename it") as caught:
+        read([data, other])
+    assert "'ears' is both saliency and general; rename it" in str(caught.value)
+
+
+def test_a_coders_code_without_a_group_is_told(data, tmp_path):
+    folder = changed(data, tmp_path / "coded")
+    (folder / "double_coding.csv").write_text(
+        "segment_id,participant_id,task_id,coder_a,coder_b\n1,P001,1,ears,fur\n2,P001,2,pose,pose\n"
+    )
+    assert any("'fur'" in remark and "agreement on groups" in remark for remark in read(folder).remarks)
 
 
 def test_equal_ids_of_other_people_are_told_apart_by_the_folder(data, tmp_path):
@@ -162,7 +191,7 @@ def test_when_all_are_excluded_the_report_is_written_all_the_same(data, tmp_path
     study = read(
         changed(data, tmp_path / "none", participants=lambda t: t.assign(excluded_from_features="1"))
     )
-    results = every_result(study)
+    results = every_result(study, sections=set(SECTIONS) - {"mixed models", "power"})
     assert "not excluded" in results.problems["ratio"]
     report.write_html(report.sections(study, results), tmp_path / "report.html")
     assert "Left out: ratio" in (tmp_path / "report.html").read_text()
@@ -173,7 +202,10 @@ def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_pa
         inside = (table["heatmap"] == "lrp") & (table["scores"] == "shown")
         return table.assign(excluded_from_features=inside.astype(int).astype(str))
 
-    results = every_result(read(changed(data, tmp_path / "cell", participants=one_cell_out)))
+    study = read(changed(data, tmp_path / "cell", participants=one_cell_out))
+    results = every_result(
+        study, sections=("accuracy", "confidence", "saliency-feature ratio", "multiplicity")
+    )
     assert "singular" in results.problems["ratio"]
     assert "ratio.white.type2.hc3" in results.problems["multiplicity"]
 
@@ -181,7 +213,10 @@ def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_pa
 def test_two_conditions_are_enough(data, tmp_path):
     two = set(pd.read_csv(data / "participants.csv").query("heatmap != 'lrp'")["participant_id"])
     tables = dict.fromkeys(("participants", "responses", "codes"), lambda t: t[t["participant_id"].isin(two)])
-    values = every_result(read(changed(data, tmp_path / "two", **tables))).values
+    values = every_result(
+        read(changed(data, tmp_path / "two", **tables)), sections=("accuracy", "confidence")
+    ).values
+    assert set(values["confidence.clmm.pairs.heatmap.tukey"]) == {"none - occlusion"}
     assert set(values["accuracy.pairs.heatmap.tukey"]) == {"none - occlusion"}
     assert values["accuracy.anova.type2"]["heatmap"]["df"] == 1
 
@@ -189,6 +224,18 @@ def test_two_conditions_are_enough(data, tmp_path):
 def test_codes_of_an_answer_that_is_not_there_are_told(data, tmp_path):
     study = read(changed(data, tmp_path / "lost", codes=set_cell(0, "task_id", "99")))
     assert any("P001, task 99" in remark for remark in study.remarks)
+
+
+def test_spaces_round_a_columns_name_are_not_of_it(data, tmp_path):
+    other = changed(data, tmp_path / "other", responses=lambda t: t.rename(columns=lambda name: f" {name} "))
+    pd.testing.assert_frame_equal(read(other).responses, read(data).responses)
+
+
+def test_other_separators_are_told(data, tmp_path):
+    path = changed(data, tmp_path / "other") / "codes.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(TableError, match=r"codes\.csv: expected columns .*separated by commas, got .*;"):
+        read(path.parent)
 
 
 def test_a_byte_order_mark_other_line_ends_and_blank_lines_change_nothing(data, tmp_path):
@@ -211,12 +258,13 @@ def test_a_report_is_written_of_what_does_not_vary_and_of_odd_names(data, tmp_pa
     from occlumap.analysis import report
 
     study = read(changed(data, tmp_path / "odd", **tables))
-    report.write_html(report.sections(study, every_result(study)), tmp_path / "report.html")
+    found = every_result(study, sections=set(SECTIONS) - {"mixed models", "power"})
+    report.write_html(report.sections(study, found), tmp_path / "report.html")
     assert told in (tmp_path / "report.html").read_text()
 
 
 def test_ratios_that_vary_no_more_than_chance_make_a_singular_model_that_says_so(data):
-    results = every_result(read(data))
+    results = every_result(read(data), sections=("saliency-feature ratio",))
     assert "vary no more than chance" in results.problems["ratio.betabinomial.phi"]
     assert all(row["se"] < 10 for row in results.values["ratio.betabinomial"]["fixed"].values())
 
@@ -229,4 +277,5 @@ def test_thresholds_are_named_by_the_ratings_that_were_given(data, tmp_path):
             responses=lambda t: t.assign(confidence=t["confidence"].replace("1", "2")),
         )
     )
-    assert {"2|3", "3|4"} < set(every_result(study).values["confidence.clm"])
+    values = every_result(study, sections=("confidence",)).values
+    assert {"2|3", "3|4"} < set(values["confidence.clm"])

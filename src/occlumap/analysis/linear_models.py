@@ -7,6 +7,7 @@ emmeans, and checked against R's values (tests/analysis).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -367,6 +368,7 @@ def tukey_p(statistic: float, means: int, df: float) -> float:
     return float(stats.studentized_range.sf(statistic * np.sqrt(2), means, df))
 
 
+@cache
 def tukey_critical(means: int, df: float) -> float:
     """The |t| whose `tukey_p` is 0.05."""
     from scipy import stats

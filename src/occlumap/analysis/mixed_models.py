@@ -7,6 +7,7 @@ standard deviations together; standard errors from the observed information of b
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ Family = Callable[[Floats, Floats], _Rows]
 
 @dataclass(frozen=True)
 class MixedModel:
-    """A fit. `names`, `estimates`: fixed effects (thresholds first, in a cumulative model). `covariance`: of them.
+    """A fit. `names`, `estimates`: fixed effects (thresholds first, in a cumulative model).
 
     `random_sd`: standard deviation of the random intercepts of each grouping. `loglik`: Laplace's. `n`: rows.
     `singular`: a standard deviation is 0, so that grouping explains nothing beyond chance. `converged`: the slope of
@@ -43,12 +44,21 @@ class MixedModel:
 
     names: tuple[str, ...]
     estimates: Floats
-    covariance: Floats
     random_sd: Mapping[str, float]
     loglik: float
     n: int
     singular: bool
     converged: bool
+    _hessian: Callable[[], Floats]
+
+    @cached_property
+    def covariance(self) -> Floats:
+        """Of the estimates, (p, p), from the observed information; made when it is asked for."""
+        fixed, deviations = len(self.names), np.array(list(self.random_sd.values()))
+        # a standard deviation of 0 has no curvature: its row goes
+        kept = [*range(fixed), *(fixed + np.flatnonzero(deviations >= SINGULAR))]
+        inverse = np.linalg.inv(self._hessian()[np.ix_(kept, kept)])[:fixed, :fixed]
+        return inverse.astype(np.float64)
 
     @property
     def parameters(self) -> int:
@@ -180,22 +190,16 @@ def _fit(
         laplace, begin, jac=slope, method="BFGS", options={"gtol": 1e-5, "maxiter": 500}
     )
     best = found.x
-    hessian = _hessian(laplace, best)
     deviations = np.exp(best[fixed:])
-    singular = bool((deviations < SINGULAR).any())
-    if singular:  # a standard deviation of 0 has no curvature: its row goes
-        kept = [*range(fixed), *(fixed + np.flatnonzero(deviations >= SINGULAR))]
-        hessian = hessian[np.ix_(kept, kept)]
-    covariance: Floats = np.linalg.inv(hessian)[:fixed, :fixed].astype(np.float64)
     return MixedModel(
         names,
         best[:fixed],
-        covariance,
         dict(zip(groupings, deviations.tolist(), strict=True)),
         -float(laplace(best)),
         len(matrix),
-        singular,
+        bool((deviations < SINGULAR).any()),
         bool(np.abs(slope(best)[:fixed]).max() < 1e-2),
+        partial(_hessian, laplace, best),
     )
 
 
@@ -228,7 +232,7 @@ class _Laplace:
                 step = step / 2
             modes = modes - step
             value, slope, hessian = tried
-            if np.abs(step).max() < 1e-10:
+            if np.abs(step).max() < 1e-7:  # Newton's error is squared: the modes are good to 1e-14
                 break
         self._modes = modes  # where the next begins
         return value + 0.5 * float(np.linalg.slogdet(hessian)[1])

@@ -37,44 +37,82 @@ DEFAULT: dict[str, Any] = {
 """What is planned unless another plan is given; `confirmatory`: ids of results, all others are exploratory."""
 
 
-def freeze(path: Path, plan: Mapping[str, Any] | None = None) -> str:
+LARGEST = 1_000_000
+"""Bytes of a plan's file."""
+
+
+def freeze(path: Path, plan: Any = None) -> str:
     """Write the plan with the time and its SHA-256, which is given back.
 
-    Raises ArgumentError when `path` is there: a frozen plan is not overwritten; or when keys of DEFAULT are missing.
+    Raises ArgumentError when `path` is there: a frozen plan is not overwritten; or for a plan that is not as DEFAULT:
+    texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an object of names), none of
+    them empty; further keys are kept.
     """
     if path.exists():
         raise ArgumentError(
             f"expected a new file for the plan, but {path} is there; a frozen plan is not overwritten"
         )
-    content = dict(DEFAULT if plan is None else plan)
-    missing = [key for key in DEFAULT if not content.get(key)]
-    if missing:
-        raise ArgumentError(
-            f"expected {', '.join(missing)} in the plan, which a plan needs; see docs/analysis.md"
-        )
+    content = DEFAULT if plan is None else plan
+    _check(content)
     digest = _digest(content)
     frozen = {"plan": content, "sha256": digest, "frozen": datetime.now(UTC).isoformat(timespec="seconds")}
     path.write_text(json.dumps(frozen, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return digest
 
 
+def from_file(path: Path) -> Any:
+    """The JSON in a file, a plan to freeze; FileFormatError for one that is none, or over LARGEST."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"it has more than {LARGEST:,} bytes")
+        return json.loads(content.decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"expected a plan as JSON in UTF-8 at {path}, got {error}") from error
+
+
 def read(path: Path) -> dict[str, Any]:
     """The frozen document in a file, with `plan`, `sha256` and `frozen` (the time).
 
-    Raises FileFormatError for none, or one that was changed after it was frozen.
+    Raises FileFormatError for none, or one that was changed after it was frozen; ArgumentError for one whose plan is
+    not as `freeze` wants it.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        plan, digest = document["plan"], document["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    document = from_file(path)
+    if not isinstance(document, dict) or not {"plan", "sha256"} <= document.keys():
         raise FileFormatError(
-            f"expected a frozen plan at {path} ({type(error).__name__}: {error})"
-        ) from error
-    if _digest(plan) != digest:
+            f"expected a frozen plan at {path}, as occlumap analyse freeze writes it, got none"
+        )
+    _check(document["plan"])
+    if _digest(document["plan"]) != document["sha256"]:
         raise FileFormatError(
             f"expected the plan at {path} as it was frozen; its SHA-256 is another: it was changed"
         )
-    return dict(document)
+    return document
+
+
+def _check(plan: Any) -> None:
+    keys = ", ".join(DEFAULT)
+    if not isinstance(plan, dict):
+        raise ArgumentError(
+            f"expected a plan as an object with {keys}, got {type(plan).__name__}; see docs/analysis.md"
+        )
+    if {"plan", "sha256"} <= plan.keys():
+        raise ArgumentError(
+            "expected a plan to freeze, got one that is frozen: give it to --plan, or freeze its part 'plan'"
+        )
+    for key in DEFAULT:
+        value = plan.get(key)
+        texts = list(value.values()) if key == "formulas" and isinstance(value, dict) else value
+        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one for one in texts):
+            got = "nothing" if key not in plan else f"{value!r:.80}"
+            raise ArgumentError(
+                f"expected {key} in the plan as a list of texts, got {got}; a plan needs {keys}: see docs/analysis.md"
+            )
+    try:
+        json.dumps(plan, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise ArgumentError(f"expected a plan of text that can be written as UTF-8: {error}") from error
 
 
 def _digest(plan: Mapping[str, Any]) -> str:

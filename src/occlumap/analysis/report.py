@@ -71,7 +71,7 @@ def sections(
         _ratio(results),
         _codes(results),
         _reliability(results),
-        _variants(results),
+        _variants(results, confirmatory),
         _better(results),
         _power(results),
         _published(),
@@ -79,23 +79,7 @@ def sections(
     ]
     if confirmatory is not None:
         for section in found:
-            section.tables = [_marked(table, confirmatory, results) for table in section.tables]
-    prefixes = (
-        None,
-        "accuracy",
-        "confidence",
-        "ratio",
-        "codes",
-        "reliability",
-        None,
-        "glmm",
-        "power",
-        None,
-        None,
-    )
-    for section, prefix in zip(found, prefixes, strict=True):
-        if confirmatory is not None and prefix is not None:
-            section.exploratory = not any(one.startswith(prefix) for one in confirmatory)
+            _mark_planned(section, confirmatory, results)
     pictures = {name: (name, caption, figure) for name, caption, figure in figures(study)}
     for section, names in (
         (found[1], ("figure-25", "figure-29")),
@@ -106,13 +90,29 @@ def sections(
     return found if plan is None else [_plan(plan, results), *found]
 
 
-def _marked(table: Table, confirmatory: Sequence[str], results: Results) -> Table:
-    """The table with whether its id is in the plan, in its title; tables that show no result stay."""
-    name = table.call.split(";")[0].strip()
-    if not any(one == name or one.startswith(f"{name}.") for one in results.values):
-        return table
-    planned = any(name == one or name.startswith(f"{one}.") for one in confirmatory)
-    return replace(table, title=f"{table.title} ({'confirmatory' if planned else 'exploratory'})")
+def _mark_planned(section: Section, confirmatory: Sequence[str], results: Results) -> None:
+    """Whether its tables' results, and so the section, are in the plan; what shows no result of a test stays."""
+    tables = []
+    for table in section.tables:
+        names = [name.strip() for name in table.call.split(";")[0].split(",")]
+        shown = [one for one in results.values if any(_within(one, name) for name in names)]
+        planned = [one for one in shown if _planned(one, confirmatory)]
+        if shown and not names[0].startswith("design"):
+            mark = "exploratory"
+            if planned:
+                mark = "confirmatory" if len(planned) == len(shown) else "confirmatory in part"
+            table = replace(table, title=f"{table.title} ({mark})")
+            section.exploratory = section.exploratory is not False and not planned
+        tables.append(table)
+    section.tables = tables
+
+
+def _within(name: str, beginning: str) -> bool:
+    return name == beginning or name.startswith(f"{beginning}.")
+
+
+def _planned(name: str, confirmatory: Sequence[str]) -> bool:
+    return any(_within(name, one) for one in confirmatory)
 
 
 def _plan(document: Mapping[str, Any], results: Results) -> Section:
@@ -123,11 +123,7 @@ def _plan(document: Mapping[str, Any], results: Results) -> Section:
         f"Frozen {document.get('frozen', 'at a time that it does not tell')}, SHA-256 {document['sha256']}. Compare it "
         "with the one recorded elsewhere: who changes a plan can make its hash anew."
     )
-    unknown = [
-        one
-        for one in plan["confirmatory"]
-        if not any(name == one or name.startswith(f"{one}.") for name in results.values)
-    ]
+    unknown = [one for one in plan["confirmatory"] if not any(_within(name, one) for name in results.values)]
     if unknown:
         section.paragraphs.append(f"Planned, but not among the results: {', '.join(unknown)}.")
     rows = [["hypothesis", str(one)] for one in plan["hypotheses"]]
@@ -193,18 +189,19 @@ def _always_yes(values: Mapping[str, Any]) -> float:
 
 def _linear(results: Results, measure: str, of: str) -> Section:
     values = results.values
-    section = Section(of[:1].upper() + of[1:])
+    title = of[:1].upper() + of[1:]
+    section = Section(title)
     if f"{measure}.anova.type2" not in values:
         section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
         return section
     section.tables.append(
         _table(
-            f"{of} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
+            f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
         )
     )
     section.tables.append(
         _table(
-            f"{of} by heatmap",
+            f"{title} by heatmap",
             values[f"{measure}.descriptives.heatmap"],
             f"{measure}.descriptives.heatmap",
             "heatmap",
@@ -293,6 +290,13 @@ def _confidence(results: Results) -> Section:
         section.paragraphs.append(f"The median of all answers is {values['confidence.median']:g} of 1 to 4.")
         section.paragraphs.append(
             wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence")
+        )
+        section.tables.append(
+            _table(
+                "Kruskal-Wallis of participants' medians, between cells",
+                {"cells": values["confidence.kruskal.participant_median"]},
+                f"confidence.kruskal.participant_median; R: {R_CALLS['kruskal']}",
+            )
         )
         section.tables.append(
             _table(
@@ -389,9 +393,13 @@ def _reliability(results: Results) -> Section:
                     "upper": row.get("ci_upper"),
                 }
     if rows:
+        section.paragraphs.append(
+            "Intervals are asymptotic for Cohen's kappa (Fleiss, Cohen & Everitt 1969), and a bootstrap over the "
+            "segments for Fleiss' and Krippendorff's (Zapf et al. 2016), as if segments were independent."
+        )
         section.tables.append(
             _table(
-                "Kappa and alpha of codes and of their groups; intervals where there is a formula",
+                "Kappa and alpha of codes and of their groups, with 95 % intervals",
                 rows,
                 "reliability.code, reliability.group; R: psych::cohen.kappa, irr::kripp.alpha",
                 "",
@@ -431,7 +439,7 @@ def _codes(results: Results) -> Section:
     return section
 
 
-def _variants(results: Results) -> Section:
+def _variants(results: Results, confirmatory: Sequence[str] | None) -> Section:
     """What the other variants of each test say: the text does not tell which it used."""
     values = results.values
     section = Section("Variants of the tests")
@@ -441,14 +449,20 @@ def _variants(results: Results) -> Section:
         "sums of squares of type II, HC3, participants' median confidence. The others:"
     )
     rows = []
+
+    def add(key: str, measure: str, test: str, variant: str, row: Mapping[str, Any]) -> None:
+        statistic = next(row[name] for name in ("W", "F", "H") if name in row)
+        told = [measure, test, variant, _number(statistic), wording.p_value(row["p"])]
+        if confirmatory is not None:
+            told.append("confirmatory" if _planned(key, confirmatory) else "exploratory")
+        rows.append(told)
+
     for measure in ("accuracy", "ratio"):
         for name, key in (("Shapiro-Wilk", "shapiro"), ("Levene", "levene")):
             for kind in ("raw", "residuals", "median", "mean"):
                 row = values.get(f"{measure}.{key}.{kind}")
                 if row:
-                    rows.append(
-                        [measure, name, kind, _number(row.get("W", row.get("F"))), wording.p_value(row["p"])]
-                    )
+                    add(f"{measure}.{key}.{kind}", measure, name, kind, row)
         tests = [(f"type {t}", f"{measure}.anova.type{t}") for t in (1, 2, 3)]
         tests += [
             (f"type {t}, {kind.upper()}", f"{measure}.white.type{t}.{kind}")
@@ -458,16 +472,14 @@ def _variants(results: Results) -> Section:
         for name, key in tests:
             for term, row in values.get(key, {}).items():
                 if term != "residual":
-                    rows.append(
-                        [measure, f"ANOVA, {term}", name, _number(row["F"]), wording.p_value(row["p"])]
-                    )
+                    add(key, measure, f"ANOVA, {term}", name, row)
     for kind in ("participant_median", "participant_mean", "responses", "heatmap"):
         row = values.get(f"confidence.kruskal.{kind}")
         if row:
-            rows.append(["confidence", "Kruskal-Wallis", kind, _number(row["H"]), wording.p_value(row["p"])])
-    section.tables.append(
-        Table("Variants", ["measure", "test", "variant", "statistic", "p"], rows, "results.json")
-    )
+            add(f"confidence.kruskal.{kind}", "confidence", "Kruskal-Wallis", kind, row)
+    header = ["measure", "test", "variant", "statistic", "p"]
+    header += [] if confirmatory is None else ["plan"]
+    section.tables.append(Table("Variants", header, rows, "results.json"))
     return section
 
 
@@ -621,13 +633,14 @@ def _better(results: Results) -> Section:
     if "multiplicity.family" in values:
         family = values["multiplicity.family"]
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
-        section.tables.append(_table("The seven omnibus tests as one family", rows, "R: p.adjust", "test"))
+        call = "multiplicity.family; R: p.adjust"
+        section.tables.append(_table("The seven omnibus tests as one family", rows, call, "test"))
     if "accuracy.screened.anova.type2" in values:
         section.tables.append(
             _table(
                 "Accuracy of those who passed the comprehension questions",
                 values["accuracy.screened.anova.type2"],
-                f"screening_passed == 1; R: {R_CALLS['anova.type2']}",
+                f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
                 "term",
             )
         )
@@ -645,12 +658,19 @@ def _power(results: Results) -> Section:
             "they miss more often than one time in five."
         )
         rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
-        section.tables.append(_table("Power", rows, "R: pwr::pwr.anova.test, pwr.f2.test", "effect"))
+        section.tables.append(
+            _table("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
+        )
         people = {
             f"f = {f}": {"people a condition for 80 %": n} for f, n in values["power.n_per_group"].items()
         }
         section.tables.append(
-            _table("People needed", people, "R: pwr::pwr.anova.test(k = 3, power = .8)", "effect")
+            _table(
+                "People needed",
+                people,
+                "power.n_per_group; R: pwr::pwr.anova.test(k = 3, power = .8)",
+                "effect",
+            )
         )
     if "power.planning" in values:
         planned = values["power.planning"]
@@ -786,7 +806,9 @@ def _mark(section: Section) -> str:
     if section.exploratory is None:
         return ""
     told = (
-        "Exploratory: not in the frozen plan." if section.exploratory else "Confirmatory: in the frozen plan."
+        "Exploratory: not in the frozen plan."
+        if section.exploratory
+        else "Confirmatory: in the frozen plan. What is exploratory is marked."
     )
     return f"<p class=mark>{told}</p>"
 

@@ -123,6 +123,9 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
         for name in _COLUMNS
         if any(name in part for part in parts)
     }
+    problems = list(_inconsistent(merged, len(parts) > 1))
+    if problems:
+        raise TableError(_told(problems))
     return _typed(merged)
 
 
@@ -130,28 +133,37 @@ def _refuse_the_same_people(
     folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]
 ) -> None:
     """Nobody counts twice: a folder given twice, or one id of one source with the same answers in two exports."""
-    places: dict[Path, str] = {}
+    places: set[Path] = set()
     people: dict[tuple[Any, ...], str] = {}
     problems: list[str] = []
     for folder, tables in zip(folders, parts, strict=True):
         if Path(folder).resolve() in places:
             raise TableError(f"expected different studies, got the folder {folder} twice; name it once")
-        places[Path(folder).resolve()] = str(folder)
+        places.add(Path(folder).resolve())
         rows = tables["responses"].sort_values(["participant_id", "task_id"])
         answers = {
             name: tuple(map(tuple, part[["task_id", "answer", "confidence"]].to_numpy().tolist()))
             for name, part in rows.groupby("participant_id")
         }
+        again: dict[str, list[str]] = {}
         for name, source in tables["participants"][["participant_id", "source"]].to_numpy().tolist():
             key = (name, source, answers.get(name, ()))
             if key in people:
-                problems.append(
-                    f"{folder}, participants.csv, column participant_id: {name!r} of source {source!r} stands in "
-                    f"{people[key]} too, with the same answers; give each export once"
-                )
+                again.setdefault(people[key], []).append(name)
             people[key] = str(folder)
+        for earlier, names in again.items():
+            told = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            what = (
+                "give one of the two folders only"
+                if len(names) == len(tables["participants"])
+                else f"take their rows out of one of the two folders ({folder} holds {len(tables['participants'])})"
+            )
+            problems.append(
+                f"{folder}, participants.csv, column participant_id: {len(names)} of {earlier} stand here again, "
+                f"with the same source and answers: {told}; {what}"
+            )
     if problems:
-        raise TableError(_told(problems[:10]))
+        raise TableError(_told(problems))
 
 
 def _read_one(folder: Path) -> dict[str, Any]:
@@ -173,8 +185,9 @@ def _read_one(folder: Path) -> dict[str, Any]:
             )
             table = table[(table != "").any(axis=1)]  # blank lines; rows keep the number of their line
         except (ValueError, OSError) as error:
-            problems.append(f"{name}.csv: cannot be read as CSV: {error}")
+            problems.append(f"{name}.csv: cannot be read as CSV in UTF-8, separated by commas: {error}")
             continue
+        table.columns = table.columns.str.strip()
         table = table.apply(lambda column: column.str.strip()).replace(list(_MISSING), "")
         for column in _WHOLE & set(table.columns):  # a column with gaps is often written as 1.0, 0.0
             table[column] = table[column].str.replace(r"^(\d+)\.0$", r"\1", regex=True)
@@ -182,7 +195,8 @@ def _read_one(folder: Path) -> dict[str, Any]:
         missing = [column for column in columns if column not in table and column not in optional]
         if missing:
             problems.append(
-                f"{name}.csv: expected columns {', '.join(missing)}, got {', '.join(table.columns)}"
+                f"{name}.csv: expected columns {', '.join(missing)}, separated by commas, got "
+                f"{', '.join(table.columns)}"
             )
         tables[name] = table
     if problems:
@@ -250,13 +264,18 @@ def _twice(tables: dict[str, Any]) -> Iterable[str]:
                     f"{name}.csv, row {row + 2}, column "
                     f"{columns[-1] if len(columns) > 1 else columns[0]}: {what} stands twice"
                 )
+
+
+def _inconsistent(tables: dict[str, Any], merged: bool) -> Iterable[str]:
+    """What must be the same wherever a code or a task stands, in one study and over several."""
+    end = "; rename it in one of the merged studies" if merged else ""
     kinds = tables["codes"].groupby("code")["group"].nunique()
-    for code in kinds[kinds > 1].index:
-        yield f"codes.csv, column group: code {code!r} is both saliency and general"
+    for code in kinds[kinds > 1].index[:10]:
+        yield f"codes.csv, column group: code {code!r} is both saliency and general{end}"
     for column in ("outcome", "image_class"):
         kinds = tables["responses"].groupby("task_id")[column].nunique()
-        for task in kinds[kinds > 1].index:
-            yield f"responses.csv, column {column}: task {task} has several"
+        for task in kinds[kinds > 1].index[:10]:
+            yield f"responses.csv, column {column}: task {task} has several{end}"
 
 
 def _strangers(tables: dict[str, Any]) -> Iterable[str]:
@@ -310,10 +329,12 @@ def _typed(tables: dict[str, Any]) -> Study:
     double = tables.get("double_coding")
     if double is not None and "coder_c" not in double:
         double = double.assign(coder_c="")
-    return Study(participants, responses, codes, double, tuple(_remarks(participants, responses, codes)))
+    return Study(
+        participants, responses, codes, double, tuple(_remarks(participants, responses, codes, double))
+    )
 
 
-def _remarks(participants: Any, responses: Any, codes: Any) -> Iterable[str]:
+def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iterable[str]:
     coded = set(codes["participant_id"])
     analysed = participants[participants["excluded_from_features"] == 0]
     if not len(codes):
@@ -334,6 +355,14 @@ def _remarks(participants: Any, responses: Any, codes: Any) -> Iterable[str]:
             f"responses.csv ({'; '.join(lost[:10])}{'; ...' if len(lost) > 10 else ''}); their codes count in the "
             "ratio, not in the percentages"
         )
+    if double is not None:
+        given = {code for name in "abc" for code in double[f"coder_{name}"] if code}
+        unknown = sorted(given - set(codes["code"]))
+        if unknown:
+            yield (
+                f"double_coding.csv, columns coder_a to coder_c: {', '.join(map(repr, unknown[:10]))} stand not in "
+                "codes.csv, so their group is not known; they count as not coded in the agreement on groups"
+            )
     unrated = int((responses["confidence"].isna() & responses["correct"].notna()).sum())
     if unrated:
         yield f"responses.csv, column confidence: {unrated} ratings are missing; they are left out of confidence"

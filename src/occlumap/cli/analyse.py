@@ -4,7 +4,6 @@ import importlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -114,14 +113,8 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
 def freeze(out: Path, source: Path | None) -> None:
     """Freeze a plan: hypotheses, exclusions, formulas, with the time and a hash."""
     from occlumap.analysis import plan as plans
-    from occlumap.errors import FileFormatError
 
-    given: dict[str, Any] | None = None
-    if source is not None:
-        try:
-            given = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FileFormatError(f"expected a plan as JSON at {source}: {error}") from error
+    given = None if source is None else plans.from_file(source)
     click.echo(f"{plans.freeze(out, given)}  {out}")
 
 
