@@ -210,6 +210,17 @@ def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_pa
     assert "ratio.white.type2.hc3" in results.problems["multiplicity"]
 
 
+def test_every_class_has_its_figure(data, tmp_path):
+    from occlumap.analysis import figures
+
+    def third(table):
+        return table.assign(image_class=table["image_class"].where(table["task_id"] != "1", "dog"))
+
+    study = read(changed(data, tmp_path / "three", responses=third))
+    captions = {name: caption for name, caption, _ in figures.figures(study)}
+    assert "horse" in captions["figure-28b"]
+
+
 def test_two_conditions_are_enough(data, tmp_path):
     two = set(pd.read_csv(data / "participants.csv").query("heatmap != 'lrp'")["participant_id"])
     tables = dict.fromkeys(("participants", "responses", "codes"), lambda t: t[t["participant_id"].isin(two)])

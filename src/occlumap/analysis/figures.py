@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,8 @@ def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
     )
     percent = features.percentages(study)
     group_of = dict(zip(study.codes["code"], study.codes["group"], strict=True))
-    for number, image_class in zip(
-        ("27", "28"), sorted(study.responses["image_class"].unique()), strict=False
-    ):
+    numbers = ["27", "28", *(f"28{letter}" for letter in ascii_lowercase[1:])]  # the text has two classes
+    for number, image_class in zip(numbers, sorted(study.responses["image_class"].unique()), strict=False):
         yield _percentages(number, image_class, percent, group_of, study)
     yield _boxes(study)
 

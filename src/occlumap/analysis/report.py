@@ -80,13 +80,16 @@ def sections(
     if confirmatory is not None:
         for section in found:
             _mark_planned(section, confirmatory, results)
-    pictures = {name: (name, caption, figure) for name, caption, figure in figures(study)}
+    pictures = {
+        name: (name, f"{name.capitalize().replace('-', ' ')}: {caption}", figure)
+        for name, caption, figure in figures(study)
+    }
     for section, names in (
         (found[1], ("figure-25", "figure-29")),
         (found[3], ("figure-26",)),
         (found[4], ("figure-27", "figure-28")),
     ):
-        section.figures = [pictures[name] for name in names if name in pictures]
+        section.figures = [picture for name, picture in pictures.items() if name.startswith(names)]
     return found if plan is None else [_plan(plan, results), *found]
 
 
