@@ -125,7 +125,7 @@ def write() -> None:
         "Made by `benchmarks/joint_variants.py`: symmetric relevance gain of the method as it is, and what one change "
         "at a time adds to it (paired over the photographs, 95 % bootstrap interval); higher is better. Photographs to "
         "tune on only, a classifier for each table; references mean colour, noise and another photograph. All with one "
-        "fill, the blur, before two took turns (designs.md)."
+        "fill, the blur, before two took turns (designs.md) and the prior knew of detail (priors.md)."
     )
     trials.write(PAGE, KIND, "What moves the joint method", about, BUDGETS)
 

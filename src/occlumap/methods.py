@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from occlumap._checks import one_of, whole_number
 from occlumap.errors import ArgumentError, BudgetError, ImageError
 from occlumap.estimators import Estimate
-from occlumap.estimators.joint import LEAST_MASKS, joint
+from occlumap.estimators.joint import LEAST_MASKS, detail_of, joint
 from occlumap.estimators.paper import paper
 from occlumap.estimators.single_scale import single_scale
 from occlumap.fills import Image
@@ -187,9 +187,10 @@ def joint_plan(
         )
     masks = TreeMasks(tree, seed)
     count = masks.most(budget - 1)
+    detail = detail_of(image, tree)
 
     def estimate(measurements: Measurements, target: int) -> Estimate:
-        return joint(measurements, target, tree=tree, fills=fills)
+        return joint(measurements, target, tree=tree, fills=fills, detail=detail)
 
     settings = {"method": "joint", "regions": name, "leaves": tree.leaves, "budget": budget}
     nothing = SegmentMasks(tree.labels, np.empty((0, tree.leaves), np.bool_))

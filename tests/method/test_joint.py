@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from occlumap.errors import ArgumentError
-from occlumap.estimators.joint import RATIOS, _most_likely, joint, prior_covariance
+from occlumap.estimators.joint import LEAST_DETAIL, RATIOS, _most_likely, detail_of, joint, prior_covariance
 from occlumap.measurements import Measurements
 from occlumap.perturbations import removals
 from occlumap.samplers import TreeMasks
@@ -31,11 +31,11 @@ def test_an_additive_classifier_is_recovered():
     assert (np.sqrt(np.diag(found.posterior.covariance)) < 0.05).all()
 
 
-def gaussian_process(measurements: Measurements, of, ratio: float, noise: float):
+def gaussian_process(measurements: Measurements, of, ratio: float, noise: float, detail=None):
     """The same model, solved calls x calls as the textbook has it, with a nearly flat prior on b."""
     shares = of.areas / of.areas.sum()
     design = measurements.masks.kept * shares
-    prior = ratio * noise * prior_covariance(of)
+    prior = ratio * noise * prior_covariance(of, detail)
     kernel = design @ prior @ design.T + 1e5
     inverse = np.linalg.inv(kernel + noise * np.eye(len(design)))
     scores = measurements.scores[:, 0]
@@ -69,6 +69,34 @@ def test_it_equals_the_textbooks_gaussian_process(count):
             within = [np.quantile(np.abs(residuals) / stds, level) for level in (0.5, 0.8, 0.95)]
             assert found.fit.intervals == pytest.approx(within, abs=1e-2)
     assert close
+
+
+def test_detail_is_the_distance_to_the_blurred_image_one_on_average():
+    image = np.full((*SHAPE, 3), 100, np.uint8)
+    image[:12, ::2] = 140
+    of = merged(image, grid_labels(SHAPE, 36))
+    detail = detail_of(image, of)
+    assert detail @ of.areas / of.areas.sum() == pytest.approx(1)
+    upper = of.labels[0, 0], of.labels[0, -1]
+    lower = of.labels[-1, 0], of.labels[-1, -1]
+    assert detail[list(upper)].min() > 2 * detail[list(lower)].max()
+    assert (detail_of(np.full_like(image, 7), of) == 1).all()
+
+
+def test_with_detail_it_is_the_model_of_densities_scaled_by_its_root():
+    of = tree()
+    random = np.random.default_rng(8)
+    measurements = measured(of, lambda kept: kept @ random.normal(0, 1, of.leaves), 60)
+    detail = random.uniform(0, 3, of.leaves)
+    found = joint(measurements, 0, tree=of, detail=detail)
+    scale = np.sqrt(detail + LEAST_DETAIL)
+    assert prior_covariance(of, detail) == pytest.approx(
+        np.diag(scale) @ prior_covariance(of) @ np.diag(scale)
+    )
+    plain = [
+        gaussian_process(measurements, of, float(ratio), found.fit.noise**2, detail)[0] for ratio in RATIOS
+    ]
+    assert min(np.abs(mean - found.posterior.mean).max() for mean in plain) < 1e-4
 
 
 def test_the_ratio_is_the_likeliest():

@@ -2,8 +2,9 @@
 
 score of a mask = b of its fill + sum over visible leaves of their importance + noise. The importance of a leaf is its
 density x its area; densities are Gaussian with mean 0 and covariance s^2 P, where P says that leaves are alike which
-share segments of coarse cuts, or lie close. Each b is free. s and the noise are the most likely ones for this image's
-scores (restricted maximum likelihood: Patterson & Thompson 1971), searched on a fixed grid of their ratio.
+share segments of coarse cuts, or lie close, and that those with little detail matter less. Each b is free. s and the
+noise are the most likely ones for this image's scores (restricted maximum likelihood: Patterson & Thompson 1971),
+searched on a fixed grid of their ratio.
 """
 
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 from occlumap.estimators import Estimate
+from occlumap.fills import Blur, Image
 from occlumap.measurements import Measurements
 from occlumap.posterior import Fit, SegmentPosterior
 from occlumap.segments import SegmentTree
@@ -26,6 +28,9 @@ NEARNESS = 2.0
 
 REACH = 0.25
 """At what distance, as a share of the image's longer side, that has fallen to exp(-1/2)."""
+
+LEAST_DETAIL = 0.1
+"""Added to the detail of each leaf, so that one of a single colour may matter too; the mean detail is 1."""
 
 RATIOS = np.geomspace(1e-3, 1e9, 145)
 """The ratios s^2 / variance of the noise that are tried."""
@@ -42,19 +47,48 @@ LEAST_OF_A_FILL = 8
 LEVELS = (0.5, 0.8, 0.95)
 
 
-def prior_covariance(tree: SegmentTree) -> NDArray[np.float64]:
-    """P, (leaves, leaves): how alike the densities of two leaves are thought to be, up to the factor s^2."""
+def detail_of(image: Image, tree: SegmentTree) -> NDArray[np.float64]:
+    """How far each leaf of `image`, uint8 (H, W, 3), is from the blurred image, (leaves,); 1 in the mean of the pixels.
+
+    All 1 for an image of one colour.
+    """
+    blurred = Blur().prepare_mask(image)(np.ones(tree.labels.shape, np.bool_))
+    lost = np.abs(image.astype(np.float64) - blurred).mean(axis=2)
+    mean = float(lost.mean())
+    if mean == 0:
+        return np.ones(tree.leaves)
+    found: NDArray[np.float64] = np.bincount(tree.labels.ravel(), weights=lost.ravel()) / tree.areas / mean
+    return found
+
+
+def prior_covariance(tree: SegmentTree, detail: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+    """P, (leaves, leaves): how alike the densities of two leaves are thought to be, up to the factor s^2.
+
+    `detail`: see `detail_of`; densities vary with its root. The same for all leaves when None.
+    """
     centres = tree.centres() / max(tree.labels.shape)
     apart = ((centres[:, None] - centres) ** 2).sum(axis=2)
     near: NDArray[np.float64] = np.exp(-apart / (2 * REACH**2))
-    return tree.covariance(TREE_WEIGHTS) + NEARNESS * near
+    alike = tree.covariance(TREE_WEIGHTS) + NEARNESS * near
+    if detail is None:
+        return alike
+    scale = np.sqrt(detail + LEAST_DETAIL)
+    return alike * scale[:, None] * scale
 
 
-def joint(measurements: Measurements, target: int, *, tree: SegmentTree, fills: int = 1) -> Estimate:
-    """The heatmap of class `target`, signed, with its posterior and its fit; `fills`: how many took turns.
+def joint(
+    measurements: Measurements,
+    target: int,
+    *,
+    tree: SegmentTree,
+    fills: int = 1,
+    detail: NDArray[np.float64] | None = None,
+) -> Estimate:
+    """The heatmap of class `target`, signed, with its posterior and its fit.
 
-    Deterministic to the bit: the linear algebra runs on one thread. Raises ArgumentError for fewer masks than
-    `LEAST_MASKS`, or masks of other segments than the tree's.
+    `fills`: how many took turns; `detail`: of each leaf, see `detail_of`. Deterministic to the bit: the linear algebra
+    runs on one thread. Raises ArgumentError for fewer masks than `LEAST_MASKS`, or masks of other segments than the
+    tree's.
     """
     masks = measurements.masks
     if not np.array_equal(masks.labels, tree.labels):
@@ -66,7 +100,7 @@ def joint(measurements: Measurements, target: int, *, tree: SegmentTree, fills: 
     if np.bincount(turns, minlength=fills).min() < LEAST_OF_A_FILL:
         turns = np.zeros_like(turns)
     with one_thread():
-        posterior, fit = _solve(masks.kept, scores, turns, tree)
+        posterior, fit = _solve(masks.kept, scores, turns, tree, prior_covariance(tree, detail))
     return Estimate(posterior.heatmap(), posterior=posterior, fit=fit)
 
 
@@ -78,10 +112,13 @@ class _Likely(NamedTuple):
 
 
 def _solve(
-    kept: NDArray[np.bool_], scores: NDArray[np.float64], turns: NDArray[np.int64], tree: SegmentTree
+    kept: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    turns: NDArray[np.int64],
+    tree: SegmentTree,
+    prior: NDArray[np.float64],
 ) -> tuple[SegmentPosterior, Fit]:
     shares = tree.areas / tree.areas.sum()
-    prior = prior_covariance(tree)
     # densities = root @ theta, theta ~ N(0, s^2 I); centring the masks of each fill stands for its free b
     root = np.linalg.cholesky(prior + 1e-9 * np.trace(prior) / len(prior) * np.eye(len(prior)))
     design = (kept * shares) @ root

@@ -1,0 +1,141 @@
+"""What the joint method's prior should know of an image before a call is spent; writes docs/research/priors.md.
+
+    python benchmarks/joint_priors.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python benchmarks/joint_priors.py write
+
+Every prior reads the same masks and scores, those of the method itself. It is judged twice: by the likelihood of the
+scores (restricted, log; of the first 300 calls), which tells more surely than any heatmap what the data support, and by
+the symmetric relevance gain of its heatmaps. Photographs to tune on, references and judgement are those of
+benchmarks/trials.py. Priors:
+
+- no detail: all leaves are thought to matter as much, as before.
+- detail: densities vary with the root of a leaf's detail, its distance to the blurred image; other powers of it; the
+  gradient of the brightness, or the distance to the image's mean colour, in its place.
+- a level of all: 2 is added to all of P, so that all leaves are alike to some degree.
+- alike colours: 2 x exp(-d^2 / (2 x 20^2)) is added to P, d the distance in CIE Lab.
+"""
+
+import json
+import sys
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+import occlumap
+from benchmarks import trials
+from benchmarks.split import interval
+from benchmarks.trials import BASE, RESULTS, ROOT, Case
+from occlumap.errors import OcclumapWarning
+from occlumap.estimators import joint
+from occlumap.fills import in_turn, parse
+from occlumap.segments import SegmentTree
+
+KIND = "joint-priors"
+PAGE = ROOT / "docs/research/priors.md"
+BUDGETS = (100, 300)
+LIKELIHOOD = "log-likelihood"
+
+Floats = NDArray[np.float64]
+
+
+def priors(case: Case, tree: SegmentTree) -> dict[str, Floats]:
+    """P by the name of the prior."""
+    from skimage.color import rgb2lab
+
+    plain = joint.prior_covariance(tree)
+
+    def of_leaves(pixels: Floats) -> Floats:
+        return np.bincount(tree.labels.ravel(), weights=pixels.ravel()) / tree.areas
+
+    def scaled(covariance: Floats, detail: Floats, power: float = 0.5) -> Floats:
+        scale = (detail / (detail @ tree.areas / tree.areas.sum()) + joint.LEAST_DETAIL) ** power
+        return covariance * scale[:, None] * scale
+
+    image = case.image.astype(np.float64)
+    gradient = of_leaves(np.hypot(*np.gradient(image.mean(axis=2))))
+    from_mean = of_leaves(np.sqrt(((image - image.mean(axis=(0, 1))) ** 2).sum(axis=2)))
+    detail = joint.detail_of(case.image, tree)
+    lab = rgb2lab(case.image)
+    colours = np.stack([of_leaves(lab[..., channel]) for channel in range(3)], axis=1)
+    alike = 2 * np.exp(-((colours[:, None] - colours) ** 2).sum(axis=2) / (2 * 20**2))
+    return {
+        BASE: joint.prior_covariance(tree, detail),
+        "no detail": plain,
+        "detail, fourth root": scaled(plain, detail, 0.25),
+        "detail, power 0.75": scaled(plain, detail, 0.75),
+        "gradient": scaled(plain, gradient),
+        "distance to the mean colour": scaled(plain, from_mean),
+        "detail and a level of all": scaled(plain + 2, detail),
+        "detail and alike colours": scaled(plain + alike, detail),
+    }
+
+
+def likelihood(
+    kept: NDArray[np.bool_], scores: Floats, turns: NDArray[np.int64], tree: SegmentTree, prior: Floats
+) -> float:
+    """The greatest restricted log-likelihood over the grid of ratios, up to a constant of the image."""
+    design = kept * (tree.areas / tree.areas.sum())
+    level = np.linalg.qr(np.eye(int(turns.max()) + 1)[turns])[0]
+    centre = np.eye(len(kept)) - level @ level.T
+    values, vectors = np.linalg.eigh(centre @ (design @ prior @ design.T) @ centre)
+    growth = 1 + joint.RATIOS[:, None] * np.maximum(values, 0)
+    freedom = len(kept) - level.shape[1]
+    noise = ((vectors.T @ (centre @ scores)) ** 2 / growth).sum(axis=1) / freedom
+    return float((-0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))).max())
+
+
+def measure(name: str, limit: int | None) -> None:
+    """All photographs anew: {prior: {what: a number for each}}, written after each photograph."""
+    warnings.simplefilter("ignore", OcclumapWarning)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[str, list[float]]] = {}
+    for number, case in enumerate(trials.cases(name, limit), start=1):
+        explanation = occlumap.explain(case.classifier, case.image, case.target, budget=max(BUDGETS))
+        assert isinstance(explanation, occlumap.Explanation)
+        assert explanation.posterior is not None
+        tree, masks = explanation.posterior.tree, explanation.measurements.masks
+        scores = explanation.measurements.scores[:, 0]
+        turns = masks.turns(len(in_turn(parse(explanation.settings["fill"]))))
+        for label, prior in priors(case, tree).items():
+            of_prior = found.setdefault(label, {})
+            for budget in BUDGETS:
+                read = (masks.kept[: budget - 1], scores[: budget - 1], turns[: budget - 1], tree, prior)
+                of_prior.setdefault(str(budget), []).append(case.gain(joint._solve(*read)[0].heatmap()))
+            of_prior.setdefault(LIKELIHOOD, []).append(likelihood(*read))
+        (RESULTS / f"{KIND}-{name}.json").write_text(json.dumps(found))
+        print(f"{number} photographs", flush=True)
+
+
+def write() -> None:
+    lines = [
+        "# What the prior knows of the image",
+        "",
+        "Made by `benchmarks/joint_priors.py`, which describes the priors: symmetric relevance gain of the joint method "
+        "as it is, and what another prior adds to it and to the log-likelihood of 300 calls' scores (paired over the "
+        "photographs, 95 % bootstrap interval); higher is better. Photographs to tune on only, the same masks and "
+        "scores for all priors; references mean colour, noise and another photograph.",
+    ]
+    for path in sorted(RESULTS.glob(f"{KIND}-*.json")):
+        found = {
+            label: {what: np.array(values) for what, values in of_prior.items()}
+            for label, of_prior in json.loads(path.read_text()).items()
+        }
+        base = found.pop(BASE)
+        lines += [
+            "",
+            f"## {path.stem.removeprefix(f'{KIND}-')}, n = {len(base[LIKELIHOOD])}",
+            "",
+            f"| prior | {' | '.join(f'{budget:,} calls' for budget in BUDGETS)} | {LIKELIHOOD} |",
+            "| --- " * (2 + len(BUDGETS)) + "|",
+            f"| {BASE} | {' | '.join(f'{base[str(budget)].mean():.3f}' for budget in BUDGETS)} | |",
+        ]
+        for label, of_prior in found.items():
+            cells = [interval(of_prior[what] - base[what]) for what in (*map(str, BUDGETS), LIKELIHOOD)]
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    trials.run(sys.argv[1:], __doc__, measure, write)
