@@ -111,10 +111,10 @@ def write() -> None:
     lines = [
         "# What the prior knows of the image",
         "",
-        "Made by `benchmarks/joint_priors.py`, which describes the priors: symmetric relevance gain of the joint method "
-        "as it is, and what another prior adds to it and to the log-likelihood of 300 calls' scores (paired over the "
-        "photographs, 95 % bootstrap interval); higher is better. Photographs to tune on only, the same masks and "
-        "scores for all priors; references mean colour, noise and another photograph.",
+        "Made by `benchmarks/joint_priors.py`, which describes the priors: symmetric relevance gain of the joint "
+        "method as it is, and what another prior adds to it and to the log-likelihood of 300 calls' scores (paired "
+        "over the photographs, 95 % bootstrap interval); higher is better. Photographs to tune on only, the same masks "
+        "and scores for all priors; references mean colour, noise and another photograph.",
     ]
     for path in sorted(RESULTS.glob(f"{KIND}-*.json")):
         found = {
