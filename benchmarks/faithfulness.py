@@ -1,10 +1,13 @@
 """The runs behind docs/figures/faithfulness.md: our methods and their peers on the photographs of ../shared/data.
 
     python benchmarks/faithfulness.py run mobilenet_v1_025_128   # or another of RUNS; goes on where it was
+    python benchmarks/faithfulness.py run mobilenet_v1_025_128 --again joint     # judges a method that changed anew
+    python benchmarks/faithfulness.py keep mobilenet_v1_025_128  # its rows into benchmarks/measured
     python benchmarks/faithfulness.py write      # the page; sections of runs that are not there stay as they are
 
-Needs `pip install '.[peers]'`. Results are kept in benchmarks/results (ignored by git), or where
-OCCLUMAP_RESULTS says. Hours on two cores: about one for mobilenet_v1_025_128, more for the others.
+Needs `pip install '.[peers]'`. Results are made in benchmarks/results (ignored by git), or where OCCLUMAP_RESULTS says.
+Hours on two cores: about one for mobilenet_v1_025_128, more for the others. What was kept of a run is unpacked where
+its results are not there, so that any machine can check the page, or judge one method anew, without running the others.
 """
 
 import csv
@@ -12,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from benchmarks.split import interval, to_tune_on
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("OCCLUMAP_SHARED", ROOT.parent / "shared"))
 RESULTS = Path(os.environ.get("OCCLUMAP_RESULTS", ROOT / "benchmarks/results"))
+MEASURED = ROOT / "benchmarks/measured"
 PAGE = ROOT / "docs/figures/faithfulness.md"
 MAIN = "joint,paper,single_scale,rise,rise_blurred,lime,shap_partition,shap_kernel,hipe,hsic,random,centre"
 SMALL = "--classifier benchmarks.models:mobilenet_v1_025_128"
@@ -37,10 +42,14 @@ RUNS = {
 }
 """Options of `occlumap benchmark` by the name of the run."""
 
+KEPT = ("benchmark.json", "rows.csv", "summary.csv", "pairs.csv")
+"""What is kept of a run's folder."""
+
 Row = dict[str, str]
 
 
-def run(name: str) -> None:
+def run(name: str, *options: str) -> None:
+    unpack(name)
     photos = os.path.relpath(SHARED / "data/photos", ROOT)  # reports name no absolute path
     out = os.path.relpath(RESULTS / name, ROOT)
     command = [
@@ -51,10 +60,27 @@ def run(name: str) -> None:
         "--photos",
         photos,
         *RUNS[name].split(),
+        *options,
         "--out",
         out,
     ]
     subprocess.run(command, cwd=ROOT, check=True)
+
+
+def keep(name: str) -> None:
+    MEASURED.mkdir(exist_ok=True)
+    path = MEASURED / f"{name}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as kept:
+        for file in KEPT:
+            kept.writestr(zipfile.ZipInfo(file), (RESULTS / name / file).read_bytes(), zipfile.ZIP_LZMA)
+    print(f"wrote {path.relative_to(ROOT)}")
+
+
+def unpack(name: str) -> None:
+    path = MEASURED / f"{name}.zip"
+    if path.exists() and not (RESULTS / name).exists():
+        with zipfile.ZipFile(path) as kept:
+            kept.extractall(RESULTS / name, KEPT)
 
 
 def write() -> None:
@@ -69,6 +95,7 @@ def write() -> None:
     ]
     kept = sections_of(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for name in RUNS:
+        unpack(name)
         folder = RESULTS / name
         if (folder / "summary.csv").exists():
             lines += page_of(name, folder)
@@ -223,7 +250,9 @@ def read(path: Path) -> list[Row]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["run"] and sys.argv[2:3] and sys.argv[2] in RUNS:
-        run(sys.argv[2])
+        run(*sys.argv[2:])
+    elif sys.argv[1:2] == ["keep"] and len(sys.argv) == 3 and sys.argv[2] in RUNS:
+        keep(sys.argv[2])
     elif sys.argv[1:] == ["write"]:
         write()
     else:
