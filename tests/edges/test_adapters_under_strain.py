@@ -84,13 +84,15 @@ def test_an_opencv_network_answers_several_threads(tmp_path):
     np.testing.assert_array_equal(alone.heatmap, spread.heatmap)
 
 
-def test_weights_beside_an_onnx_file_are_in_its_fingerprint(tmp_path):
+@pytest.mark.parametrize("location", ["m.data", "sub/w.bin", "é" * 80])
+def test_weights_outside_an_onnx_file_are_in_its_fingerprint(tmp_path, location):
     pytest.importorskip("onnxruntime")
+    (tmp_path / "sub").mkdir()
     path, prints = tmp_path / "m.onnx", []
     for scale in (1, 2):
-        (tmp_path / "m.data").unlink(missing_ok=True)
+        (tmp_path / location).unlink(missing_ok=True)
         weights = np.full((3 * 4 * 4, 2), scale, np.float32)
-        write_linear(path, weights, 4, save_as_external_data=True, location="m.data", size_threshold=0)
+        write_linear(path, weights, 4, save_as_external_data=True, location=location, size_threshold=0)
         about = {"size": 4, "layout": "NCHW", "colour": "RGB", "mean": 0, "std": 1, "output": "logits"}
         prints.append((path.read_bytes(), adapters.from_onnx(path, **about).fingerprint))
     assert prints[0][0] == prints[1][0]

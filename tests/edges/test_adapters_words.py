@@ -285,3 +285,26 @@ def test_opencv_refuses_what_the_network_does_not_take(tmp_path, changed, told):
     net = cv2.dnn.readNetFromONNX(str(test_adapters.write_onnx(tmp_path / "m.onnx", batch=1)))
     with pytest.raises(ArgumentError, match=told):
         adapters.from_opencv(net, **{**MADE, "size": test_adapters.SIZE, "colour": "RGB", **changed})
+
+
+@pytest.mark.skipif(not test_adapters.SHARED.exists(), reason="the shared models are not there")
+@pytest.mark.parametrize(
+    "changed", [{"size": 64}, {"colour": "L"}, {"layout": "NHWC"}], ids=["size", "colour", "layout"]
+)
+def test_opencv_refuses_what_a_real_network_would_take_in_silence(changed):
+    cv2 = pytest.importorskip("cv2")
+    if int(cv2.__version__.partition(".")[0]) < 5:
+        pytest.skip("OpenCV 4 does not say what an ONNX file takes")
+    net = cv2.dnn.readNet(str(test_adapters.SHARED / "mobilenet_v1_025_128.onnx"))
+    right = {"size": 128, "colour": "RGB", "layout": "NCHW", "mean": 127.5, "std": 127.5}
+    with pytest.raises(ArgumentError, match=r"takes \(3, 128, 128\); mend size"):
+        adapters.from_opencv(net, **{**right, **changed}, output="probabilities")
+    assert adapters.from_opencv(net, **right, output="probabilities").input_size == (128, 128)
+
+
+def test_opencv_takes_any_side_that_the_network_leaves_open(tmp_path):
+    cv2 = pytest.importorskip("cv2")
+    path = test_adapters.write_onnx(tmp_path / "m.onnx", size=("height", test_adapters.SIZE[1]))
+    net = cv2.dnn.readNet(str(path))
+    classifier = adapters.from_opencv(net, **{**MADE, "size": test_adapters.SIZE}, colour="RGB")
+    np.testing.assert_allclose(classifier(BATCH), test_adapters.expected(BATCH), atol=1e-5)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class OnnxFile:
         graph = path.read_bytes()
         digest = hashlib.sha256(graph)
         for beside in _external_data(path, graph):
-            digest.update(beside.read_bytes())
+            with beside.open("rb") as weights:
+                digest.update(hashlib.file_digest(weights, "sha256").digest())
         digest.update(repr((preprocessing, output_name)).encode())
         self.fingerprint = digest.hexdigest()
 
@@ -173,9 +175,16 @@ def _read(sidecar: Path) -> dict[str, Any]:
     return found
 
 
+_LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]*[\x00-\x7f])")
+"""An entry of a graph's `external_data` up to its value: its key, and how long the value is, 7 bits a byte."""
+
+
 def _external_data(path: Path, graph: bytes) -> list[Path]:
-    """Files in the same folder whose names stand in the graph: weights that lie outside it."""
-    if b"location" not in graph:  # the key under which a tensor names its file
-        return []
-    beside = sorted(one for one in path.parent.iterdir() if one.is_file() and one != path)
-    return [one for one in beside if one.name.encode() in graph]
+    """The files that the graph's tensors name, relative to its folder: weights that lie outside it."""
+    names = set()
+    for entry in _LOCATION.finditer(graph):
+        length = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(entry[1]))
+        names.add(os.fsdecode(graph[entry.end() : entry.end() + length]))
+    # an entry that names no file is no tensor's: the session has opened all of those
+    found = [path.parent / name for name in sorted(names)]
+    return [one for one in found if os.path.isfile(one)]  # noqa: PTH113 - Path's raises for a name that is too long

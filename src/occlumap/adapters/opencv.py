@@ -1,5 +1,6 @@
 """Networks that OpenCV's DNN module has read."""
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -29,9 +30,11 @@ def from_opencv(
     `size`, `mean`, `std`, `colour` ("RGB", "BGR", "L"), `output` ("probabilities", "logits") as in `from_onnx`:
     input = (pixel 0..255 - mean) / std. `output_name`: the layer that has the scores, the last when None.
 
-    One image of zeros is given to the network at once: what it does not take is refused now.
+    What contradicts the input that the network says it takes is refused (OpenCV 5, of ONNX files; sides that are open
+    there are not checked), and so is what it does not take when it is given one image of zeros, now. OpenCV takes
+    many another size or number of channels without a word, and then its scores are wrong.
 
-    Raises ArgumentError for what is no network, for values that cannot be, and for those that the network refuses.
+    Raises ArgumentError for what is no network, for values that cannot be, and for those that are refused.
     """
     if not hasattr(net, "setInput") or not hasattr(net, "forward"):
         raise ArgumentError(f"expected a network of cv2.dnn (cv2.dnn.readNet(...)), got {type(net).__name__}")
@@ -47,6 +50,15 @@ def from_opencv(
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         return scores_of(outputs_of(preprocessing.apply(batch)), output, "cv2.dnn.Net")
 
+    taken = _input_shape(net)
+    if any(
+        theirs is not None and theirs != ours for theirs, ours in zip(taken, preprocessing.shape, strict=True)
+    ):
+        told = ", ".join("any" if side is None else str(side) for side in taken)
+        raise ArgumentError(
+            f"expected an input {preprocessing.shape} without the batch (layout {layout}, colour {colour}, size "
+            f"{list(preprocessing.size)}), but the network takes ({told}); mend size, layout or colour"
+        )
     try:
         tried = outputs_of(np.zeros((1, *preprocessing.shape), np.float32))
     except Exception as error:  # cv2.error
@@ -61,3 +73,20 @@ def from_opencv(
             f"expected {columns} class names, as many as the network has scores, got {len(classes)}"
         )
     return Adapted(scores, "cv2.dnn.Net", classes, preprocessing.size, preprocessing.apply)
+
+
+def _input_shape(net: Any) -> tuple[int | None, ...]:
+    """The three sides of an image that the network takes; None for one that it does not tell.
+
+    OpenCV 5 tells them in its dump of a network from an ONNX file, and nowhere else.
+    """
+    unknown = (None, None, None)
+    try:
+        dump = str(net.dump())
+    except Exception:  # noqa: BLE001 - cv2.error: the classic engine has none before the first call
+        return unknown
+    only = re.match(r'\s*".*" // <Input> \S+ \[(.+)\]\s*\]', dump.partition("inputs: [")[2])
+    sides = only[1].split(" x ") if only and 'model_format: "ONNX"' in dump else []
+    return (
+        tuple(int(side) if side.isdecimal() else None for side in sides[1:]) if len(sides) == 4 else unknown
+    )
