@@ -35,6 +35,19 @@ def name_of(classifier: Classifier) -> str:
     return f"{function.__module__}:{function.__qualname__}"
 
 
+_ADAPTERS = {
+    "torch.nn.modules.module.Module": "from_torch",
+    "keras.src.models.model.Model": "from_keras",
+    "transformers.pipelines.base.Pipeline": "from_huggingface",
+}
+
+
+def adapter_for(model: object) -> str | None:
+    """The function of `occlumap.adapters` for a model of a known library; no library is imported to tell."""
+    classes = [f"{one.__module__}.{one.__qualname__}" for one in type(model).__mro__]
+    return next((_ADAPTERS[one] for one in classes if one in _ADAPTERS), None)
+
+
 def requests_of(classifier: object) -> tuple[int, int] | None:
     """How many requests a remote service has had, and how many of them were retries; None where there is no service.
 
@@ -74,9 +87,9 @@ def score(
     `classes`: how many columns earlier batches had, if any. `calls_before` and `describe(index)` only
     serve the messages. `timeout`: seconds that the call may take; it is then made in a thread of its own.
 
-    Raises ClassifierError when the classifier raises, with its exception as cause, or when its time is over (the call
-    cannot be stopped, and goes on unheeded); ScoreError for anything but n rows of finite numbers of MAX_SCORE or
-    less. A ScoreError for a value that is not has the scores of the rows before it in `good_rows`.
+    Raises ClassifierError when the classifier raises (SystemExit too), with its exception as cause, or when its time
+    is over (the call cannot be stopped, and goes on unheeded); ScoreError for anything but n rows of finite numbers of
+    MAX_SCORE or less. A ScoreError for a value that is not has the scores of the rows before it in `good_rows`.
     """
     name = name_of(classifier)
     rows = len(batch)
@@ -84,10 +97,12 @@ def score(
         returned = classifier(batch) if timeout is None else _in_time(classifier, batch, timeout, name)
     except MeasuringError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a classifier must not end the program without a word
+        adapter = adapter_for(classifier)
+        advice = "" if adapter is None else f"; make a classifier of it with occlumap.adapters.{adapter}(...)"
         raise ClassifierError(
             f"the classifier {name!r} raised {type(error).__name__}: {error} (in calls {calls_before + 1} to "
-            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape})"
+            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}){advice}"
         ) from error
     return _checked(returned, name, rows, classes, calls_before, describe)
 

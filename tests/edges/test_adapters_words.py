@@ -1,7 +1,10 @@
 """Adapters refuse in words: what is damaged, hostile, not there, or of another kind than expected."""
 
+import importlib.util
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import pytest
 import occlumap
 from occlumap import adapters
 from occlumap.classifiers import score
-from occlumap.errors import ArgumentError, ClassifierNotFoundError, ImageError, ScoreError
+from occlumap.errors import ArgumentError, ClassifierError, ClassifierNotFoundError, ImageError, ScoreError
 from tests.edges import test_adapters
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras
@@ -62,6 +65,22 @@ def test_a_keras_file_of_which_half_is_missing_is_told(tmp_path):
         occlumap.load(path, output="logits", mean=0, std=1)
 
 
+def test_a_backend_of_keras_that_is_not_there_is_told(tmp_path):
+    pytest.importorskip("keras")
+    if importlib.util.find_spec("jax") is not None:
+        pytest.skip("every backend may be there")
+    (tmp_path / "m.keras").touch()
+    code = "import occlumap; occlumap.load('m.keras', output='logits')"
+    source = str(Path(occlumap.__file__).parents[1])
+    there = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": source}
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=there, capture_output=True, text=True, check=False
+    )
+    last = ended.stderr.splitlines()[-1]
+    assert "got no jax; set the environment variable KERAS_BACKEND" in last
+    assert "pip install" not in last
+
+
 @pytest.mark.parametrize("text", ['{"size": ' + "[" * 100_000, json.dumps({"classes": "a\0b"})])
 def test_a_sidecar_that_is_hostile_is_told(tmp_path, text):
     path = test_adapters.write_onnx(tmp_path / "m.onnx")
@@ -96,6 +115,11 @@ def test_torch_takes_a_type_by_its_name():
     module = test_adapters.torch_module().double()
     classifier = adapters.from_torch(module, **MADE, dtype="float64")
     np.testing.assert_allclose(classifier(BATCH), test_adapters.expected(BATCH), atol=1e-5)
+
+
+def test_a_torch_module_itself_is_no_classifier_and_says_how_to_make_one():
+    with pytest.raises(ClassifierError, match=r"TypeError.*occlumap\.adapters\.from_torch\("):
+        occlumap.explain(test_adapters.torch_module(), BATCH[0])
 
 
 def test_torch_outputs_that_are_no_scores_are_told():
@@ -211,8 +235,6 @@ def two_labels():
     ["ensemble.RandomForestClassifier", "neighbors.KNeighborsClassifier", "multiclass.OneVsRestClassifier"],
 )
 def test_an_estimator_of_several_labels_has_a_column_for_each(maker):
-    import importlib
-
     linear_model = pytest.importorskip("sklearn.linear_model")
     module, _, name = maker.rpartition(".")
     kind = getattr(importlib.import_module(f"sklearn.{module}"), name)

@@ -13,6 +13,13 @@ from occlumap.explanation import KIND
 from tests.edges.command_line import TOY, explain, files, run, same, start
 
 
+def test_a_classifier_that_ends_the_program_is_a_failing_one(folder):
+    result = explain("--batch-size", 7, classifier="occlumap_toy:leaving", code=1)
+    assert "error: the classifier 'occlumap_toy:Toy' raised SystemExit: 3" in result.stderr
+    assert "--resume out/measurements.npz" in result.stderr
+    explain("--resume", "out/measurements.npz")
+
+
 def test_a_failing_classifier_leaves_its_measurements_and_says_how_to_go_on(folder):
     result = explain("--batch-size", 7, classifier="occlumap_toy:failing", code=1)
     assert "the accelerator fell off" in result.stderr

@@ -138,5 +138,16 @@ def test_a_package_that_is_not_installed_is_named_with_what_to_install(
         zoo.load("efficientnet-lite0")
 
 
+def test_a_folder_needs_no_slash_and_one_that_is_not_there_is_told(here: Path):
+    (here / "hf").mkdir()
+    for spec in ("hf", Path("hf"), "hf/"):
+        with pytest.raises(ClassifierNotFoundError, match=r"config\.json of a transformers model at hf"):
+            zoo.load(spec)
+    with pytest.raises(ClassifierNotFoundError, match="there is no folder nix/"):
+        zoo.load("nix/")
+    with pytest.raises(ClassifierNotFoundError, match="module:callable"):
+        zoo.load("a" * 1000)
+
+
 def test_every_name_is_listed():
     assert zoo.names() == ["efficientnet-lite0"]

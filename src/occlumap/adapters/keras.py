@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, fitted, known_keys, scores_of
-from occlumap.errors import ArgumentError, ClassifierNotFoundError
+from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError
 
 
 def from_keras(
@@ -31,11 +31,11 @@ def from_keras(
     itself, by a Rescaling or Normalization layer. `size`: the model's own when None. `output`: "logits", of which
     softmax makes probabilities, or "probabilities". Loading a file runs in Keras's safe mode.
 
-    Raises MissingDependencyError without Keras, ClassifierNotFoundError for no such file, ArgumentError for values
-    that are missing, cannot be, or contradict the model.
+    Raises MissingDependencyError without Keras or its backend, ClassifierNotFoundError for no such file, ArgumentError
+    for values that are missing, cannot be, or contradict the model.
     """
     if isinstance(model, str | os.PathLike):
-        keras = library("keras", "keras")
+        keras = _keras()
         try:
             model = keras.saving.load_model(os.fspath(model), compile=False, safe_mode=True)
         except Exception as error:  # a damaged or hostile file raises what its reader likes
@@ -74,6 +74,20 @@ def from_keras(
         return scores_of(model.predict_on_batch(prepare(batch)), output, name)
 
     return Adapted(scores, name, classes, preprocessing.size, prepare)
+
+
+def _keras() -> Any:
+    try:
+        return library("keras", "keras")
+    except MissingDependencyError as error:
+        missing = getattr(error.__cause__, "name", None)
+        if missing in ("keras", None):
+            raise
+        raise MissingDependencyError(
+            f"expected Keras with a backend that is installed, got no {missing}; set the environment variable "
+            "KERAS_BACKEND to one that is (KERAS_BACKEND=torch or KERAS_BACKEND=jax), or install tensorflow, which it "
+            "takes where nothing is set"
+        ) from error
 
 
 def _prepares_itself(model: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from occlumap._addresses import without_secrets
 from occlumap._checks import nearest
+from occlumap.classifiers import adapter_for
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
 
@@ -75,7 +76,7 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
         f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
         "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "
         "PYTHONPATH), or a file m.onnx or m.keras, a folder of a transformers model (folder/), or an address "
-        f"http://..., got {_named(spec)}{nearest(spec, names())}"
+        f"http://..., got {_named(spec)}{nearest(spec, names())}{_no_folder(spec)}"
     )
 
 
@@ -83,33 +84,29 @@ def _named(spec: Any) -> str:
     return repr(without_secrets(spec)) if isinstance(spec, str) else f"{type(spec).__name__}: {spec!r:.80}"
 
 
+def _is_folder(text: str) -> bool:
+    return os.path.isdir(text)  # noqa: PTH112 - Path's raises for a name that is too long
+
+
+def _no_folder(spec: Any) -> str:
+    meant = isinstance(spec, str) and spec.endswith(("/", os.sep)) and not _is_folder(spec)
+    return f"; there is no folder {spec}" if meant else ""
+
+
 def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
     if options:
         raise ArgumentError(f"expected no options but batched for a callable, got {', '.join(options)}")
     if batched:
-        kind = type(found).__module__.partition(".")[0]
-        adapter = next((name for of, name in _OF_LIBRARIES.items() if _is_of(found, of)), None)
+        adapter = adapter_for(found)
         if adapter is not None:
             raise ArgumentError(
                 f"expected a callable from uint8 images (n, H, W, 3) to scores, got a {type(found).__name__} of "
-                f"{kind}; make one of it with occlumap.adapters.{adapter}(...)"
+                f"{type(found).__module__.partition('.')[0]}; make one of it with occlumap.adapters.{adapter}(...)"
             )
         return found
     from occlumap.adapters import one_at_a_time
 
     return one_at_a_time(found)
-
-
-_OF_LIBRARIES = {
-    "torch.nn.modules.module.Module": "from_torch",
-    "keras.src.models.model.Model": "from_keras",
-    "transformers.pipelines.base.Pipeline": "from_huggingface",
-}
-
-
-def _is_of(found: Any, kind: str) -> bool:
-    """Whether a class of that full name is among its classes; no library is imported to tell."""
-    return any(f"{one.__module__}.{one.__qualname__}" == kind for one in type(found).__mro__)
 
 
 def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
@@ -125,7 +122,7 @@ def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
         from occlumap.adapters.keras import from_file
 
         return from_file
-    if ("/" in text or os.sep in text or text == ".") and Path(text).is_dir():
+    if text not in _EMBEDDED and _is_folder(text):
         return adapters.from_huggingface
     if not isinstance(spec, str):
         raise ClassifierNotFoundError(
