@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("scipy")
 pytest.importorskip("reportlab")
+import occlumap
 from occlumap.analysis import plan, read, wording
 from tests.analysis.study_tables import drawn
 from tests.edges.command_line import run
@@ -122,12 +123,25 @@ def test_blinding_is_the_same_each_time(tmp_path):
 
 
 def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
-    drawn(tmp_path / "data")
-    package = tmp_path / "package.zip"
-    run("analyse", "package", str(tmp_path / "data"), "--out", str(package))
+    data, package, frozen = tmp_path / "data", tmp_path / "package.zip", tmp_path / "plan.json"
+    drawn(data)
+    (data / "bonuses.csv").write_text("private id,amount\n")
+    codes = (data / "codes.csv").read_text().splitlines()
+    (data / "codes.csv").write_text("\n".join(f"{line},{at and 'x'}" for at, line in enumerate(codes)))
+    run("analyse", "freeze", "--out", str(frozen))
+    made = run("analyse", "package", str(data), "--plan", str(frozen), "--out", str(package))
+    assert "does not read them: bonuses.csv\n" in made.stderr
+    assert "does not read them: columns 0;" in made.stderr
+    assert "  mixed models\n" in made.stderr
+    assert "warning: reliability is left out" in made.stderr
     assert "verified" in run("analyse", "verify", str(package)).stdout
     with zipfile.ZipFile(package) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
+    tables = {f"data/0-data/{name}.csv" for name in ("participants", "responses", "codes")}
+    assert files.keys() == {*tables, "plan.json", "results.json", "README.txt", "manifest.json"}
+    assert files["plan.json"] == frozen.read_bytes()
+    told = files["README.txt"].decode()
+    assert f"occlumap at version {occlumap.__version__}: pip install" in told
     name = next(name for name in files if name.endswith("participants.csv"))
     files[name] = files[name].replace(b"P001,drawn,none", b"P001,drawn,lrp")
     with zipfile.ZipFile(package, "w") as archive:

@@ -97,6 +97,15 @@ def test_a_participant_without_codes_is_told_and_left_out_of_the_ratio(data, tmp
     assert values["accuracy.descriptives.overall"]["n"] == 24
 
 
+def test_a_participant_who_answered_nothing_is_named(data, tmp_path):
+    def emptied(table):
+        table.loc[table["participant_id"] == "P002", ["answer", "correct", "confidence"]] = ""
+        return table
+
+    study = read(changed(data, tmp_path / "some", responses=emptied))
+    assert any("every answer of 'P002' is missing" in remark for remark in study.remarks)
+
+
 def test_one_outcome_only_is_told_and_the_rest_is_there(tmp_path):
     study = read(drawn(tmp_path / "one", outcomes="TTTT"))
     results = every_result(study, sections=("accuracy", "mixed models"))
@@ -207,6 +216,7 @@ def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_pa
         study, sections=("accuracy", "confidence", "saliency-feature ratio", "multiplicity")
     )
     assert "singular" in results.problems["ratio"]
+    assert "all are excluded" in results.problems["ratio.descriptives.cell.lrp:shown"]
     assert "ratio.white.type2.hc3" in results.problems["multiplicity"]
 
 
@@ -224,9 +234,13 @@ def test_every_class_has_its_figure(data, tmp_path):
 def test_two_conditions_are_enough(data, tmp_path):
     two = set(pd.read_csv(data / "participants.csv").query("heatmap != 'lrp'")["participant_id"])
     tables = dict.fromkeys(("participants", "responses", "codes"), lambda t: t[t["participant_id"].isin(two)])
-    values = every_result(
-        read(changed(data, tmp_path / "two", **tables)), sections=("accuracy", "confidence")
-    ).values
+    study = read(changed(data, tmp_path / "two", **tables))
+    assert any("nobody has 'lrp'" in remark for remark in study.remarks)
+    results = every_result(study, sections=("accuracy", "confidence", "codes"))
+    assert "heatmap lrp" in results.problems["accuracy.tost.occlusion_vs_lrp.0.05"]
+    assert "no answers with lrp" in results.problems["codes"]
+    assert {"codes.percent", "codes.kinds_within"} < results.values.keys()
+    values = results.values
     assert set(values["confidence.clmm.pairs.heatmap.tukey"]) == {"none - occlusion"}
     assert set(values["accuracy.pairs.heatmap.tukey"]) == {"none - occlusion"}
     assert values["accuracy.anova.type2"]["heatmap"]["df"] == 1

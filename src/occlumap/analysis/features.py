@@ -8,6 +8,7 @@ from typing import Any
 from occlumap.analysis import measures
 from occlumap.analysis.linear_models import adjusted
 from occlumap.analysis.tables import Study
+from occlumap.errors import ArgumentError
 
 TOLD_BY_PARTICIPANT = ("neck", "face", "nose")
 """Codes that the text speaks of by participants; those that a study does not have are left out."""
@@ -38,14 +39,20 @@ def percentages(study: Study) -> dict[str, Any]:
 
 
 def code_results(study: Study) -> Iterator[tuple[str, Any]]:
-    """Percentages, and for each code a comparison of occlusion with LRP, by answers and by participants."""
+    """Percentages, and for each code a comparison of occlusion with LRP, by answers and by participants.
+
+    ArgumentError, after the percentages, when no answers of one of the two are analysed.
+    """
     yield "percent", percentages(study)
-    if not {"occlusion", "lrp"} <= set(study.participants["heatmap"].cat.categories):
-        return
     given = measures.answers(study)
     given = given[given["excluded_from_features"] == 0]
     codes = measures.analysed_codes(study)
     totals = {name: int((given["heatmap"] == name).sum()) for name in ("occlusion", "lrp")}
+    absent = [name for name, count in totals.items() if not count]
+    if absent:
+        raise ArgumentError(
+            f"expected occlusion and lrp to compare their codes, got no answers with {' and '.join(absent)}"
+        )
     compared, odds = {}, {}
     for code in sorted(codes["code"].unique()):
         counts = {name: int(((codes["code"] == code) & (codes["heatmap"] == name)).sum()) for name in totals}

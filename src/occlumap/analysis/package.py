@@ -1,5 +1,6 @@
 """A replication package: tables, results and versions in one zip, which another machine verifies with one command."""
 
+import csv
 import hashlib
 import io
 import json
@@ -7,12 +8,13 @@ import math
 import platform
 import tempfile
 import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from occlumap.analysis.results_by_id import every_result
-from occlumap.analysis.tables import read
+from occlumap.analysis.tables import COLUMNS, read
 from occlumap.errors import FileFormatError
 
 TOLERANCE = 1e-6
@@ -23,20 +25,40 @@ _ITERATED = ("glmm", "confidence.clmm", "ratio.betabinomial")
 _MANIFEST = "manifest.json"
 
 
-def write(folders: list[Path], path: Path) -> dict[str, Any]:
-    """The tables of `folders`, the results of their analysis and a manifest of hashes, in a zip at `path`."""
-    results = every_result(read(folders))
+README = """The tables of a study and the results of their analysis by occlumap {occlumap}.
+
+Install, in a clone of occlumap at version {occlumap}: pip install '.[analysis]'
+Verify: occlumap analyse verify PACKAGE.zip
+
+It was made on Python {python} with {libraries}.
+"""
+
+
+def write(
+    folders: Sequence[Path], values: Mapping[str, Any], path: Path, plan: Path | None = None
+) -> dict[str, Any]:
+    """A zip at `path` of the tables of `folders` that the analysis reads, its results' `values`, the frozen `plan` if
+    there is one, and a manifest of hashes, which is given back.
+
+    No other file of the folders is packed (`left_alone` names them): they may tell who took part.
+    """
     files: dict[str, bytes] = {}
     for number, folder in enumerate(folders):
-        for table in sorted(folder.glob("*.csv")):
+        for table in _tables(folder):
             files[f"data/{number}-{folder.resolve().name}/{table.name}"] = table.read_bytes()
-    files["results.json"] = (json.dumps(results.values, indent=1, sort_keys=True) + "\n").encode()
-    files["README.txt"] = b"Verify with: occlumap analyse verify PACKAGE.zip\n"
+    if plan is not None:
+        files["plan.json"] = plan.read_bytes()
+    files["results.json"] = (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
+    versions = {name: version(name) for name in ("occlumap", "numpy", "scipy", "pandas")}
+    versions["python"] = platform.python_version()
+    libraries = ", ".join(
+        f"{name} {versions[name]}" for name in versions if name not in ("occlumap", "python")
+    )
+    files["README.txt"] = README.format(libraries=libraries, **versions).encode()
     manifest = {
         "kind": "occlumap-replication-package",
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-        "versions": {name: version(name) for name in ("occlumap", "numpy", "scipy", "pandas")}
-        | {"python": platform.python_version()},
+        "versions": versions,
     }
     files[_MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -45,9 +67,34 @@ def write(folders: list[Path], path: Path) -> dict[str, Any]:
     return manifest
 
 
-def verify(path: Path) -> list[str]:
+def left_alone(folders: Sequence[Path]) -> Iterator[str]:
+    """In words: the files of `folders` that are not packed, and the columns that are, though the analysis does not
+    read them.
+    """
+    for folder in folders:
+        packed = _tables(folder)
+        others = sorted(file.name for file in folder.iterdir() if file.is_file() and file not in packed)
+        if others:
+            yield f"not packed of {folder}, as the analysis does not read them: {', '.join(others)}"
+        for table in packed:
+            with table.open(encoding="utf-8-sig", newline="") as lines:
+                names = [name.strip() for name in next(csv.reader(lines))]
+            further = [name for name in names if name not in COLUMNS[table.stem]]
+            if further:
+                yield (
+                    f"packed with {table}, though the analysis does not read them: columns {', '.join(further)}; "
+                    "take out those that tell who took part"
+                )
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [path for name in sorted(COLUMNS) if (path := folder / f"{name}.csv").exists()]
+
+
+def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -> list[str]:
     """Analyse the package's tables again; what differs from its results, or from its hashes: an empty list is well.
 
+    `progress(section)` is called before each section of the analysis.
     Raises FileFormatError for a file that is no such package.
     """
     try:
@@ -78,7 +125,7 @@ def verify(path: Path) -> list[str]:
         folders = sorted(
             Path(temporary, "data").glob("*"), key=lambda folder: int(folder.name.partition("-")[0])
         )
-        found = every_result(read(folders)).values
+        found = every_result(read(folders), progress).values
     for key in sorted({*expected, *found}):
         tolerance = ITERATED if key.startswith(_ITERATED) else TOLERANCE
         if key not in found or key not in expected or not _same(expected[key], found[key], tolerance):

@@ -222,6 +222,17 @@ def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str
     yield "effects.cohens_d", effect_intervals.standardised_differences(by_heatmap)
 
 
+def _tell_left_out(found: Results, table: Any, measure: str) -> None:
+    """The comparisons that `linear_section` leaves out, as nobody in `table` has one of their heatmaps."""
+    there = set(table["heatmap"].astype(str))
+    for one, other, bound in BOUNDS[measure]:
+        absent = [name for name in (one, other) if name not in there]
+        if absent:
+            found.problems[f"{measure}.tost.{one}_vs_{other}.{bound}"] = (
+                f"nobody with heatmap {absent[0]} is analysed"
+            )
+
+
 def _contrasts(model: linear.LinearModel, kind: str, suffix: str) -> Iterator[tuple[str, Any]]:
     covariance = model.covariance(kind)
     arguments = (model.design, model.coefficients, covariance, model.df, "heatmap")
@@ -249,6 +260,7 @@ def _bayes_anova(model: linear.LinearModel) -> dict[str, Any]:
 def _accuracy(found: Results, study: Study) -> None:
     table = measures.accuracy(study)
     found.add("accuracy", lambda: linear_section(table, "accuracy", study))
+    _tell_left_out(found, table, "accuracy")
 
     def boxes() -> Iterator[tuple[str, Any]]:
         yield (
@@ -544,7 +556,13 @@ def _ratio(found: Results, study: Study) -> None:
     if not len(table):
         found.problems["ratio"] = "no codes of participants who are not excluded"
         return
+    for cell in measures.cells(study):
+        if not (table["cell"] == cell).any():
+            found.problems[f"ratio.descriptives.cell.{cell}"] = (
+                "nobody of this cell is analysed for features: all are excluded, or have no codes"
+            )
     found.add("ratio", lambda: linear_section(table, "ratio", study))
+    _tell_left_out(found, table, "ratio")
     saliency, codes = table["saliency"].to_numpy(np.float64), table["codes"].to_numpy(np.float64)
 
     def quasi() -> Iterator[tuple[str, Any]]:
@@ -609,6 +627,8 @@ def _codes(found: Results, study: Study) -> None:
     if len(measures.analysed_codes(study)):
         found.add("codes", lambda: features.code_results(study))
         found.add("codes", lambda: code_kinds.kind_results(study))
+    else:
+        found.problems["codes"] = "no codes of participants who are not excluded"
 
 
 def _reliability(found: Results, study: Study) -> None:

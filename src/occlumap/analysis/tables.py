@@ -13,7 +13,7 @@ SCORES = ("not_shown", "shown")
 OUTCOMES = ("TP", "FP", "FN", "TN")
 GROUPS = ("saliency", "general")
 
-_COLUMNS = {
+COLUMNS = {
     "participants": (
         "participant_id",
         "source",
@@ -36,6 +36,8 @@ _COLUMNS = {
     "codes": ("participant_id", "task_id", "code", "group"),
     "double_coding": ("segment_id", "participant_id", "task_id", "coder_a", "coder_b", "coder_c"),
 }
+"""The tables that the analysis reads, with their columns; further ones are left alone."""
+
 _OPTIONAL = {"responses": ("position",), "participants": ("first_class",)}
 _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "participants": {
@@ -73,7 +75,7 @@ class TableError(FileFormatError):
 
 @dataclass(frozen=True)
 class Study:
-    """The tables of one study, or of several merged, as pandas data frames with the columns of `_COLUMNS`.
+    """The tables of one study, or of several merged, as pandas data frames with the columns of `COLUMNS`.
 
     `participants`: heatmap and scores are categoricals in the order of HEATMAPS and SCORES; screening_passed and
     excluded_from_features 0 or 1. `responses`: correct and confidence are floats, NaN where the answer is missing.
@@ -120,7 +122,7 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
         seen |= ids
     merged = {
         name: pd.concat([part[name] for part in parts if name in part], ignore_index=True)
-        for name in _COLUMNS
+        for name in COLUMNS
         if any(name in part for part in parts)
     }
     problems = list(_inconsistent(merged, len(parts) > 1))
@@ -173,7 +175,7 @@ def _read_one(folder: Path) -> dict[str, Any]:
         raise TableError(f"expected a folder of CSV tables at {folder}, found none")
     tables = {}
     problems: list[str] = []
-    for name, columns in _COLUMNS.items():
+    for name, columns in COLUMNS.items():
         path = folder / f"{name}.csv"
         if not path.exists():
             if name != "double_coding":
@@ -335,6 +337,18 @@ def _typed(tables: dict[str, Any]) -> Study:
 
 
 def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iterable[str]:
+    absent = [name for name in HEATMAPS if name not in participants["heatmap"].cat.categories]
+    if absent:
+        yield (
+            f"participants.csv, column heatmap: nobody has {' or '.join(map(repr, absent))}; every comparison with "
+            "it is left out"
+        )
+    given = responses.groupby("participant_id")["correct"].count()
+    for one in given.index[given == 0]:
+        yield (
+            f"responses.csv, column answer: every answer of {one!r} is missing; left out of accuracy and of all that "
+            "counts answers"
+        )
     coded = set(codes["participant_id"])
     analysed = participants[participants["excluded_from_features"] == 0]
     if not len(codes):

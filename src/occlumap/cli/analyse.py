@@ -4,11 +4,15 @@ import importlib
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from occlumap.cli.text import printable
 from occlumap.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    from occlumap.analysis import Results, Study
 
 
 class _WithDefault(click.Group):
@@ -32,7 +36,7 @@ def analyse() -> None:
       occlumap analyse freeze --out plan.json
       occlumap analyse data/ --plan plan.json --out report/
       occlumap analyse power --people 32 --tasks 14
-      occlumap analyse package data/ --out package.zip
+      occlumap analyse package data/ --plan plan.json --out package.zip
       occlumap analyse verify package.zip
 
     What `occlumap analyse FOLDER` takes: occlumap analyse run --help
@@ -57,9 +61,9 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
     Writes into --out: results.json (every result by its id), report.html, report.pdf and the figures as SVG.
     """
     _needs_extra()
-    from occlumap.analysis import every_result, read
     from occlumap.analysis import plan as plans
     from occlumap.analysis import published as printed
+    from occlumap.analysis import read
 
     if published:
         for line in printed.lines():
@@ -77,15 +81,11 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
     study = read(list(folders))
     if blind:
         study = plans.blinded(study)
-    for remark in study.remarks:
-        click.echo(printable(f"note: {remark}"), err=True)
     if frozen is not None:
         click.echo(f"plan: SHA-256 {frozen['sha256']}", err=True)
-    results = every_result(study, lambda section: click.echo(f"  {section}", err=True))
+    results = _analysed(study)
     if blind:
         results.values["design.blinded"] = True
-    for name, why in results.problems.items():
-        click.echo(printable(f"warning: {name} is left out: {why}"), err=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
     found = report.sections(
@@ -123,12 +123,23 @@ def freeze(out: Path, source: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("package.zip"), show_default=True
 )
-def package(folders: tuple[Path, ...], out: Path) -> None:
-    """Pack tables, results and versions, for `occlumap analyse verify` elsewhere."""
+@click.option("--plan", type=click.Path(path_type=Path), help="A frozen plan, packed as plan.json.")
+def package(folders: tuple[Path, ...], out: Path, plan: Path | None) -> None:
+    """Pack tables, results and versions, for `occlumap analyse verify` elsewhere.
+
+    Of the FOLDERS only the tables are packed that the analysis reads; the other files are named.
+    """
     _needs_extra()
     from occlumap.analysis import package as packages
+    from occlumap.analysis import plan as plans
+    from occlumap.analysis import read
 
-    manifest = packages.write(list(folders), out)
+    if plan is not None:
+        plans.read(plan)
+    study = read(list(folders))
+    for told in packages.left_alone(folders):
+        click.echo(printable(f"note: {told}"), err=True)
+    manifest = packages.write(folders, _analysed(study).values, out, plan)
     click.echo(f"  {out}: {len(manifest['sha256'])} files")
 
 
@@ -139,7 +150,7 @@ def verify(file: Path) -> None:
     _needs_extra()
     from occlumap.analysis import package as packages
 
-    wrong = packages.verify(file)
+    wrong = packages.verify(file, _progress)
     for line in wrong:
         click.echo(printable(f"  {line}"), err=True)
     click.echo(f"{file}: {'verified' if not wrong else f'{len(wrong)} differences'}")
@@ -186,6 +197,22 @@ def power(
         click.echo(f"tasks each for 80 %: {needed or 'no number of tasks is enough, more people are needed'}")
     smallest = powers.effect_for(0.8, lambda f: powers.anova_power(len(chances), people, f))
     click.echo(f"smallest f with 80 %: {smallest:.3f}")
+
+
+def _analysed(study: "Study") -> "Results":
+    """Every result of the study; what is odd, how far it is and what is left out are told on the way."""
+    from occlumap.analysis import every_result
+
+    for remark in study.remarks:
+        click.echo(printable(f"note: {remark}"), err=True)
+    results = every_result(study, _progress)
+    for name, why in results.problems.items():
+        click.echo(printable(f"warning: {name} is left out: {why}"), err=True)
+    return results
+
+
+def _progress(section: str) -> None:
+    click.echo(f"  {section}", err=True)
 
 
 def _needs_extra() -> None:
