@@ -47,7 +47,7 @@ class Report:
     def kind(self) -> str:
         """What the scores look like: "probabilities", "independent probabilities", "logits"."""
         inside = self.row.min() >= 0 and self.row.max() <= 1
-        if inside and abs(self.row.sum() - 1) < 1e-3:
+        if inside and len(self.row) > 1 and abs(self.row.sum() - 1) < 1e-3:
             return "probabilities"
         return "independent probabilities" if inside else "logits"
 
@@ -86,12 +86,13 @@ _UNKNOWN = (
     "batch that gives what the model takes)"
 )
 _TWICE = (
-    "softmax was taken twice: nearly the same score for each class, on every image, as softmax makes of probabilities. "
-    "If the model ends in softmax, say output='probabilities', or do not take it again"
+    "softmax was taken twice: nearly the same score for each class, on every image, as softmax makes of probabilities; "
+    "or the model is that undecided. If it ends in softmax and output='logits' was said, say output='probabilities'; "
+    "if that was said, see that neither the model nor a function round it takes softmax again"
 )
 _ABOUT = {
     "probabilities": "probabilities that add up to 1",
-    "independent probabilities": "numbers from 0 to 1 that do not add up to 1 (sigmoid, multi-label, or one column)",
+    "independent probabilities": "numbers from 0 to 1, each for itself (sigmoid, multi-label, or one column)",
     "logits": "logits or margins, not probabilities; heatmaps are in these units (softmax: shares of the score)",
 }
 

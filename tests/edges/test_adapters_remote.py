@@ -107,6 +107,22 @@ def test_a_server_that_never_recovers_is_given_up_after_the_attempts(start, quic
     assert (classifier.requests, classifier.retries) == (3, 2)
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([[0.0, float("nan")]], "got nan among the scores"),
+        ([[float("inf"), 0.0]], "got inf among the scores"),
+        ([0.0, 0.0], r"got scores of shape \(2,\) for 1 images, the last"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_told(start, found, told):
+    address, _ = start()
+    classifier = from_url(address, attempts=1, decode=lambda response: found)
+    with pytest.raises(ClassifierError, match=told) as caught:
+        classifier(photo()[None])
+    assert "doctor" not in str(caught.value)  # which may be what asks
+
+
 def test_through_all_faults_every_region_has_one_score_and_the_right_one(start, quick):
     address, _ = start("ok", "drop", "ok", "500", "ok", "garbage", "429", "ok", "short", "ok")
     arguments = {"target": 0, "method": "paper", "depth": 2, "batch_size": 16}

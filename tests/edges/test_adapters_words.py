@@ -14,7 +14,14 @@ import pytest
 import occlumap
 from occlumap import adapters
 from occlumap.classifiers import score
-from occlumap.errors import ArgumentError, ClassifierError, ClassifierNotFoundError, ImageError, ScoreError
+from occlumap.errors import (
+    ArgumentError,
+    ClassifierError,
+    ClassifierNotFoundError,
+    ImageError,
+    OcclumapWarning,
+    ScoreError,
+)
 from tests.edges import test_adapters
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras
@@ -66,9 +73,8 @@ def test_a_keras_file_of_which_half_is_missing_is_told(tmp_path):
 
 
 def test_a_backend_of_keras_that_is_not_there_is_told(tmp_path):
-    pytest.importorskip("keras")
-    if importlib.util.find_spec("jax") is not None:
-        pytest.skip("every backend may be there")
+    if importlib.util.find_spec("keras") is None or importlib.util.find_spec("jax") is not None:
+        pytest.skip("Keras, or a backend that is not there, is not there")
     (tmp_path / "m.keras").touch()
     code = "import occlumap; occlumap.load('m.keras', output='logits')"
     source = str(Path(occlumap.__file__).parents[1])
@@ -109,6 +115,22 @@ def test_torch_says_when_there_is_no_such_accelerator():
         pytest.skip("there is one")
     with pytest.raises(ArgumentError, match="got 'cuda'"):
         adapters.from_torch(test_adapters.torch_module(), **MADE, device="cuda")
+
+
+@pytest.mark.parametrize(("own", "given"), [("float32", "float64"), ("float64", "float32")])
+def test_torch_names_the_option_when_it_is_given_another_type_than_the_modules(own, given):
+    torch = pytest.importorskip("torch")
+    module = test_adapters.torch_module().to(getattr(torch, own))
+    classifier = adapters.from_torch(module, **MADE, dtype=given)
+    with pytest.raises(ArgumentError, match=rf"own dtype, torch\.{own}, got torch\.{given}; leave dtype out"):
+        classifier(BATCH)
+
+
+@pytest.mark.parametrize("changed", [{"mean": [0.485, 0.456, 0.406]}, {"std": [0.229, 0.224, 0.225]}])
+def test_mean_and_std_of_pixels_from_0_to_1_are_warned_about(changed):
+    with pytest.warns(OcclumapWarning, match=r"0\.2|0\.4.* look like those of pixels 0\.\.1") as caught:
+        adapters.from_torch(test_adapters.torch_module(), **{**MADE, **changed})
+    assert caught[0].filename == __file__
 
 
 def test_torch_takes_a_type_by_its_name():

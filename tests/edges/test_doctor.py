@@ -38,6 +38,12 @@ def test_it_tells_probabilities_from_logits(scale, kind):
     assert doctor.examine(lambda batch: light(batch) * scale, IMAGE).kind == kind
 
 
+def test_one_column_of_1_is_no_probability_of_all_classes():
+    report = doctor.examine(adapters.regression(lambda batch: np.ones(len(batch))), IMAGE)
+    assert report.kind == "independent probabilities"
+    assert not any("add up" in line for line in report.lines())
+
+
 def test_it_sees_that_scores_depend_on_the_batch():
     report = doctor.examine(lambda batch: light(batch) * (1 if len(batch) == 1 else 0.5), IMAGE)
     assert report.disagreement > doctor.SAME

@@ -1,5 +1,6 @@
 """Preprocessing: what a network wants of uint8 images, said once and checked; and scores from its output."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest, one_of, whole_number
-from occlumap.errors import ArgumentError, ImageError, ScoreError
+from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreError
 
 REQUIRED = ("size", "layout", "colour", "mean", "std", "output")
 LAYOUTS = ("NCHW", "NHWC")
@@ -23,6 +24,9 @@ ABOUT = {
     "std": "one number or one a channel; input = (pixel - mean) / std",
     "output": '"probabilities", or "logits", of which softmax makes probabilities',
 }
+
+MOST = 1e38
+"""In size, of an input: float32 has no larger ones."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's mode "L"
 
@@ -46,7 +50,8 @@ class Preprocessing:
     def of(cls, given: Mapping[str, Any], where: str) -> "Preprocessing":
         """What `given` says under the names of the fields; `where` tells where, in messages.
 
-        Raises ArgumentError for a key that is missing, as none is guessed, and for a value that cannot be.
+        Raises ArgumentError for a key that is missing, as none is guessed, and for a value that cannot be. Warns of
+        mean and std that look like those of pixels 0..1.
         """
         missing = [key for key in REQUIRED if given.get(key) is None]
         if missing:
@@ -57,11 +62,13 @@ class Preprocessing:
         std = _numbers("std", given["std"], channels)
         if 0 in std:
             raise ArgumentError(f"expected std other than 0 {where}, got {given['std']}")
+        mean = _numbers("mean", given["mean"], channels)
+        _check_units(mean, std, where)
         return cls(
             _size(given["size"]),
             one_of("layout", given["layout"], LAYOUTS),
             colour,
-            _numbers("mean", given["mean"], channels),
+            mean,
             std,
             one_of("output", given["output"], OUTPUTS),
         )
@@ -86,6 +93,25 @@ class Preprocessing:
             images = images[..., ::-1]
         images = (images - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(images.transpose(0, 3, 1, 2) if self.layout == "NCHW" else images)
+
+
+def _check_units(mean: tuple[float, ...], std: tuple[float, ...], where: str) -> None:
+    given = (
+        f"mean {', '.join(f'{one:g}' for one in mean)} and std {', '.join(f'{one:g}' for one in std)} {where}"
+    )
+    with np.errstate(over="ignore"):
+        black, white = ((pixel - np.array(mean)) / np.array(std) for pixel in (0.0, 255.0))
+    if not (np.abs([*black, *white, *mean, *std]) <= MOST).all():
+        raise ArgumentError(
+            f"expected mean and std of which (pixel - mean) / std makes numbers of {MOST:g} or less, got {given}"
+        )
+    if any(0 < abs(one) < 1 for one in (*mean, *std)):
+        warnings.warn(
+            f"{given} look like those of pixels 0..1; here pixels are 0..255, and input = (pixel - mean) / std: are "
+            "both to be multiplied by 255?",
+            OcclumapWarning,
+            stacklevel=4,  # whoever called the adapter
+        )
 
 
 def fitted(batch: object, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -86,7 +86,7 @@ def from_torch(
         with eval_mode(module), torch.inference_mode():
             inputs = prepare(batch)
             with torch.autocast(inputs.device.type) if autocast else contextlib.nullcontext():
-                outputs = module(inputs)
+                outputs = _outputs(module, inputs, autocast)
         outputs = getattr(outputs, "logits", outputs)
         if not isinstance(outputs, torch.Tensor) or outputs.is_complex():
             got = "complex numbers" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
@@ -96,6 +96,20 @@ def from_torch(
         return scores_of(outputs.detach().to("cpu", torch.float64).numpy(), output, name)
 
     return Adapted(scores, name, classes, None if preprocessing is None else preprocessing.size, prepare)
+
+
+def _outputs(module: Any, inputs: Any, autocast: bool) -> Any:
+    """What the module gives; ArgumentError, which names `dtype`, where it refuses inputs of another than its own."""
+    try:
+        return module(inputs)
+    except RuntimeError as error:
+        own = sorted({str(one.dtype) for one in module.parameters()} - {str(inputs.dtype)})
+        if autocast or not own or "type" not in str(error):  # such as: out of memory
+            raise
+        raise ArgumentError(
+            f"expected inputs of the module's own dtype, {' and '.join(own)}, got {inputs.dtype}; leave dtype out, "
+            f"move the module (module.to({inputs.dtype})), or say autocast=True. Torch says: {error!s:.200}"
+        ) from error
 
 
 class _Inside:

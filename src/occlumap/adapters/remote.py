@@ -158,17 +158,15 @@ class Remote:
                     f"an answer that is no scores ({type(error).__name__}): {self._hushed(response.text)!r}"
                 )
                 continue
-            if (
-                scores.ndim == 2
-                and len(scores) == len(images)
-                and scores.shape[1]
-                and np.isfinite(scores).all()
-            ):
+            if scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
+                problem = f"scores of shape {scores.shape} for {len(images)} images"
+            elif not np.isfinite(scores).all():
+                problem = f"{scores[~np.isfinite(scores)][0]} among the scores, which must be finite"
+            else:
                 return scores
-            problem = f"scores of shape {scores.shape} for {len(images)} images, or some that are not finite"
         raise ClassifierError(
             f"expected scores of shape ({len(images)}, classes) from {self.name}, got {problem}, the last of "
-            f"{self._attempts} attempts; see that it answers: occlumap doctor --classifier URL photo.jpg"
+            f"{self._attempts} attempts; see that the service runs, and what it says of itself (its log)"
         )
 
     def _headers(self) -> dict[str, str]:
