@@ -195,6 +195,17 @@ def test_bonuses_are_the_sum_over_right_answers_each_time_the_same(researcher, s
     assert researcher.get("/researcher/bonuses.csv").content.decode() == first
 
 
+def test_a_row_of_the_bonuses_is_one_payment_whatever_the_id_holds(researcher, study):
+    from occlumap.study.participants.models import Identity
+
+    go_to(start("person"), "end")
+    Identity.objects.update(submission="=se\nvictim,999.00")  # as an older version took it
+    page = researcher.get("/researcher/bonuses.csv").content.decode()
+    ((payee, amount),) = csv.reader(io.StringIO(page))
+    assert payee == "'=se\nvictim,999.00"
+    assert float(amount) <= 7
+
+
 def test_a_study_is_frozen_at_launch(study):
     from occlumap.study.domain.configuration import make
     from occlumap.study.participants.services import prepare

@@ -246,5 +246,5 @@ def bonuses(study: Configuration) -> list[tuple[str, str]]:
         right = sum(correct for _, correct in services.score(identity.participant, study))
         amount = reward.bonus(right, len(study.tasks), study.money("per_correct"))
         if amount:
-            found.append((identity.submission or identity.person, f"{amount:.2f}"))
+            found.append((_plain(identity.submission or identity.person), f"{amount:.2f}"))
     return found

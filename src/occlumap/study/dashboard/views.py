@@ -1,5 +1,6 @@
 """Pages of the researcher: each asks for a login."""
 
+import csv
 from collections import Counter
 from statistics import median
 
@@ -144,8 +145,9 @@ def export_archive(request: HttpRequest) -> HttpResponse:
 @require_GET
 def bonus_file(request: HttpRequest) -> HttpResponse:
     """Lines of id and amount, as Prolific takes them."""
-    text = "".join(f"{one},{amount}\n" for one, amount in export.bonuses(configuration()))
-    return HttpResponse(text, content_type="text/csv; charset=utf-8")
+    response = HttpResponse(content_type="text/csv; charset=utf-8")
+    csv.writer(response, lineterminator="\n").writerows(export.bonuses(configuration()))
+    return response
 
 
 @access.staff_only

@@ -61,6 +61,13 @@ class Identity(models.Model):
     study = models.CharField(max_length=200, blank=True)
     submission = models.CharField(max_length=200, blank=True)
 
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["submission"], condition=~models.Q(submission=""), name="one_person_a_submission"
+            )
+        ]
+
 
 class Withdrawal(models.Model):
     """That somebody withdrew, so that they are told so when they come back. `who`: a keyed hash, linked to nothing."""

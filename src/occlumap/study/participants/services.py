@@ -37,6 +37,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer to a person
         self.fields = dict(fields)
 
 
+class SubmissionTakenError(Exception):
+    """Another person takes part under the same submission of the recruiting service, which is paid once."""
+
+
 def prepare(configuration: Configuration) -> None:
     """The rows that a study needs: its state and its cells.
 
@@ -72,14 +76,11 @@ def order_of(participant: Participant, configuration: Configuration) -> list[str
     return progress.task_order(tasks, participant.first_class, participant.seed)
 
 
-def cleaned(identity: Mapping[str, str]) -> dict[str, str]:
-    """An identity as it is kept."""
-    return {name: _text(value)[:200] for name, value in identity.items()}
-
-
 def start(configuration: Configuration, identity: Mapping[str, str]) -> Participant:
-    """A new participant, or the one that this identity already is; takes no place yet."""
-    identity = cleaned(identity)
+    """A new participant, or the one that this identity already is; takes no place yet.
+
+    Raises SubmissionTakenError for the submission of another person.
+    """
     person = identity.get("person", "")
     if person:
         known = Identity.objects.filter(person=person).select_related("participant").first()
@@ -103,8 +104,13 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
                 )
             Event.objects.create(participant=participant, kind="started")
             return participant
-    except IntegrityError:  # the same person in another tab, at the same time
-        return Identity.objects.select_related("participant").get(person=person).participant
+    except (
+        IntegrityError
+    ) as error:  # the same person in another tab, at the same time; or another person's submission
+        known = Identity.objects.filter(person=person).select_related("participant").first()
+        if known is None:
+            raise SubmissionTakenError from error
+        return known.participant
 
 
 def _temporary_id() -> str:
@@ -347,7 +353,7 @@ def withdraw(participant_pk: int) -> None:
 
 def has_withdrawn(identity: Mapping[str, str]) -> bool:
     """Whether this person took part before, and withdrew."""
-    person = cleaned(identity).get("person", "")
+    person = identity.get("person", "")
     return bool(person) and Withdrawal.objects.filter(who=_fingerprint(person)).exists()
 
 

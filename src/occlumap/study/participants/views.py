@@ -62,6 +62,13 @@ def entry(request: HttpRequest) -> HttpResponse:
         "submission": request.GET.get("SESSION_ID", ""),
     }
     if request.method in ("GET", "HEAD"):
+        unfit = prolific.unfit(person)
+        if unfit:
+            told = (
+                f"{' and '.join(unfit)} in its address should be letters, digits, - and _, 64 at most. Please open "
+                "the study once more from where you found it."
+            )
+            return _message(request, "This link is not right", told, 400)
         signed = configuration().values["signed_links"]
         if signed["keys"]:
             token = request.GET.get("prolific_token", "")
@@ -75,7 +82,7 @@ def entry(request: HttpRequest) -> HttpResponse:
             response = redirect("entry")
             response.set_cookie(
                 IDENTITY,
-                signing.dumps(services.cleaned(person), salt=IDENTITY),
+                signing.dumps(person, salt=IDENTITY),
                 max_age=settings.SESSION_COOKIE_AGE,
                 secure=settings.SESSION_COOKIE_SECURE,
                 httponly=True,
@@ -109,7 +116,14 @@ def entry(request: HttpRequest) -> HttpResponse:
         return response
     asked = identity.get("person", "")
     if known is None or (asked and not Identity.objects.filter(participant=known, person=asked).exists()):
-        known = services.start(configuration(), identity)
+        try:
+            known = services.start(configuration(), identity)
+        except services.SubmissionTakenError:
+            told = (
+                "Somebody else takes part by the same SESSION_ID, and a submission is paid once. Please open the study "
+                "once more from your own account."
+            )
+            return _message(request, "This link is somebody else's", told, 403)
         request.session[COOKIE] = known.code
     response = redirect("step")
     response.delete_cookie(IDENTITY)  # now it stands in one table only, which is erased on withdrawal

@@ -1,6 +1,7 @@
-"""Prolific's signed links: the token in the address is Prolific's own, for this study, and says the same ids."""
+"""Prolific's links: the ids in the address look like ids; the token of a signed one says the same, for this study."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,9 @@ from occlumap.errors import FileFormatError, OcclumapError
 IDS = {"person": "PROLIFIC_PID", "study": "STUDY_ID", "submission": "SESSION_ID"}
 """The parameters of an address, by what they are to us."""
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What an id may be; Prolific's are 24 hexadecimal digits."""
+
 _CLAIMS = {
     "person": ("prolific_pid", "PROLIFIC_PID"),
     "study": ("study_id", "STUDY_ID"),
@@ -20,6 +24,15 @@ _CLAIMS = {
 
 class UnsignedError(OcclumapError, ValueError):
     """A link without a signature of Prolific's, or with one for another study, person or time."""
+
+
+def unfit(identity: Mapping[str, str]) -> list[str]:
+    """The parameters of an address that are neither empty nor ids: they could be anything, lines of a table too.
+
+    >>> unfit({"person": "5f8d", "submission": "x,1"})
+    ['SESSION_ID']
+    """
+    return [IDS[name] for name, value in identity.items() if value and not _ID.fullmatch(value)]
 
 
 def verify(token: str, identity: Mapping[str, str], keys: str, audience: str, folder: Path) -> None:
