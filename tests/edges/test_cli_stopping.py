@@ -15,7 +15,7 @@ from tests.edges.command_line import TOY, explain, files, run, same, start
 
 def test_a_classifier_that_ends_the_program_is_a_failing_one(folder):
     result = explain("--batch-size", 7, classifier="occlumap_toy:leaving", code=1)
-    assert "error: the classifier 'occlumap_toy:Toy' raised SystemExit: 3" in result.stderr
+    assert "error: the classifier 'occlumap_toy:leaving' raised SystemExit: 3" in result.stderr
     assert "--resume out/measurements.npz" in result.stderr
     explain("--resume", "out/measurements.npz")
 
