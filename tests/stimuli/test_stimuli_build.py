@@ -210,6 +210,12 @@ def test_an_id_twice_in_the_list_is_refused_before_anything_is_made(drawn, train
         ("conditions: {occlusion: 4}", "options of condition 'occlusion'.*got 4"),
         ("conditions: {occlusion: deep}", "options of condition 'occlusion'.*got \"deep\""),
         ("conditions: {occlusion: {dpeth: 4}}", "did you mean depth"),
+        ("conditions: {lrp: {rules: foo}}", "'lrp': expected rules to be one of .* got 'foo'"),
+        ("conditions: {occlusion: {depth: 99}}", "'occlusion': expected depth to be .* from 1 to 8, got 99"),
+        ("conditions: {occlusion: {depth: 8}}", "at least 2.depth = 256 pixels .* got 224 x 224"),
+        ("conditions: {joint: {budget: 1}}", "'joint': expected a budget of at least 3 calls"),
+        ("conditions: {single_scale: {window: 225}}", "'single_scale': expected window .* from 1 to 224"),
+        ("conditions: {random: {blur: 2}}", "'random': expected blur to be a number from 0 to 1, got 2"),
         ("conditions: [lpr]", "did you mean lrp"),
         ("conditions: [[none]]", "names, each with options"),
         ("conditions: [none, none]", "every condition once"),
@@ -233,11 +239,26 @@ def test_a_configuration_s_mistake_is_told_with_the_file(tmp_path, text, message
     assert not any(word in str(caught.value) for word in ("dict", "None", "NoneType"))
 
 
+def test_values_that_conditions_can_use_are_taken(tmp_path):
+    from occlumap.stimuli.build import Config
+
+    options = {
+        "occlusion": {"depth": 7, "best_k": "all"},
+        "joint": {"budget": 900, "fill": "blur"},
+        "single_scale": {"window": 224, "stride": 100},
+        "lrp": {"rules": "epsilon"},
+        "random": {"blur": 0},
+        **{name: {} for name in ("grad_cam", "mask", "none")},
+    }
+    assert Config(tmp_path, tmp_path, tmp_path, conditions=options).conditions == options
+
+
 @pytest.mark.parametrize("blur", [-5, "abc", True])
-def test_a_value_that_a_condition_cannot_use_is_refused(drawn, trained, blur):
+def test_a_blur_that_is_none_is_refused(blur):
+    from occlumap.stimuli.conditions import check_values
+
     with pytest.raises(ArgumentError, match="expected blur to be a number from 0 to 1"):
-        built(drawn, "refused", conditions={"random": {"blur": blur}})
-    assert not (drawn / "refused").exists()
+        check_values("random", {"blur": blur}, 32)
 
 
 def test_what_lrp_leaves_to_the_biases_is_told(drawn, trained, frozen):

@@ -296,6 +296,29 @@ def test_a_network_with_biases_and_one_relu_for_all_is_explained_and_left_as_it_
     assert all(torch.equal(value, before[name]) for name, value in classifier.network.state_dict().items())
 
 
+def test_what_a_condition_writes_into_its_image_reaches_no_other(monkeypatch):
+    from occlumap.stimuli import conditions
+
+    def spoils(request):
+        request.image[:], request.mask[:] = 0, True
+        return request.image[..., 0]
+
+    monkeypatch.setattr(conditions, "condition", lambda name: spoils)
+    image, where = an_image(), np.zeros((32, 32), dtype=bool)
+    assert not heatmap("own", Request(image, 0, None, where)).any()
+    np.testing.assert_array_equal(image, an_image())
+    assert not where.any()
+
+
+def test_complex_numbers_are_no_heatmap(monkeypatch):
+    from occlumap.stimuli import conditions
+
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: np.full((32, 32), 1j))
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    with pytest.raises(ArgumentError, match="condition 'own': expected real numbers, got complex ones"):
+        heatmap("own", request)
+
+
 def test_what_a_condition_raises_is_told_with_its_name(monkeypatch):
     from occlumap.stimuli import conditions
 

@@ -21,7 +21,7 @@ from occlumap._checks import nearest, reason
 from occlumap.errors import ArgumentError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
-from occlumap.stimuli.conditions import Request, check_options, heatmap
+from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
@@ -84,7 +84,7 @@ class Config:
         for name, defaults in (("tasks", TASKS), ("examples", EXAMPLES)):
             _check_counts(name, getattr(self, name), defaults)
         _check_classes(self.classes)
-        _check_conditions(self.conditions)
+        _check_conditions(self.conditions, self.explain_side)
 
 
 def _check_counts(name: str, counts: Mapping[str, int], defaults: Mapping[str, int]) -> None:
@@ -121,7 +121,7 @@ def _check_classes(classes: object) -> None:
         raise StimuliError(f"expected every class once in classes, got {', '.join(twice)} more than once")
 
 
-def _check_conditions(conditions: object) -> None:
+def _check_conditions(conditions: object, side: int) -> None:
     if not isinstance(conditions, Mapping) or not all(isinstance(one, str) for one in conditions):
         raise StimuliError(
             f"expected conditions to be names, each with options, like {{occlusion: {{depth: 4}}, none: {{}}}}, got "
@@ -136,6 +136,7 @@ def _check_conditions(conditions: object) -> None:
                 f"{_told(options)}"
             )
         check_options(name, options)
+        check_values(name, options, side)
 
 
 def _told(value: object) -> str:

@@ -5,12 +5,13 @@ A condition takes options by keyword, which the configuration of a stimulus set 
 gives None.
 """
 
+import contextlib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from PIL import Image, ImageFilter
 
 import occlumap
 from occlumap._checks import nearest, one_of
-from occlumap.errors import ArgumentError, OcclumapError
+from occlumap.errors import ArgumentError, ClassifierError, OcclumapError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.lrp import RULE_SETS, check_conserves, relevances
 from occlumap.stimuli.network import Studied
@@ -169,17 +170,55 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
             )
 
 
+class _AskedError(OcclumapError):
+    """A condition came so far that it asks the network: its options are such as it can use."""
+
+
+class _Unasked:
+    """In the place of a classifier, while values are looked at."""
+
+    def __call__(self, batch: NDArray[np.uint8]) -> None:
+        raise _AskedError
+
+    @property
+    def network(self) -> None:
+        raise _AskedError
+
+    conserving = network
+
+
+def check_values(name: str, options: Mapping[str, Any], side: int) -> None:
+    """Raise an error of ours for a value that one of our conditions cannot use on any image of up to `side` pixels.
+
+    No image is read for it: each runs on a blank one until it asks the network. Of a package's condition nothing is
+    known before its first heatmap.
+    """
+    if name not in BUILT_IN:
+        return
+    side = 32 if name == "joint" else side  # its segments take time, and no option hangs on the image
+    blank = Request(
+        np.zeros((side, side, 3), np.uint8), 0, cast(Studied, _Unasked()), np.zeros((side, side), dtype=bool)
+    )
+    with contextlib.suppress(_AskedError, ClassifierError):
+        heatmap(name, blank, dict(options))
+
+
 def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) -> Heatmap | None:
     """The heatmap of one condition, checked: (H, W) of finite numbers, or None for a condition that shows none.
 
-    Whatever a condition raises that is no error of ours becomes an ArgumentError, with its own as the cause.
+    The condition gets copies of image and mask, so what it writes into them reaches no other. Whatever it raises that
+    is no error of ours becomes an ArgumentError, with its own as the cause.
     """
     options = options or {}
     check_options(name, options)
+    own = replace(request, image=request.image.copy(), mask=request.mask.copy())
     try:
-        found = condition(name)(request, **options)
+        found = condition(name)(own, **options)
         if found is not None:
-            found = np.asarray(found, dtype=np.float64)
+            found = np.asarray(found)
+            if found.dtype.kind == "c":
+                raise ArgumentError("expected real numbers, got complex ones; give their size (np.abs), say")
+            found = found.astype(np.float64)
     except ArgumentError as error:
         raise ArgumentError(f"condition {name!r}: {error}") from error
     except OcclumapError:
