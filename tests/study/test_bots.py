@@ -74,6 +74,21 @@ def test_bots_answer_by_the_model_through_the_pages(study):
     assert {one.confidence for one in answers} == {3}
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:1/", "nothing answers there"),
+        ("127.0.0.1:8000", "expected the study's address"),
+        ("http://127.0.0.1:x/", "expected the study's address"),
+    ],
+)
+def test_bots_do_not_wait_where_nothing_listens(url, told):
+    from occlumap.study import bots
+
+    with pytest.raises(bots.BotError, match=told):
+        bots.many(url, 1, "random")
+
+
 def test_psychometric_bots_must_know_the_tasks():
     from occlumap.study import bots
 

@@ -1,7 +1,10 @@
 """The container's files name what is there; they are not built here."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,28 @@ def test_compose_gives_all_that_serving_asks_for_and_publishes_on_this_machine_o
         one.partition(":")[0] for service in compose["services"].values() for one in service["volumes"]
     }
     assert {one for one in volumes if not one.startswith(".")} == set(compose["volumes"])
+
+
+@pytest.mark.parametrize(
+    ("database", "told"),
+    [
+        ("postgresql://study:secret@127.0.0.1:1/study", "OCCLUMAP_STUDY_DATABASE names to answer"),
+        ("postgresql://study:secret@127.0.0.1:1", "without a name at its end"),
+        ("postgresql://study:secret@127.0.0.1:port/study", "host or port cannot be read"),
+        ("mysql://study:secret@127.0.0.1/study", "begins with mysql://"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_in_a_line(study_folder, database, told):
+    pytest.importorskip("psycopg_pool")
+    environment = {
+        **os.environ,
+        "OCCLUMAP_STUDY_DATABASE": database,
+        "OCCLUMAP_STUDY_SECRET": "x" * 40,
+        "OCCLUMAP_STUDY_HOSTS": "study.example",
+    }
+    command = [sys.executable, "-m", "occlumap", "study", "serve", str(study_folder / "study.yaml")]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert told in ended.stderr
+    assert "secret" not in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

@@ -44,6 +44,14 @@ def test_wrong_passwords_lock_and_say_nothing_of_the_name(study):
     assert "Too many tries" in told
 
 
+def test_a_name_that_no_database_can_be_asked_for_is_a_wrong_one(study):
+    from django.contrib.auth import get_user_model
+
+    get_user_model().objects.create_user("a\x00b", password="right", is_staff=True)  # SQLite keeps it
+    response = client().post("/researcher/login/", {"username": "a\x00b", "password": "right"})
+    assert response.status_code == 401
+
+
 def test_the_overview_counts_by_cell(researcher):
     go_to(start(), "end")
     go_to(start(), "task-2")
@@ -322,6 +330,11 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
         ({"texts": {"instructions": [{"text": "x", "for": "heatmap"}]}}, "none:shown has no instructions"),
         ({"texts": {"consent": " "}}, "the text consent is empty"),
         ({"texts": {"consent": "At most 15 pounds"}}, "the text consent says '15 pounds'"),
+        ({"texts": {"consent": "At most five pounds"}}, "the text consent says 'five pounds'"),
+        ({"texts": {"consent": "At most fifty\npence"}}, "the text consent says 'fifty\\npence'"),
+        ({"texts": {"consent": "36 questions"}}, "says '36 questions', and there are 14: write {{ tasks }}"),
+        ({"texts": {"consent": "thirty-six\nnew photos"}}, "says 'thirty-six new photos', and there are 14"),
+        ({"texts": {"consent": "Ask [INSERT NAME HERE]"}}, "the text consent says 'INSERT NAME HERE'"),
         ({"texts": {"consent": "Ask { contact }"}}, "the text consent has a brace"),
         ({"texts": {"information": "We pay."}}, "the text information does not say {{ base }}"),
         ({"codes": {"completed": "X", "no_consent": "X"}}, "codes.completed is 'X', the code of another end"),
@@ -340,7 +353,20 @@ def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", "FILL IN: who", "fill in", "(demo: your contact)", "TODO", "<mail>"]
+    "value",
+    [
+        *(
+            "",
+            " ",
+            "FILL IN: who",
+            "fill in",
+            "FILL-IN: institution",
+            "(demo: your contact)",
+            "TODO",
+            "<mail>",
+        ),
+        *("TBC", "UKRI (TBC)", "[your contact]", "INSERT NAME HERE", "placeholder", "Your name", "2026-XXX"),
+    ],
 )
 def test_a_place_that_is_not_filled_in_is_refused_before_launch(study, value):
     from occlumap.study.domain import launch
@@ -348,6 +374,16 @@ def test_a_place_that_is_not_filled_in_is_refused_before_launch(study, value):
 
     changed = {**study.values, "people": {**study.values["people"], "contact": value}}
     assert launch.faults(make(changed, study.folder)) == ["people.contact is not filled in"]
+
+
+@pytest.mark.parametrize("value", ["Toda Fillinger <t@uni.example>", "[Dr] Insertini", "University of Here"])
+def test_a_place_that_is_filled_in_is_taken(study, value):
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
+
+    own = "14 tasks, 7 photos of each class, 12 example photos, one photo at a time, two questions for each."
+    values = {"people": {**study.values["people"], "contact": value}, "texts": {"consent": own}}
+    assert launch.faults(make({**study.values, **values}, study.folder)) == []
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from occlumap.errors import MissingDependencyError, OcclumapError
 from occlumap.study.domain import psychometrics
@@ -217,6 +218,23 @@ def take_part_in_browser(
     raise BotError(f"bot {seed}: no end after {MOST_PAGES} pages")
 
 
+def _look_for(url: str) -> None:
+    """BotError where nothing listens: a bot would wait for a server that was there, and is away."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BotError(f"expected the study's address, as http://127.0.0.1:8000/, got {url!r}")
+    try:
+        socket.create_connection((parts.hostname, port), timeout=10).close()
+    except OSError as error:
+        raise BotError(
+            f"expected a study at {url}, but nothing answers there ({error}); start one: occlumap study demo"
+        ) from error
+
+
 def many(
     url: str,
     count: int,
@@ -231,7 +249,7 @@ def many(
     """`count` bots, `at_once` at a time; how often each completion code came.
 
     `log`: a file that gets a line of JSON for each page that the server acknowledged: bot, step, answers. `browser`:
-    each in a browser, which keeps no such log.
+    each in a browser, which keeps no such log. Raises BotError at once where nothing listens.
     """
     if kind not in KINDS:
         from occlumap.errors import ArgumentError
@@ -247,6 +265,7 @@ def many(
         raise ArgumentError(
             "expected a log of bots over HTTP only: a browser does not tell what was acknowledged"
         )
+    _look_for(url)
     turn = threading.Lock()
 
     def one(number: int) -> str:

@@ -1,6 +1,7 @@
 """Whether the study can be taken just now, for whoever watches the server."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
@@ -39,14 +40,23 @@ def _database_answers() -> bool:
             return True
         import psycopg
 
-        # a connection of its own: one of the pool may be dead though the database is there again, or be waited for
-        of = connection.settings_dict
-        where = {"host": of["HOST"], "port": of["PORT"], "user": of["USER"], "password": of["PASSWORD"]}
         try:
-            with psycopg.connect(dbname=of["NAME"], connect_timeout=WAIT, **where) as fresh:
+            with connected() as fresh:
                 fresh.execute("select 1 from participants_studystate limit 1")
         except psycopg.Error:
             return False
         return True
     except Error:
         return False
+
+
+def connected() -> Any:
+    """A connection to PostgreSQL of its own: one of the pool may be dead though the database is there.
+
+    Raises psycopg.OperationalError when there is none to be had.
+    """
+    import psycopg
+
+    of = connection.settings_dict
+    where = {"host": of["HOST"], "port": of["PORT"], "user": of["USER"], "password": of["PASSWORD"]}
+    return psycopg.connect(dbname=of["NAME"], connect_timeout=WAIT, **where)

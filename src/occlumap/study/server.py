@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from occlumap.errors import MissingDependencyError
+from occlumap.errors import ArgumentError, MissingDependencyError
 from occlumap.study.domain.configuration import Configuration
 
 RESEARCHER = "researcher"
@@ -17,7 +17,7 @@ def set_up(
 ) -> None:
     """Make Django ready in this process, and the database's tables as this version wants them.
 
-    Raises MissingDependencyError without the extra `study`.
+    Raises MissingDependencyError without the extra `study`, ArgumentError for a database that cannot be had.
     """
     os.environ.update(
         DJANGO_SETTINGS_MODULE="occlumap.study.settings",
@@ -40,6 +40,27 @@ def set_up(
             "occlumap: pip install '.[study]'"
         ) from error
     django.setup()
+    _reach()
+
+
+def _reach() -> None:
+    """Ask PostgreSQL once, where the database is one: a pool would try, and complain, for long."""
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return
+    import psycopg
+
+    from occlumap.study.health import connected
+
+    try:
+        connected().close()
+    except psycopg.OperationalError as error:
+        told = str(error).strip().splitlines()
+        raise ArgumentError(
+            f"expected the database that OCCLUMAP_STUDY_DATABASE names to answer ({told[0] if told else error}); start "
+            "it, or mend the address"
+        ) from error
 
 
 def migrate(configuration: Configuration) -> None:

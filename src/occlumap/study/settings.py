@@ -14,9 +14,16 @@ from urllib.parse import unquote, urlsplit
 
 from occlumap.errors import ArgumentError
 
+_EXPECTED = (
+    "expected the study's database in OCCLUMAP_STUDY_DATABASE as postgresql://user:password@host:port/name, or the "
+    "path of an SQLite file"
+)
+
 
 def _database(address: str) -> dict[str, object]:
     if not address.startswith(("postgres://", "postgresql://")):
+        if "://" in address:
+            raise ArgumentError(f"{_EXPECTED}, got one that begins with {address.partition('://')[0]}://")
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": address,
@@ -27,14 +34,20 @@ def _database(address: str) -> dict[str, object]:
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
             },
         }
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        port, name = parts.port, unquote(parts.path.lstrip("/"))
+    except ValueError as error:
+        raise ArgumentError(f"{_EXPECTED}, got one whose host or port cannot be read") from error
+    if not name:
+        raise ArgumentError(f"{_EXPECTED}, got one without a name at its end")
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.lstrip("/"),
+        "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
-        "PORT": str(parts.port or ""),
+        "PORT": str(port or ""),
         # a connection that died with a restarted database is made anew, not given to somebody
         "CONN_HEALTH_CHECKS": True,
         # as many connections as threads, so nobody waits for one but while the database is away: then not for long, or

@@ -36,9 +36,9 @@ def login(request: HttpRequest) -> HttpResponse:
         name = request.POST.get("username", "")[:150]
         tried = {f"login:{name}": TRIES, f"login-from:{limits.address(request)}": 4 * TRIES}
         free = all(limits.allowed(what, most, LOCKED) for what, most in tried.items())
-        user = (
-            authenticate(request, username=name, password=request.POST.get("password", "")) if free else None
-        )
+        user = None
+        if free and "\x00" not in name:  # no name has it, and PostgreSQL cannot be asked for it
+            user = authenticate(request, username=name, password=request.POST.get("password", ""))
         device = access.device_of(user) if user is not None else None
         token = "".join(request.POST.get("token", "").split())
         second = device is None or bool(token and django_otp.verify_token(user, device.persistent_id, token))

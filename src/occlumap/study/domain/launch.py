@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from occlumap.study.domain import colours, stimulus_set
+from occlumap.study.domain import colours, stimulus_set, wording
 from occlumap.study.domain.configuration import PLACEHOLDERS, Configuration
 
-_UNFILLED = re.compile(r"\W*(fill in\b|demo:|to ?do\b|tbd\b|xxx+\b)|<.*>$|\W*$", re.IGNORECASE)
 _FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks")
 
 
@@ -22,7 +21,7 @@ def faults(configuration: Configuration) -> list[str]:
     """
     people = configuration.values["people"].items()
     return [
-        *(f"people.{name} is not filled in" for name, value in people if _UNFILLED.match(str(value))),
+        *(f"people.{name} is not filled in" for name, value in people if wording.is_unfilled(str(value))),
         *_texts(configuration),
         *_stimuli(configuration),
         *colours.faults(configuration.values["colours"]),
@@ -33,7 +32,7 @@ def faults(configuration: Configuration) -> list[str]:
 
 def _texts(configuration: Configuration) -> Iterator[str]:
     own = configuration.own_texts
-    money = _amounts(configuration.values["payment"]["currency"])
+    currency, numbers = configuration.values["payment"]["currency"], _numbers(configuration)
     texts = {
         "title": configuration.values["title"],
         "information": own["information"],
@@ -46,26 +45,34 @@ def _texts(configuration: Configuration) -> Iterator[str]:
     for name, text in texts.items():
         if not text.strip():
             yield f"the text {name} is empty"
-        for match in money.finditer(text):
-            yield (
-                f"the text {name} says {match[0]!r}: money comes from `payment`, by {{{{ base }}}} and the like"
-            )
+        for said in wording.amounts(text, currency):
+            yield f"the text {name} says {said!r}: money comes from `payment`, by {{{{ base }}}} and the like"
+        for said in wording.unfilled_inside(text):
+            yield f"the text {name} says {said!r}: it is not filled in"
+        for said, number in wording.counts(text):
+            if number not in numbers:
+                yield f"the text {name} says {said!r}, and there are {len(configuration.tasks)}: write {{{{ tasks }}}}"
         for word in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
             if word not in _FILLED_BY_US:
                 yield f"the text {name} has an unknown {{{{ {word} }}}}"
         if re.search(r"[{}]", re.sub(r"\{\{\s*\w+\s*\}\}", "", text)):
             yield f"the text {name} has a brace that belongs to no {{{{ name }}}}"
-    said = re.findall(r"\{\{\s*(\w+)\s*\}\}", own["information"])
+    filled_in = re.findall(r"\{\{\s*(\w+)\s*\}\}", own["information"])
     for name in ("base", "per_correct"):
-        if configuration.money(name) and name not in said:
+        if configuration.money(name) and name not in filled_in:
             yield f"the text information does not say {{{{ {name} }}}}: people agree without knowing what they get"
 
 
-def _amounts(currency: str) -> re.Pattern[str]:
-    """Amounts of money as people write them, in the study's currency and the usual ones."""
-    names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
-    after = rf"[£$€]|(?:{names}|pounds?|euros?|dollars?|p|pence|cents)\b"
-    return re.compile(rf"(?:[£$€]|\b{names})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{after})", re.IGNORECASE)
+def _numbers(configuration: Configuration) -> set[int]:
+    """The numbers of tasks, of a class too, of a task's examples and of comprehension questions that texts may name."""
+    tasks = configuration.tasks.values()
+    asked = [
+        len(configuration.questions(scores, heatmap))
+        for scores in configuration.values["scores"]
+        for heatmap in configuration.values["heatmaps"]
+    ]
+    of_class = [sum(task["class"] == name for task in tasks) for name in configuration.classes]
+    return {len(tasks), *of_class, *(len(task["examples"]) for task in tasks), *asked}
 
 
 def _stimuli(configuration: Configuration) -> Iterator[str]:

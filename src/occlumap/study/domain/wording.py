@@ -1,0 +1,88 @@
+"""What texts say by themselves that belongs in the configuration: places not filled in, money, numbers of tasks."""
+
+import re
+from collections.abc import Iterator
+
+_UNITS = [
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_VALUES = {name: value for value, name in enumerate(_UNITS, start=1)} | {
+    name: 10 * value for value, name in enumerate(_TENS, start=2)
+}
+_WORD = rf"(?:(?:{'|'.join(_TENS)})(?:[\s-]+(?:{'|'.join(_UNITS[:9])}))?|{'|'.join(reversed(_UNITS))})"
+_BETWEEN = r"(?:(?:new|short|easy|different|other|similar|such|more|multiple|choice|yes/no|test|example|single)[\s-]+)*"
+_COUNT = re.compile(
+    rf"(?<![\w.,])(\d{{1,4}}|{_WORD})[\s-]+{_BETWEEN}(questions?|tasks?|trials?|photos?|photographs?|images?|pictures?)\b",
+    re.IGNORECASE,
+)
+FEWEST = 5
+"""Smaller numbers are of something else: "two questions for each photo"."""
+
+_BEGINS_UNFILLED = (
+    r"^\W*(?:fill[\s_-]*in|demo|to[\s_-]?do|tb[acd]|x{3,}|placeholder|insert|your|change[\s_-]?me)(?!\w)"
+)
+_UNFILLED = re.compile(
+    rf"{_BEGINS_UNFILLED}|\b(?:fill[\s_-]in|tb[acd]|x{{3,}}|placeholder|insert\b.*\bhere)\b|^\W*[<\[].*[>\]]\W*$|^\W*$",
+    re.IGNORECASE | re.DOTALL,
+)
+_UNFILLED_INSIDE = re.compile(r"\b(?:FILL[ _-]IN|TB[ACD]|XXX+|TODO|PLACEHOLDER|INSERT\b[^.\n]*\bHERE)\b")
+
+
+def is_unfilled(value: str) -> bool:
+    """Whether a value has not been filled in: empty, or what stands for it ("TBC", "[your contact]").
+
+    >>> is_unfilled("INSERT NAME HERE"), is_unfilled("Ada Fillinger, ada@uni.example")
+    (True, False)
+    """
+    return _UNFILLED.search(value) is not None
+
+
+def unfilled_inside(text: str) -> Iterator[str]:
+    """What stands in a text, in capitals, for something that is to be filled in."""
+    return (match[0] for match in _UNFILLED_INSIDE.finditer(text))
+
+
+def amounts(text: str, currency: str) -> Iterator[str]:
+    """Amounts of money as people write them, in digits and words, in the study's currency and the usual ones.
+
+    >>> list(amounts("at most five pounds, or 10p", "GBP"))
+    ['five pounds', '10p']
+    """
+    names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
+    spoken = r"(?:pounds?|euros?|dollars?|pence|penny|cents?)"
+    after = rf"[£$€]|(?:{names}|{spoken}|p)\b"
+    digits = rf"(?:[£$€]|\b{names})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{after})"
+    words = rf"\b(?:{_WORD}|hundred)[\s-]+(?:{spoken}|{names})\b"
+    return (match[0] for match in re.finditer(f"{digits}|{words}", text, re.IGNORECASE))
+
+
+def counts(text: str) -> Iterator[tuple[str, int]]:
+    """Numbers of questions, tasks, photos and the like from FEWEST on: as written, and their value.
+
+    >>> list(counts("There are thirty-six new questions, three for each of 12 photos."))
+    [('thirty-six new questions', 36), ('12 photos', 12)]
+    """
+    for match in _COUNT.finditer(text):
+        said = match[1].lower()
+        value = int(said) if said.isdecimal() else sum(_VALUES[one] for one in re.split(r"[\s-]+", said))
+        if value >= FEWEST:
+            yield " ".join(match[0].split()), value
