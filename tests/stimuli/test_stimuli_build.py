@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from contextlib import nullcontext
+from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_a_frozen_set_is_not_overwritten(drawn, frozen):
 
     with pytest.raises(StimuliError, match="frozen"):
         build(read_config(written(drawn, "frozen")))
+
+
+def test_a_set_that_another_run_froze_meanwhile_is_left_and_the_own_kept(drawn, trained, tmp_path):
+    from occlumap.stimuli.build import build, read_config
+
+    folder = tmp_path / "set"
+
+    def other_run(done, total):
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+
+    with pytest.raises(StimuliError, match="another run has made it meanwhile") as caught:
+        build(read_config(written(drawn, "both", out=str(folder), conditions=["none"])), other_run)
+    own = Path(str(caught.value).rpartition(" kept in ")[2])
+    assert set(tmp_path.iterdir()) == {folder, own}
+    assert [one.name for one in folder.iterdir()] == ["images"]
+    assert errors(own) == []
 
 
 def test_what_is_whole_has_no_errors(frozen):

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, StimuliError
 from occlumap.stimuli.draw import ANIMALS, OWN_BACKGROUND, PARTS, draw_dataset, draw_scene
 from occlumap.stimuli.truth import parts_used
 
@@ -127,6 +127,17 @@ def test_a_classifier_of_one_part_is_found_out():
     worth = {one.part: one.mean_drop for one in rows}
     assert rows[0].part == "eyes"
     assert worth["legs"] < worth["eyes"] / 10  # below zero where a meadow shows instead
+
+
+def test_of_two_that_draw_into_one_folder_at_once_the_first_is_left_and_the_other_kept(tmp_path):
+    def other_run(done, total):
+        if done == 1:
+            draw_dataset(tmp_path, train=1, val=1, size=32, seed=7)
+
+    with pytest.raises(StimuliError, match=r"VOC2008, .* another run has made it.* kept in .*/drawing-\w+$"):
+        draw_dataset(tmp_path, train=3, val=1, size=32, progress=other_run)
+    counts = {one.name[:7]: len(list(one.glob("JPEGImages/*"))) for one in (tmp_path / "VOCdevkit").iterdir()}
+    assert counts == {"VOC2008": 2, "drawing": 4}
 
 
 def test_drawing_that_is_stopped_leaves_nothing_in_the_way(tmp_path):

@@ -235,6 +235,21 @@ def test_a_model_is_not_overwritten_nor_written_into_the_data_set(few, trained):
             train(few, few / one, TINY)
 
 
+def test_of_two_trained_into_one_folder_at_once_the_first_is_left_and_the_other_kept(few, tmp_path):
+    first, folder = [], tmp_path / "model"
+
+    def other_run(done, total):
+        if not first:
+            first.append(train(few, folder, replace(TINY, seed=1)))
+
+    with pytest.raises(StimuliError, match="another run has made it") as caught:
+        train(few, folder, replace(TINY, seed=2), progress=other_run)
+    own = Path(str(caught.value).rpartition(" kept in ")[2])
+    assert load(folder).card == first[0].card
+    assert load(own).card["settings"]["seed"] == 2
+    assert {one.name for one in folder.iterdir()} == {"model.json", "model.pt", "MODEL_CARD.md", own.name}
+
+
 def test_a_class_called_like_the_card_s_row_is_refused(own, tmp_path):
     for path in (own / "Annotations").iterdir():
         path.write_text(path.read_text().replace("<name>cat<", "<name>mean<"))

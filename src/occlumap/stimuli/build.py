@@ -4,8 +4,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -27,6 +25,7 @@ from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
 from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside
+from occlumap.stimuli.whole import put, working_folder
 
 MANIFEST = "manifest.json"
 FAIRNESS = "fairness.json"
@@ -229,7 +228,8 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
     picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too few,
     where the split is not the data that the model's card records under that name, or the folder exists already: a
-    frozen set is never changed. Warns of a split that the card does not name.
+    frozen set is never changed; if another run makes it meanwhile, this one's is kept beside it. Warns of a split that
+    the card does not name.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
@@ -243,9 +243,7 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         split.ids, split.classes, scores, split.labels, embeddings, model.thresholds, pictures
     )
     tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    working = Path(tempfile.mkdtemp(prefix=f".{config.out.name}-", dir=config.out.parent))
-    try:
+    with working_folder(config.out.parent, config.out.name) as working:
         writer = _Writer(working, config)
         made = _pictures(writer, config, split, model, tasks, progress)
         manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
@@ -255,11 +253,7 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         sums = "".join(f"{file_hash(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
         (working / SUMS).write_text(sums, encoding="utf-8")
-        working.chmod(0o755)
-        working.rename(config.out)
-    except BaseException:
-        shutil.rmtree(working, ignore_errors=True)
-        raise
+        put(working, config.out)
     return manifest
 
 

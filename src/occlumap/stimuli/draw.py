@@ -7,8 +7,6 @@ score is what the part was worth to the classifier, with nothing pasted over it 
 import json
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from occlumap.errors import ArgumentError
+from occlumap.stimuli.whole import put, working_folder
 
 ANIMALS = ("bird", "cat", "cow", "dog", "horse", "sheep")
 BACKGROUNDS = ("meadow", "room", "beach", "street", "snow")
@@ -418,7 +417,7 @@ def draw_dataset(
     and scenes.json with every seed, so that a scene can be drawn again without a part. The bias is the training
     split's; the validation split has none, so that it shows what a classifier made of the background costs.
     The data set appears when it is whole: drawing that is stopped leaves nothing. Raises ArgumentError for numbers that
-    cannot be used and for a folder that holds a data set already.
+    cannot be used and for a folder that holds a data set already, StimuliError where another run drew one meanwhile.
     """
     _check(size, bias, ())
     if min(train, val) < 1:
@@ -428,15 +427,9 @@ def draw_dataset(
     final = Path(folder) / "VOCdevkit" / YEAR
     if final.exists():
         raise ArgumentError(f"expected a folder without a data set, but {final} exists; choose another")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    root = Path(tempfile.mkdtemp(prefix=".drawing-", dir=final.parent))
-    try:
+    with working_folder(final.parent, "drawing") as root:
         _draw_into(root, train, val, size, bias, seed, progress)
-        root.chmod(0o755)
-        root.rename(final)
-    except BaseException:
-        shutil.rmtree(root, ignore_errors=True)
-        raise
+        put(root, final)
     return final
 
 

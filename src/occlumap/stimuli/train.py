@@ -5,7 +5,6 @@ import json
 import math
 import os
 import platform
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from occlumap.stimuli._optional import optional
 from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor, weights_hash
 from occlumap.stimuli.outcomes import DEFINITIONS, average_precision, best_threshold
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside, square
+from occlumap.stimuli.whole import made_meanwhile, working_folder
 
 CARD = "model.json"
 WEIGHTS = "model.pt"
@@ -102,7 +102,8 @@ def train(
     weights: a state dict to begin with, such as torchvision's vgg16 of ImageNet. A threshold per class maximises F1 on
     the training split. progress(done, total) in batches, at most. Raises ArgumentError where a split shows no class,
     for a folder that holds a model already or lies in the data set, and for a network that does not fit; StimuliError
-    for training that diverges, of which nothing is saved; MissingDependencyError without torch.
+    for training that diverges, of which nothing is saved, and where another run put a model into `out` meanwhile: this
+    one's is kept in a folder of its own there; MissingDependencyError without torch.
     """
     settings = settings or Training()
     torch = optional("torch")
@@ -159,13 +160,16 @@ def train(
         },
     }
     card["fingerprint"] = _fingerprint(card, network)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as working:
-        torch.save(network.state_dict(), Path(working) / WEIGHTS)
-        (Path(working) / PAGE).write_text(_page(card), encoding="utf-8")
-        (Path(working) / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    with working_folder(folder, "model") as working:
+        torch.save(network.state_dict(), working / WEIGHTS)
+        (working / PAGE).write_text(_page(card), encoding="utf-8")
+        (working / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        try:
+            (folder / WEIGHTS).touch(exist_ok=False)  # of two runs at once one alone can, and may go on
+        except FileExistsError as error:
+            raise made_meanwhile(working, folder) from error
         for one in (WEIGHTS, PAGE, CARD):  # the card last: a folder that has it is whole
-            (Path(working) / one).rename(folder / one)
+            (working / one).replace(folder / one)
     return Model(classifier, card)
 
 
