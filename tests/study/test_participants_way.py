@@ -90,6 +90,7 @@ def test_an_incomplete_answer_is_asked_for_and_what_was_typed_stays(study):
     assert response.status_code == 422
     assert "its &lt;b&gt;ears&lt;/b&gt;" in page
     assert 'href="#confidence"' in page
+    assert "Please name at least one feature that the system ignores" in page
     assert not Answer.objects.exists()
 
 
@@ -422,7 +423,9 @@ def test_a_self_report_without_an_answer_is_asked_for(study, missing):
     browser = start()
     page = go_to(browser, "report")
     sent = {name: value for name, value in answers_for(page).items() if name != missing}
-    assert browser.post("/study/", sent).status_code == 422
+    response = browser.post("/study/", sent)
+    assert response.status_code == 422
+    assert "How useful were the outcomes? Please choose one." in response.content.decode()
     assert field(browser.get("/study/").content.decode(), "step") == "report"
 
 

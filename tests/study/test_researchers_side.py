@@ -22,7 +22,7 @@ def researcher(study):
     return browser
 
 
-@pytest.mark.parametrize("path", ["", "export.zip", "bonuses.csv", "preview/none/shown/1/"])
+@pytest.mark.parametrize("path", ["", "export.zip", "bonuses.csv", "preview/none/shown/task-1/"])
 def test_without_a_login_nothing_is_shown(study, path):
     response = client().get(f"/researcher/{path}")
     assert response.status_code == 302
@@ -85,21 +85,45 @@ def test_the_overview_tells_times_and_leases_and_is_kept_up_to_date_if_asked(res
 
 
 def test_a_pause_lets_nobody_new_in_and_those_inside_go_on(researcher):
-    inside = start()
+    inside, new = start("inside"), start("new")
     go_to(inside, "task-1")
-    researcher.post("/researcher/pause/", {"paused": "yes"})
-    new = start()
     go_to(new, "consent")
+    researcher.post("/researcher/pause/", {"paused": "yes"})
+    late = client()
+    late.get("/?PROLIFIC_PID=late")
+    response = late.post("/")
+    assert (response.status_code, "The study is paused" in response.content.decode()) == (503, True)
+    assert start("inside").get("/study/").status_code == 200
     assert "paused" in new.post("/study/", {"step": "consent", "agree": "yes"}).content.decode()
     assert "completion code" in go_to(inside, "end")
     researcher.post("/researcher/pause/", {"paused": "no"})
     assert "completion code" in go_to(new, "end")
+    assert late.post("/").status_code == 302
 
 
 @pytest.mark.parametrize("cell", ["none/shown", "lrp/not_shown", "occlusion/shown"])
-def test_each_condition_has_a_preview(researcher, cell):
-    page = researcher.get(f"/researcher/preview/{cell}/3/").content.decode()
-    assert ("Heatmap of example" in page) == (not cell.startswith("none"))
+def test_each_condition_has_a_preview_of_every_page(researcher, study, cell):
+    from occlumap.study.participants.models import Answer, Event, Participant
+
+    address, seen = f"/researcher/preview/{cell}/eligibility/", []
+    for _ in range(40):
+        page = researcher.get(address).content.decode()
+        seen.append(address.split("/")[-2])
+        if seen[-1] == "end":
+            break
+        address = researcher.post(address, {"step": seen[-1]}).headers["Location"]
+    heatmaps = not cell.startswith("none")
+    assert seen[:3] == ["eligibility", "information", "consent"]
+    assert seen[-17:] == ["comprehension", *(f"task-{number}" for number in range(1, 15)), "report", "end"]
+    assert len([name for name in seen if name.startswith("instructions-")]) == len(
+        study.own_pages(cell.split("/")[1], cell.split("/")[0])
+    )
+    assert "Your completion code" in page
+    task = researcher.get(f"/researcher/preview/{cell}/task-3/").content.decode()
+    report = researcher.get(f"/researcher/preview/{cell}/report/").content.decode()
+    assert ("Heatmap of example" in task) == ("were the heatmaps" in report) == heatmaps
+    assert researcher.get(f"/researcher/preview/{cell}/nonsense/").status_code == 404
+    assert not any(table.objects.exists() for table in (Participant, Answer, Event))
 
 
 def test_the_export_is_what_the_analysis_reads(researcher, study, tmp_path):

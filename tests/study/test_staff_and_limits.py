@@ -107,7 +107,7 @@ def test_where_it_is_asked_for_nothing_is_shown_without(study, settings_of):
     settings_of(TWO_FACTOR_REQUIRED=True)
     browser, status = log_in(server.researcher())
     assert status == 302
-    for path in ("", "export.zip", "coding/", "preview/none/shown/1/"):
+    for path in ("", "export.zip", "coding/", "preview/none/shown/task-1/"):
         assert browser.get(f"/researcher/{path}").headers["Location"] == "/researcher/two-factor/"
 
 

@@ -14,5 +14,5 @@ urlpatterns = [
     path("pause/", views.pause, name="pause"),
     path("export.zip", views.export_archive, name="export"),
     path("bonuses.csv", views.bonus_file, name="bonuses"),
-    path("preview/<str:heatmap>/<str:scores>/<str:task_id>/", views.preview, name="preview"),
+    path("preview/<str:heatmap>/<str:scores>/<str:step>/", views.preview, name="preview"),
 ]

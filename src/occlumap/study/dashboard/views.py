@@ -7,16 +7,16 @@ from statistics import median
 import django_otp
 from django.contrib.auth import authenticate
 from django.contrib.auth import login as log_in
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from occlumap.study import access, export, limits
 from occlumap.study.configured import configuration
 from occlumap.study.domain import progress
+from occlumap.study.participants import views as pages
 from occlumap.study.participants.models import Participant, StudyState
-from occlumap.study.participants.views import task_context
 
 TRIES = 5
 """Wrong passwords for one name, or from one address, in LOCKED seconds."""
@@ -96,7 +96,6 @@ def overview(request: HttpRequest) -> HttpResponse:
             "steps": sorted(Counter(one.step for one in people if one.state == progress.ACTIVE).items()),
             "paused": StudyState.objects.get(pk=1).paused,
             "sha256": study.sha256,
-            "task": next(iter(study.tasks)),
             "minutes": _minutes(people),
             "under_way": [
                 (one, round((one.lease_until - now).total_seconds() / 60))
@@ -151,17 +150,7 @@ def bonus_file(request: HttpRequest) -> HttpResponse:
 
 
 @access.staff_only
-@require_GET
-def preview(request: HttpRequest, heatmap: str, scores: str, task_id: str) -> HttpResponse:
-    """The page of a task as a condition shows it; sends nothing."""
-    study = configuration()
-    if f"{heatmap}:{scores}" not in study.cells or task_id not in study.tasks:
-        raise Http404
-    context = task_context(study, study.tasks[task_id], heatmap, scores)
-    context |= {
-        "title": "Preview",
-        "position": list(study.tasks).index(task_id) + 1,
-        "count": len(study.tasks),
-        "given": {},
-    }
-    return render(request, "participants/task.html", context)
+@require_http_methods(["GET", "HEAD", "POST"])
+def preview(request: HttpRequest, heatmap: str, scores: str, step: str) -> HttpResponse:
+    """A page of the participant's way as a condition shows it; keeps nothing."""
+    return pages.preview(request, configuration(), f"{heatmap}:{scores}", step)

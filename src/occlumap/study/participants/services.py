@@ -25,8 +25,11 @@ from occlumap.study.participants.models import (
     Withdrawal,
 )
 
-FREE_TEXTS = ("sensitive", "ignored")
-"""What is asked of each task in free text."""
+FREE_TEXTS = {"sensitive": "is sensitive to", "ignored": "ignores"}
+"""What is asked of each task in free text: features that the system ..."""
+
+
+PAUSED = "The study is paused. Please come back later: nothing is lost."
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer to a person
@@ -82,10 +85,9 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
     Raises SubmissionTakenError for the submission of another person.
     """
     person = identity.get("person", "")
-    if person:
-        known = Identity.objects.filter(person=person).select_related("participant").first()
-        if known is not None:
-            return known.participant
+    known = known_as(person)
+    if known is not None:
+        return known
     try:
         with transaction.atomic():
             participant = Participant.objects.create(
@@ -107,10 +109,24 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
     except (
         IntegrityError
     ) as error:  # the same person in another tab, at the same time; or another person's submission
-        known = Identity.objects.filter(person=person).select_related("participant").first()
+        known = known_as(person)
         if known is None:
             raise SubmissionTakenError from error
-        return known.participant
+        return known
+
+
+def known_as(person: str) -> Participant | None:
+    """The participant who came by this id; None for nobody."""
+    found = Identity.objects.filter(person=person).select_related("participant").first() if person else None
+    return found.participant if found else None
+
+
+def is_let_in(participant: Participant | None) -> bool:
+    """Whether somebody goes on while the study is paused: who has a place, or for whom it is over."""
+    inside = participant is not None and (
+        participant.cell_id is not None or participant.state in progress.OVER
+    )
+    return inside or not StudyState.objects.get(pk=1).paused
 
 
 def _temporary_id() -> str:
@@ -211,8 +227,12 @@ def _checked_page(participant: Participant, step: str, content: Mapping[str, Any
         return {"eligible": str(content["eligible"])}
     if step != "report":
         return {}
-    asked = [name for name, _ in useful(participant)]
-    missing = {name: "Please choose one." for name in asked if content.get(name) not in ("1", "2", "3", "4")}
+    asked = dict(useful(participant))
+    missing = {
+        name: f"{question} Please choose one."
+        for name, question in asked.items()
+        if content.get(name) not in ("1", "2", "3", "4")
+    }
     if missing:
         raise Refused(missing)
     return {**{name: str(content[name]) for name in asked}, "learned": _text(content.get("learned"))}
@@ -236,12 +256,12 @@ def _take_answer(
         problems["answer"] = "Please say yes or no."
     if str(content.get("confidence")) not in ("1", "2", "3", "4"):
         problems["confidence"] = "Please say how confident you are."
-    for name in FREE_TEXTS:
+    for name, what in FREE_TEXTS.items():
         text = _typed(content.get(name))
         if not text:
-            problems[name] = "Please name at least one feature, in your own words."
+            problems[name] = f"Please name at least one feature that the system {what}, in your own words."
         elif len(text) > 2000:
-            problems[name] = "Please use 2,000 characters at most."
+            problems[name] = f"What the system {what}: please use 2,000 characters at most."
     if problems:
         raise Refused(problems)
     position = int(step.removeprefix("task-"))
@@ -262,7 +282,9 @@ def _take_comprehension(
     """Whether to go on; the rule of the configuration says what a wrong answer means."""
     asked = configuration.questions(participant.scores, participant.heatmap)
     missing = {
-        name: "Please say yes or no." for name, _, _ in asked if content.get(name) not in ("yes", "no")
+        name: f"Question {number}: please say yes or no."
+        for number, (name, _, _) in enumerate(asked, start=1)
+        if content.get(name) not in ("yes", "no")
     }
     if missing:
         raise Refused(missing)
@@ -305,7 +327,7 @@ def _lock_cells() -> dict[str, Cell]:
 def _give_place(participant: Participant, configuration: Configuration, now: datetime) -> bool:
     cells = _lock_cells()
     if StudyState.objects.get(pk=1).paused:
-        raise Refused({"form": "The study is paused. Please come back later: nothing is lost."})
+        raise Refused({"form": PAUSED})
     place = assign(
         taken(now),
         configuration.cells,

@@ -1,5 +1,6 @@
 """Pages of the participant: each parses, calls one service and shows the result."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from occlumap.study.domain import colours as palette
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
 from occlumap.study.participants import services
-from occlumap.study.participants.models import Identity, Participant
+from occlumap.study.participants.models import Answer, Cell, Identity, Participant
 from occlumap.study.recruiting import prolific
 
 COOKIE = "participant"
@@ -115,7 +116,13 @@ def entry(request: HttpRequest) -> HttpResponse:
         response.delete_cookie(IDENTITY)
         return response
     asked = identity.get("person", "")
-    if known is None or (asked and not Identity.objects.filter(participant=known, person=asked).exists()):
+    if asked and not Identity.objects.filter(participant=known, person=asked).exists():
+        known = services.known_as(asked)
+        if known is not None:
+            request.session[COOKIE] = known.code
+    if not services.is_let_in(known):
+        return _message(request, "Please come back later", services.PAUSED, 503)
+    if known is None:
         try:
             known = services.start(configuration(), identity)
         except services.SubmissionTakenError:
@@ -184,8 +191,9 @@ def _page(
     given: dict[str, Any],
     problems: dict[str, str],
     status: int,
+    more: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
-    """The page of a step, with what was typed and what is to be mended."""
+    """The page of a step, with what was typed and what is to be mended. `more`: what templates are told besides."""
     name = participant.step
     steps = services.all_steps(participant, study)
     context: dict[str, Any] = {
@@ -197,6 +205,7 @@ def _page(
         "done": steps.index(name),
         "of": len(steps) - 1,
         "contact": study.values["people"]["contact"],
+        **(more or {}),
     }
     if participant.state in progress.OVER and participant.state != progress.FINISHED:
         return _over(request, participant, study)
@@ -209,9 +218,7 @@ def _page(
     if name == "comprehension":
         asked = study.questions(participant.scores, participant.heatmap)
         context["questions"] = [(name, question, given.get(name)) for name, question, _ in asked]
-        context["pages"] = range(
-            1, len(study.texts(participant.scores, participant.heatmap)["instructions"]) + 1
-        )
+        context["pages"] = [name for name in steps if name.startswith("instructions-")]
         return render(request, "participants/comprehension.html", context, status=status)
     if name.startswith("task-"):
         position = int(name.removeprefix("task-"))
@@ -224,7 +231,28 @@ def _page(
         context["useful"] = [(name, question, given.get(name)) for name, question in useful]
         context["degrees"] = USEFUL
         return render(request, "participants/report.html", context, status=status)
-    return _end(request, participant, study, context)
+    return _end(request, services.score(participant, study), study, context)
+
+
+def preview(request: HttpRequest, study: Configuration, cell: str, name: str) -> HttpResponse:
+    """A page as the condition `cell` shows it to somebody who says yes to every task; its button leads to the next.
+
+    Raises Http404 for a cell or page that there is not. Writes nothing.
+    """
+    someone = Participant(
+        cell=Cell(name=cell), step=name, state=progress.ACTIVE, first_class=study.classes[0], seed=1
+    )
+    steps = services.all_steps(someone, study)
+    if cell not in study.cells or name not in steps:
+        raise Http404
+    if request.method == "POST":
+        return redirect("preview", someone.heatmap, someone.scores, progress.after(name, steps))
+    told = {"title": "Preview", "preview": {"of": someone, "steps": steps}}
+    if name != progress.LAST:
+        return _page(request, someone, study, {}, {}, 200, told)
+    answers = [Answer(task_id=task, answer="yes") for task in services.order_of(someone, study)]
+    scored = [(one, reward.correct(study.tasks[one.task_id]["outcome"], one.answer)) for one in answers]
+    return _end(request, scored, study, {"step": name, **told})
 
 
 def task_context(study: Configuration, task: dict[str, Any], heatmap: str, scores: str) -> dict[str, Any]:
@@ -285,9 +313,9 @@ def _instructions(
 
 
 def _end(
-    request: HttpRequest, participant: Participant, study: Configuration, context: dict[str, Any]
+    request: HttpRequest, scored: list[tuple[Answer, bool]], study: Configuration, context: dict[str, Any]
 ) -> HttpResponse:
-    scored = services.score(participant, study)
+    """The last page, from the answers in their order, each with whether it is right."""
     right = sum(correct for _, correct in scored)
     earned = reward.bonus(right, len(study.tasks), study.money("per_correct"))
     currency = study.values["payment"]["currency"]
