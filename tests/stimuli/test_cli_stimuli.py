@@ -69,8 +69,8 @@ def test_parts_are_the_asked_animal_s_and_come_with_intervals():
     legs = found["legs"]
     assert (legs.scenes, legs.mean_drop) == (len(drops), pytest.approx(np.mean(drops)))
     assert (legs.low, legs.high) == pytest.approx(tuple(ttest_1samp(drops, 0).confidence_interval(0.95)))
-    lows = [-np.inf if one.low is None else one.low for one in found.values()]
-    assert lows == sorted(lows, reverse=True)
+    means = [one.mean_drop for one in found.values()]
+    assert means == sorted(means, reverse=True)
 
 
 def test_of_one_scene_there_is_no_interval():
@@ -128,9 +128,16 @@ def test_a_data_set_of_photographs_has_no_parts(drawn, trained, tmp_path):
     with pytest.raises(FileFormatError, match="scenes of"):
         parts_used_in(tmp_path, load(trained).classifier, "cat")
     root = draw_dataset(tmp_path / "drawn", train=1, val=1, size=32)
-    for content in ("[" * 100_000, "{}", '{"size": 32, "scenes": [3]}', "\xff"):
+    for content, words in (
+        ("[" * 100_000, "recursion"),
+        ("{}", "got no 'size'"),
+        ('{"size": "32"}', "got another kind of 'size'"),
+        ('{"size": 32, "scenes": [3]}', "for scene 1, no names with values"),
+        ('{"size": 32, "scenes": [{"seed": 3}]}', "for scene 1, no 'bias'"),
+        ("\xff", "decode"),
+    ):
         (root / "scenes.json").write_bytes(content.encode("latin-1"))
-        with pytest.raises(FileFormatError, match="scenes.json"):
+        with pytest.raises(FileFormatError, match=f"scenes.json, .*{words}|scenes.json, got: .*{words}"):
             parts_used_in(root, load(trained).classifier, "cat")
     with pytest.raises(ArgumentError, match="zebra"):
         parts_used(load(trained).classifier, 0, "zebra", [1, 2], 32)
@@ -147,6 +154,46 @@ def test_without_torch_one_line_says_what_to_install(tmp_path, monkeypatch):
 def test_there_is_no_drawing_over_a_data_set(tmp_path):
     run("draw", tmp_path, "--train", 1, "--val", 1, "--size", 32)
     assert "choose another" in run("draw", tmp_path, code=1)
+
+
+def test_scenes_that_lack_something_are_told_by_the_demo(tmp_path):
+    scenes = tmp_path / "data" / "VOCdevkit" / "VOC2008" / "scenes.json"
+    scenes.parent.mkdir(parents=True)
+    scenes.write_text("{}")
+    assert f"in {scenes}, got no 'size'; choose another folder" in run("demo", "--out", tmp_path, code=1)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["draw", ""], ["demo", "--out", ""], ["train", "data", "--out", ""], ["check", ""]]
+)
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    assert "got an empty name; write . for the current folder" in run(*arguments, code=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("demo.demo", ["demo", "--out", "dm"], "the same command goes on from what is whole in dm"),
+        ("draw.draw_dataset", ["draw", "dm"], "nothing is left in dm, so the same command begins again"),
+    ],
+)
+def test_stopped_is_told_once(monkeypatch, name, arguments, words):
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"occlumap.stimuli.{name}", stop)
+    assert run(*arguments, code=130) == f"stopped\n{words}\n"
+
+
+def test_a_fall_of_nothing_has_no_sign(monkeypatch, drawn, trained):
+    from occlumap.stimuli import truth
+
+    monkeypatch.setattr(truth, "parts_used_in", lambda *_: [truth.PartUse("nose", -1e-5, 9, -2e-5, -1e-9)])
+    assert run("parts", trained, drawn, "--class", "cat").splitlines()[1].split() == [
+        *("nose", "0.000", "0.000", "to", "0.000", "9")
+    ]
 
 
 def test_no_header_stands_over_an_error(drawn, trained):

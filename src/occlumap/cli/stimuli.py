@@ -2,11 +2,24 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import signals_like_ctrl_c
+
+
+class _Folder(click.Path):
+    """A folder's path; an empty one, as of a variable that is not set, is not taken for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a folder, got an empty name; write . for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path)
 
 
 @click.group(short_help="Make the tasks and examples of a user study.")
@@ -27,7 +40,7 @@ def stimuli(context: click.Context) -> None:
 
 
 @stimuli.command(short_help="Draw scenes with a known truth.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--train", type=click.IntRange(min=1), default=1000, show_default=True, help="Scenes to train on."
 )
@@ -61,17 +74,15 @@ def draw(folder: Path, train: int, val: int, size: int, bias: float, seed: int) 
     try:
         with ProgressBar("scene") as bar:
             root = draw_dataset(folder, train=train, val=val, size=size, bias=bias, seed=seed, progress=bar)
-    except KeyboardInterrupt:
-        click.echo(f"stopped; nothing is left in {folder}, so the same command begins again", err=True)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"nothing is left in {folder}, so the same command begins again")
         raise
     click.echo(f"{train} scenes to train on and {val} to validate on in {root}")
 
 
 @stimuli.command(short_help="Train the classifier that is studied.")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Folder for model and model card."
-)
+@click.argument("data", type=FOLDER)
+@click.option("--out", type=FOLDER, required=True, help="Folder for model and model card.")
 @click.option(
     "--backbone",
     default="vgg16",
@@ -177,7 +188,7 @@ def _tell(summary: str, folder: Path) -> None:
 
 
 @stimuli.command(short_help="Find leaks and gaps in a stimulus set.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=FOLDER)
 @click.option(
     "--manifest-hash", metavar="HEX", help="Of manifest.json, as build printed it; 8 digits or more."
 )
@@ -200,7 +211,7 @@ def check(folder: Path, manifest_hash: str | None, every: bool) -> None:
 
 
 @stimuli.command(short_help="Draw, train, explain and freeze, in one command.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--out", type=FOLDER, required=True, help="A new folder.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 def demo(out: Path, seed: int) -> None:
     """Make a whole set of 14 tasks in OUT from drawn scenes, in minutes: data/, model/, stimuli/.
@@ -211,8 +222,8 @@ def demo(out: Path, seed: int) -> None:
 
     try:
         manifest = chain.demo(out, partial(ProgressBar, lines=True), seed=seed)
-    except KeyboardInterrupt:
-        click.echo(f"stopped; the same command goes on from what is whole in {out}", err=True)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"the same command goes on from what is whole in {out}")
         raise
     for line in chain.notes(manifest):
         click.echo(line)
@@ -220,8 +231,8 @@ def demo(out: Path, seed: int) -> None:
 
 
 @stimuli.command(short_help="Which parts a classifier really uses.")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("model", type=FOLDER)
+@click.argument("data", type=FOLDER)
 @click.option(
     "--class", "label", required=True, help="The class whose score is watched, in scenes that show it."
 )
@@ -232,7 +243,7 @@ def parts(model: Path, data: Path, label: str, scenes: int) -> None:
     """Draw scenes of DATA (occlumap stimuli draw) again without a part, and tell what that costs MODEL's score.
 
     Of the class's own animal only: an animal beside it keeps its parts. With the 95 % interval of the mean over the
-    scenes; the surest first, by the low end of the interval.
+    scenes, the largest mean first: a part of few scenes may lead by luck, as its wide interval shows.
     """
     from occlumap.stimuli.train import load
     from occlumap.stimuli.truth import parts_used_in
@@ -240,5 +251,5 @@ def parts(model: Path, data: Path, label: str, scenes: int) -> None:
     found = parts_used_in(data, load(model).classifier, label, scenes)
     click.echo("part     mean fall of the score     95 % interval  scenes")
     for one in found:
-        interval = "of one scene: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-        click.echo(f"{one.part:8} {one.mean_drop:22.3f}  {interval:>16} {one.scenes:7d}")
+        interval = "of one scene: none" if one.low is None else f"{one.low:z.3f} to {one.high:z.3f}"
+        click.echo(f"{one.part:8} {one.mean_drop:z22.3f}  {interval:>16} {one.scenes:7d}")

@@ -1,6 +1,5 @@
 """The whole chain in one call: draw, train, make heatmaps, freeze."""
 
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from occlumap._checks import reason
-from occlumap.errors import StimuliError
+from occlumap.errors import FileFormatError, StimuliError
 from occlumap.stimuli.build import Config, build
 from occlumap.stimuli.draw import YEAR, draw_dataset, first_seed
 from occlumap.stimuli.train import CARD, Training, load, train
+from occlumap.stimuli.truth import drawn_scenes
 
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -63,15 +62,11 @@ def _drawn(root: Path, scenes: int, size: int, seed: int) -> bool:
     """Whether an earlier run drew the data. Raises StimuliError for other data in its place."""
     if not (root / "data" / "VOCdevkit" / YEAR).exists():
         return False
-    path = root / "data" / "VOCdevkit" / YEAR / "scenes.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        own = record["size"], len(record["scenes"]), record["scenes"][0]["seed"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise StimuliError(
-            f"expected drawn scenes in {root / 'data'}, got {path.name}: {reason(error)}; choose another folder"
-        ) from error
-    if own != (size, scenes + max(scenes // 4, 1), first_seed(seed)):
+        side, drawn = drawn_scenes(root / "data" / "VOCdevkit" / YEAR)
+    except FileFormatError as error:
+        raise StimuliError(f"{error}; choose another folder") from error
+    if (side, len(drawn)) != (size, scenes + max(scenes // 4, 1)) or drawn[0][0] != first_seed(seed):
         raise StimuliError(
             f"{root / 'data'} was drawn with other settings (seed, size or number of scenes); choose another folder"
         )

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import UnionType
 
 import numpy as np
 from scipy.special import stdtrit
@@ -41,10 +43,9 @@ def parts_used(
 ) -> list[PartUse]:
     """For each part, what drawing the scenes of `seeds` without it costs class `target`.
 
-    First the part whose worth is surest: by the low end of the interval, so that none leads by the luck of few scenes.
-    Only scenes that show an animal called `name` count, and only its own parts: those of another animal beside it stay.
-    A part that no scene shows is not listed. bias: of all scenes, or of each. Raises ArgumentError where no scene shows
-    the animal.
+    The largest mean first; one of few scenes may lead by luck, as its interval shows. Only scenes that show an animal
+    called `name` count, and only its own parts: those of another animal beside it stay. A part that no scene shows is
+    not listed. bias: of all scenes, or of each. Raises ArgumentError where no scene shows the animal.
     """
     drops: dict[str, list[float]] = {part: [] for part in PARTS}
     seen = 0
@@ -66,9 +67,7 @@ def parts_used(
             f"expected scenes with a {name}, got none among {len(seeds)} seeds; give more of them"
         )
     found = [_use(part, some) for part, some in drops.items() if some]
-    return sorted(
-        found, key=lambda one: (-np.inf if one.low is None else one.low, one.mean_drop), reverse=True
-    )
+    return sorted(found, key=lambda one: one.mean_drop, reverse=True)
 
 
 def _use(part: str, drops: Sequence[float]) -> PartUse:
@@ -86,18 +85,35 @@ def parts_used_in(
 
     Raises FileFormatError for a data set that was not drawn, ArgumentError for a class that the classifier lacks.
     """
-    path = find_root(data) / "scenes.json"
     one_of("class", label, classifier.classes)
-    try:
-        record = json.loads(path.read_text())
-        rows = [(one["seed"], one["bias"]) for one in record["scenes"]]
-        size = record["size"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(
-            f"expected scenes of `occlumap stimuli draw` in {path}, got: {reason(error)}"
-        ) from error
+    size, rows = drawn_scenes(find_root(data))
     shown = [
         row for row in rows if label in [one.name for one in draw_scene(row[0], size, bias=row[1]).drawn]
     ][:scenes]
     seeds, biases = [seed for seed, _ in shown], [bias for _, bias in shown]
     return parts_used(classifier, classifier.classes.index(label), label, seeds, size, bias=biases)
+
+
+def drawn_scenes(root: Path) -> tuple[int, list[tuple[int, float]]]:
+    """The side of a drawn data set's scenes, and seed and bias of each; `root` is the folder of its scenes.json.
+
+    Raises FileFormatError, which says what is not there.
+    """
+    path = root / "scenes.json"
+    expected = f"expected scenes of `occlumap stimuli draw` in {path}, got"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{expected}: {reason(error)}") from error
+    _has(record, {"size": int, "scenes": list}, expected)
+    for number, one in enumerate(record["scenes"], start=1):
+        _has(one, {"seed": int, "bias": int | float}, f"{expected}, for scene {number},")
+    return record["size"], [(one["seed"], one["bias"]) for one in record["scenes"]]
+
+
+def _has(record: object, wanted: dict[str, type | UnionType], expected: str) -> None:
+    if not isinstance(record, dict):
+        raise FileFormatError(f"{expected} no names with values")
+    for key, kind in wanted.items():
+        if not isinstance(record.get(key), kind):
+            raise FileFormatError(f"{expected} {'another kind of' if key in record else 'no'} {key!r}")
