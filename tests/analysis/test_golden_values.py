@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
 from occlumap.analysis import every_result, read
 from tests.analysis.study_tables import ALPHA, changed, differences
 

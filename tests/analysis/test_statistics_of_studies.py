@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from occlumap import agreement
 from occlumap.errors import ArgumentError
 
-pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
 from occlumap.analysis import bayes_factors, effect_intervals, group_tests, linear_models, mixed_models, power
 from occlumap.analysis.published import PRINTED, recompute, shapiro_wilk_p
 
@@ -82,6 +83,7 @@ def test_fleiss_refuses_what_it_cannot_compare(units):
         agreement.fleiss_kappa(units)
 
 
+@settings(deadline=None)  # the first call loads statsmodels
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_adjusted_p_values_are_ordered_and_not_smaller(p):
     for method in ("holm", "hochberg", "BH", "BY", "bonferroni"):
@@ -89,6 +91,45 @@ def test_adjusted_p_values_are_ordered_and_not_smaller(p):
         assert all(one <= other + 1e-15 for one, other in zip(p, found, strict=True)) or method in ("BH",)
         order = np.argsort(p, kind="stable")
         assert (np.diff(np.array(found)[order]) >= -1e-12).all()
+
+
+@pytest.fixture(scope="module")
+def unbalanced():
+    """70 rows of two factors whose means and variances differ, y; and statsmodels' own model of them."""
+    from statsmodels.formula.api import ols
+
+    random = np.random.default_rng(5)
+    table = pd.DataFrame({"a": random.choice(list("xyz"), 70), "b": random.choice(list("uv"), 70)})
+    table["y"] = random.normal(0, 1 + (table["a"] == "z"), 70) + 0.8 * (table["a"] == "y")
+    model = linear_models.fit(linear_models.design(table, ("a", "b", "a:b")), table["y"].to_numpy())
+    return table, model, ols("y ~ C(a, Sum) * C(b, Sum)", table).fit()
+
+
+@pytest.mark.parametrize(("type_", "robust"), [(1, None), (2, None), (3, None), (2, "hc3"), (3, "hc3")])
+def test_an_anova_is_the_one_that_statsmodels_makes_of_a_formula(unbalanced, type_, robust):
+    from statsmodels.stats.anova import anova_lm
+
+    _, model, other = unbalanced
+    found = linear_models.white_anova(model, type_, "HC3") if robust else linear_models.anova(model, type_)
+    expected = anova_lm(other, typ=type_, robust=robust).drop(index=["Intercept"], errors="ignore")
+    names = ["C(a, Sum)", "C(b, Sum)", "C(a, Sum):C(b, Sum)"]
+    np.testing.assert_allclose([found[term]["F"] for term in ("a", "b", "a:b")], expected["F"][names])
+    np.testing.assert_allclose([found[term]["p"] for term in ("a", "b", "a:b")], expected["PR(>F)"][names])
+
+
+def test_tukeys_differences_are_those_of_statsmodels(unbalanced):
+    from statsmodels.stats.multicomp import pairwise_tukeyhsd
+
+    table, _, _ = unbalanced
+    groups = group_tests.groups_of(table["y"].to_numpy(), table["a"].to_numpy(), "xyz")
+    df = len(table) - 3
+    variance = sum(((values - values.mean()) ** 2).sum() for values in groups.values()) / df
+    found = group_tests.tukey_hsd(groups, variance, df)
+    expected = pairwise_tukeyhsd(table["y"], table["a"])
+    np.testing.assert_allclose([row["diff"] for row in found.values()], expected.meandiffs)
+    np.testing.assert_allclose([row["p"] for row in found.values()], expected.pvalues, rtol=1e-6)
+    bounds = [(row["lower"], row["upper"]) for row in found.values()]
+    np.testing.assert_allclose(bounds, expected.confint, rtol=1e-6)
 
 
 def test_a_mixed_model_finds_what_was_drawn():

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
 from occlumap.analysis import TableError, every_result, read
 from occlumap.analysis.results_by_id import SECTIONS
 from tests.analysis.study_tables import changed, drawn

@@ -1,4 +1,7 @@
-"""Bayes factors with Jeffreys-Zellner-Siow priors: two groups, and a two-way design (as R's BayesFactor has them)."""
+"""Bayes factors with Jeffreys-Zellner-Siow priors: two groups, and a two-way design (as R's BayesFactor has them).
+
+Written out, as statsmodels and SciPy have none.
+"""
 
 from collections.abc import Sequence
 

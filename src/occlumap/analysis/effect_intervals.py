@@ -1,4 +1,7 @@
-"""Effect sizes with intervals: partial eta squared and Cohen's f, d and Hedges' g, epsilon squared, d'."""
+"""Effect sizes with intervals: partial eta squared and Cohen's f, d and Hedges' g, epsilon squared, d'.
+
+Written out: statsmodels' interval of a noncentrality holds to three digits only, and it has none of the others.
+"""
 
 from collections.abc import Mapping
 from itertools import combinations, pairwise

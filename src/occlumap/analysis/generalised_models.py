@@ -1,4 +1,7 @@
-"""Models of counts and shares without random effects: logistic with clustered errors, quasi-binomial, beta-binomial."""
+"""Models of counts and shares without random effects: logistic with clustered errors, quasi-binomial, beta-binomial.
+
+Binomial models are statsmodels'; written out is what it lacks: their tests of type II, and the beta-binomial model.
+"""
 
 from typing import Any
 
@@ -14,52 +17,40 @@ Floats = NDArray[np.float64]
 NO_SPREAD = 1e4
 """A phi above this is none: the counts vary no more than binomial ones."""
 
+CERTAIN = 1e-9
+"""A fitted share this near 0 or 1 is one that the likelihood drives there."""
 
-def logistic_coefficients(matrix: Floats, successes: Floats, trials: Floats) -> Floats:
-    """Maximum likelihood by Newton's method; ArgumentError where there is no maximum (all right or all wrong)."""
-    coefficients = np.zeros(matrix.shape[1])
-    for _ in range(100):
-        share = 1 / (1 + np.exp(-matrix @ coefficients))
-        weight = trials * share * (1 - share)
-        step = np.linalg.solve((matrix * weight[:, None]).T @ matrix, matrix.T @ (successes - trials * share))
-        coefficients = coefficients + step
-        if np.abs(coefficients).max() > 30:
-            break
-        if np.abs(step).max() < 1e-13:
-            return coefficients
-    if np.abs(coefficients).max() > 30:
+
+def binomial(matrix: Floats, shares: Floats, trials: Floats | None = None, **options: Any) -> Any:
+    """Statsmodels' fit of a binomial model; ArgumentError where there is no maximum (a cell all right or all wrong).
+
+    `shares`: of successes, 0 to 1, among `trials`, 1 each if left out. `options`: of its `fit`.
+    """
+    from statsmodels.genmod.families import Binomial
+    from statsmodels.genmod.generalized_linear_model import GLM
+
+    model = GLM(shares, matrix, family=Binomial(), var_weights=trials)
+    found = model.fit(tol=1e-12, **options)
+    if np.minimum(found.mu, 1 - found.mu).min() < CERTAIN:
         raise ArgumentError(
             "expected right and wrong answers in every cell, got a cell of one kind: no maximum"
         )
-    return coefficients
-
-
-def deviance(matrix: Floats, successes: Floats, trials: Floats) -> float:
-    """Minus twice the log-likelihood ratio to the saturated model."""
-    share = 1 / (1 + np.exp(-matrix @ logistic_coefficients(matrix, successes, trials)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one = np.where(successes > 0, successes * np.log(successes / (trials * share)), 0)
-        failures = trials - successes
-        other = np.where(failures > 0, failures * np.log(failures / (trials * (1 - share))), 0)
-    return float(2 * (one + other).sum())
+    return found
 
 
 def quasibinomial_anova(design: Design, successes: Floats, trials: Floats) -> dict[str, Any]:
     """F by term, type 2, of a binomial model whose dispersion is Pearson's (McCullagh & Nelder 1989; car::Anova)."""
     from scipy import stats
 
-    coefficients = logistic_coefficients(design.matrix, successes, trials)
-    share = 1 / (1 + np.exp(-design.matrix @ coefficients))
-    df = len(trials) - design.matrix.shape[1]
-    pearson = ((successes - trials * share) ** 2 / (trials * share * (1 - share))).sum()
-    dispersion = float(pearson / df)
+    full = binomial(design.matrix, successes / trials, trials, scale="X2")
+    dispersion, df = float(full.scale), int(full.df_resid)
     found: dict[str, Any] = {}
     for term in design.terms:
         above = design.relatives(term)
         more, less = design.without(*above), design.without(term, *above)
-        drop = deviance(less.matrix, successes, trials) - deviance(more.matrix, successes, trials)
+        deviances = [binomial(of.matrix, successes / trials, trials).deviance for of in (less, more)]
         count = len(design.terms[term])
-        value = drop / count / dispersion
+        value = float(deviances[0] - deviances[1]) / count / dispersion
         found[term] = {"df": count, "F": value, "p": float(stats.f.sf(value, count, df))}
     return {**found, "dispersion": dispersion, "residual_df": df}
 
@@ -69,22 +60,21 @@ def clustered_logistic(design: Design, y: Floats, clusters: NDArray[np.int64]) -
 
     Without a correction for the number of clusters, with G / (G - 1), and with that times (N - 1) / (N - K).
     """
-    matrix = design.matrix
-    n, k = matrix.shape
-    coefficients = logistic_coefficients(matrix, y, np.ones(n))
-    share = 1 / (1 + np.exp(-matrix @ coefficients))
-    bread = np.linalg.inv((matrix * (share * (1 - share))[:, None]).T @ matrix)
-    scores = matrix * (y - share)[:, None]
+    n, k = design.matrix.shape
+    found = binomial(
+        design.matrix,
+        y,
+        cov_type="cluster",
+        cov_kwds={"groups": clusters, "use_correction": False},
+    )
     count = int(clusters.max()) + 1
-    sums = np.stack([np.bincount(clusters, column, count) for column in scores.T], axis=1)
-    covariance = bread @ (sums.T @ sums) @ bread
     factors = {
         "no_adjustment": 1.0,
         "g_over_g_minus_1": count / (count - 1),
         "both_factors": count / (count - 1) * (n - 1) / (n - k),
     }
     return {
-        name: coefficient_table(design.names, coefficients, covariance * factor)
+        name: coefficient_table(design.names, found.params, found.cov_params() * factor)
         for name, factor in factors.items()
     }
 
@@ -110,7 +100,9 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
         rows = special.betaln(successes + alpha, trials - successes + beta) - special.betaln(alpha, beta)
         return -float((combinations + rows).sum())
 
-    start = np.concatenate([logistic_coefficients(matrix, successes, trials), np.ones(dispersion.shape[1])])
+    start = np.concatenate(
+        [binomial(matrix, successes / trials, trials).params, np.ones(dispersion.shape[1])]
+    )
     found = optimize.minimize(
         minus_loglik,
         start,

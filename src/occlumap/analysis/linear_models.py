@@ -1,8 +1,9 @@
 """Linear models with sum-to-zero contrasts: ANOVA of types I to III, White-corrected, marginal means and their
 contrasts.
 
-What R's stats, car, sandwich and emmeans give; written out, as statsmodels lacks type II Wald tests with HC4 and
-emmeans, and checked against R's values (tests/analysis).
+What R's stats, car, sandwich and emmeans give. Least squares, HC0 to HC3 and adjusted p values are statsmodels';
+written out is what it lacks without formulas: HC4, sums of squares and Wald tests of types II and III, emmeans'
+contrasts. Checked against R's values (tests/analysis).
 """
 
 from collections.abc import Mapping, Sequence
@@ -107,13 +108,14 @@ def _levels(column: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class LinearModel:
-    """An ordinary least squares fit."""
+    """An ordinary least squares fit. `ols`: statsmodels' own result."""
 
     design: Design
     y: Floats
     coefficients: Floats
     residuals: Floats
     df: int
+    ols: Any
 
     @property
     def rss(self) -> float:
@@ -125,22 +127,15 @@ class LinearModel:
 
         MacKinnon & White (1985), Cribari-Neto (2004); as R's sandwich::vcovHC. HC4's exponent is min(4, n h / p).
         """
-        matrix = self.design.matrix
-        n, p = matrix.shape
-        bread = np.linalg.inv(matrix.T @ matrix)
         if kind == "const":
-            constant: Floats = np.asarray(bread * (self.rss / self.df), np.float64)
-            return constant
+            return np.asarray(self.ols.cov_params(), np.float64)
+        if kind != "HC4":
+            return np.asarray(getattr(self.ols, f"cov_{kind}"), np.float64)
+        matrix, bread = self.design.matrix, self.ols.normalized_cov_params
+        n, p = matrix.shape
         leverage = np.einsum("ij,jk,ik->i", matrix, bread, matrix)
-        weight = {
-            "HC0": np.ones(n),
-            "HC1": np.full(n, n / (n - p)),
-            "HC2": 1 / (1 - leverage),
-            "HC3": 1 / (1 - leverage) ** 2,
-            "HC4": 1 / (1 - leverage) ** np.minimum(4, n * leverage / p),
-        }[kind]
-        meat = (matrix * (self.residuals**2 * weight)[:, None]).T @ matrix
-        sandwich: Floats = bread @ meat @ bread
+        weight = self.residuals**2 / (1 - leverage) ** np.minimum(4, n * leverage / p)
+        sandwich: Floats = bread @ (matrix * weight[:, None]).T @ matrix @ bread
         return sandwich
 
 
@@ -149,14 +144,16 @@ def fit(model: Design, y: Floats) -> LinearModel:
 
     Raises ArgumentError for a design that is singular: a cell of it has no row, or there are too few.
     """
+    from statsmodels.regression.linear_model import OLS
+
     n, p = model.matrix.shape
     if n <= p or np.linalg.matrix_rank(model.matrix) < p:
         raise ArgumentError(
             f"expected a model that {n} rows can tell apart, got a singular one of {p} coefficients "
             f"({', '.join(model.names)}); a cell of the design has no row, or there are too few"
         )
-    coefficients: Floats = np.asarray(np.linalg.lstsq(model.matrix, y, rcond=None)[0], np.float64)
-    return LinearModel(model, y, coefficients, y - model.matrix @ coefficients, n - p)
+    ols = OLS(y, model.matrix).fit()
+    return LinearModel(model, y, ols.params, ols.resid, n - p, ols)
 
 
 def anova(model: LinearModel, type_: int) -> dict[str, dict[str, float]]:
@@ -378,22 +375,9 @@ def tukey_critical(means: int, df: float) -> float:
 
 def adjusted(p: Sequence[float], method: str) -> list[float]:
     """P values adjusted for their number: "holm", "hochberg", "BH", "BY" or "bonferroni" (R's p.adjust)."""
-    values = np.asarray(p, np.float64)
-    n = len(values)
-    if method == "bonferroni":
-        return [float(value) for value in np.minimum(1, values * n)]
-    order = np.argsort(values, kind="stable")
-    rank = np.arange(1, n + 1)
-    ordered = values[order]
-    if method == "holm":
-        stepped = np.maximum.accumulate((n + 1 - rank) * ordered)
-    else:
-        factor = {
-            "hochberg": n + 1 - rank,
-            "BH": n / rank,
-            "BY": n / rank * (1 / rank).sum(),
-        }[method]
-        stepped = np.minimum.accumulate((factor * ordered)[::-1])[::-1]
-    found = np.empty(n)
-    found[order] = np.minimum(1, stepped)
-    return [float(value) for value in found]
+    from statsmodels.stats.multitest import multipletests
+
+    if not len(p):
+        return []
+    name = {"hochberg": "simes-hochberg", "BH": "fdr_bh", "BY": "fdr_by"}.get(method, method)
+    return [float(value) for value in multipletests(p, method=name)[1]]

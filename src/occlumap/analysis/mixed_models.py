@@ -2,7 +2,8 @@
 
 The marginal likelihood is approximated at the mode of the random effects (Breslow & Clayton 1993; Pinheiro & Bates
 1995; what lme4's glmer does with nAGQ = 1, glmmTMB and ordinal's clmm do). Maximum likelihood for fixed effects and
-standard deviations together; standard errors from the observed information of both.
+standard deviations together; standard errors from the observed information of both. Written out, as statsmodels has no
+maximum likelihood of crossed random effects (its mixed GLMs are Bayesian) and no ordinal model with any.
 """
 
 from collections.abc import Callable, Mapping, Sequence

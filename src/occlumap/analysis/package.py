@@ -49,7 +49,7 @@ def write(
     if plan is not None:
         files["plan.json"] = plan.read_bytes()
     files["results.json"] = (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
-    versions = {name: version(name) for name in ("occlumap", "numpy", "scipy", "pandas")}
+    versions = {name: version(name) for name in ("occlumap", "numpy", "scipy", "statsmodels", "pandas")}
     versions["python"] = platform.python_version()
     libraries = ", ".join(
         f"{name} {versions[name]}" for name in versions if name not in ("occlumap", "python")

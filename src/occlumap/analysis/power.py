@@ -1,4 +1,4 @@
-"""Power: by formula, and by simulation of answers through the same analysis."""
+"""Power: by statsmodels' formulas, and, which it lacks, by simulation of answers through the same analysis."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,28 +11,25 @@ from occlumap.errors import ArgumentError
 
 def anova_power(groups: int, per_group: float, f: float, alpha: float = 0.05) -> float:
     """Power of a one-way ANOVA for Cohen's f (Cohen 1988; pwr.anova.test): noncentrality groups x per_group x f^2."""
-    return _f_power(groups - 1, groups * per_group - groups, groups * per_group * f**2, alpha)
+    from statsmodels.stats.power import ftest_anova_power
+
+    return float(ftest_anova_power(f, groups * per_group, alpha, k_groups=groups))
 
 
-def model_power(u: float, v: float, f2: float, alpha: float = 0.05, ncp: float | None = None) -> float:
-    """Power of an F test with u and v degrees of freedom for f^2 (pwr.f2.test): noncentrality f2 (u + v + 1), or
-    `ncp`.
+def model_power(u: float, v: float, f2: float, alpha: float = 0.05, n: float | None = None) -> float:
+    """Power of an F test with u and v degrees of freedom for f^2 (pwr.f2.test): noncentrality f2 n, n = u + v + 1 if
+    left out.
     """
-    return _f_power(u, v, f2 * (u + v + 1) if ncp is None else ncp, alpha)
+    from statsmodels.stats.power import ftest_power_f2
 
-
-def _f_power(df1: float, df2: float, noncentrality: float, alpha: float) -> float:
-    from scipy import stats
-
-    return float(stats.ncf.sf(stats.f.isf(alpha, df1, df2), df1, df2, noncentrality))
+    return float(ftest_power_f2(f2, u, v, alpha, ncc=1 if n is None else n - u - v))
 
 
 def t_power(per_group: float, d: float, alpha: float = 0.05) -> float:
     """Power of a two-sided t test of two equal groups for Cohen's d, the far tail left out (pwr.t.test)."""
-    from scipy import stats
+    from statsmodels.stats.power import ttest_power
 
-    df = 2 * (per_group - 1)
-    return float(stats.nct.sf(stats.t.isf(alpha / 2, df), df, d * np.sqrt(per_group / 2)))
+    return float(ttest_power(d, per_group / 2, alpha / 2, df=2 * (per_group - 1), alternative="larger"))
 
 
 def effect_for(power: float, by_effect: Any, low: float = 1e-4, high: float = 5.0) -> float:

@@ -709,7 +709,7 @@ def _power(found: Results, study: Study) -> None:
     """For the design as it was published: three heatmaps, 32 people each, 90 degrees of freedom of error."""
 
     def f_power(f: float) -> float:
-        return power.model_power(2, 90, f**2, ncp=96 * f**2)
+        return power.model_power(2, 90, f**2, n=96)
 
     def make() -> Iterator[tuple[str, Any]]:
         yield (

@@ -217,7 +217,7 @@ def _progress(section: str) -> None:
 
 def _needs_extra() -> None:
     try:
-        for module in ("pandas", "scipy", "matplotlib", "reportlab"):
+        for module in ("pandas", "scipy", "statsmodels", "matplotlib", "reportlab"):
             importlib.import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
