@@ -93,6 +93,14 @@ def test_adjusted_p_values_are_ordered_and_not_smaller(p):
         assert (np.diff(np.array(found)[order]) >= -1e-12).all()
 
 
+@pytest.mark.parametrize("method", ["holm", "hochberg", "BH", "BY", "bonferroni"])
+def test_a_p_that_there_is_not_does_not_count(method):
+    found = linear_models.adjusted([0.01, None, 0.04], method)
+    assert math.isnan(found[1])
+    assert found[::2] == linear_models.adjusted([0.01, 0.04], method)
+    assert linear_models.adjusted([], method) == []
+
+
 @pytest.fixture(scope="module")
 def unbalanced():
     """70 rows of two factors whose means and variances differ, y; and statsmodels' own model of them."""

@@ -88,9 +88,6 @@ def kind_results(study: Study) -> Iterator[tuple[str, Any]]:
 
 def _with_holm(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rows with `p_holm` over those that have a p."""
-    known = [row for row in rows.values() if np.isfinite(row["p"])]
-    for row in rows.values():
-        row["p_holm"] = float("nan")
-    for row, p in zip(known, adjusted([row["p"] for row in known], "holm"), strict=True):
+    for row, p in zip(rows.values(), adjusted([row["p"] for row in rows.values()], "holm"), strict=True):
         row["p_holm"] = p
     return rows

@@ -373,11 +373,16 @@ def tukey_critical(means: int, df: float) -> float:
     return float(stats.studentized_range.ppf(0.95, means, df) / np.sqrt(2))
 
 
-def adjusted(p: Sequence[float], method: str) -> list[float]:
-    """P values adjusted for their number: "holm", "hochberg", "BH", "BY" or "bonferroni" (R's p.adjust)."""
+def adjusted(p: Sequence[float | None], method: str) -> list[float]:
+    """P values adjusted for their number: "holm", "hochberg", "BH", "BY" or "bonferroni" (R's p.adjust).
+
+    Those that are None or NaN are NaN, and do not count.
+    """
     from statsmodels.stats.multitest import multipletests
 
-    if not len(p):
-        return []
-    name = {"hochberg": "simes-hochberg", "BH": "fdr_bh", "BY": "fdr_by"}.get(method, method)
-    return [float(value) for value in multipletests(p, method=name)[1]]
+    values = np.array(p, np.float64)
+    known = ~np.isnan(values)
+    if known.any():
+        name = {"hochberg": "simes-hochberg", "BH": "fdr_bh", "BY": "fdr_by"}.get(method, method)
+        values[known] = multipletests(values[known], method=name)[1]
+    return [float(value) for value in values]
