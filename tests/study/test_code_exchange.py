@@ -10,7 +10,7 @@ import pytest
 
 from occlumap.errors import FileFormatError
 from occlumap.study.domain import refi
-from tests.study.test_coding_bench import bench, code_all, exported  # noqa: F401 - bench is a fixture
+from tests.study.test_coding_bench import bench, code_all, exported, said  # noqa: F401 - bench is a fixture
 
 BOOK = [("ears", "saliency"), ("eyes", "saliency"), ("background", "general")]
 
@@ -85,6 +85,68 @@ def test_a_project_comes_back_with_coders_settled_differences_and_answers_withou
     assert said() == before
     assert send(bench[0], "study.qdpx", project).status_code == 200
     assert said() == before
+
+
+@pytest.mark.parametrize("name", ["codings.csv", "study.qdpx"])
+def test_versions_survive_the_way_out_and_in_and_a_history_comes_back_once(bench, name):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    said(
+        ("new", ""),
+        (0, "ears"),
+        (0, "eyes"),
+        (0, "ears"),
+        (0, "ears collar"),
+        (1, "ears"),
+        ("settle", "ears"),
+    )
+    Coding.objects.filter(codes=["ears"], adjudicated=False).update(version=1)
+
+    def kept():
+        return list(Coding.objects.order_by("pk").values_list("coder", "codes", "version", "adjudicated"))
+
+    before = kept()
+    if name == "codings.csv":
+        data = table(exported(bench[0])["codings"])
+    else:
+        data, before = bench[0].get("/researcher/coding/exchange/project.qdpx").content, before[3:]
+    known = f"New codings: 0. There before: {len(before)}."
+    assert known in send(bench[0], name, data).content.decode()
+    forget_codings()
+    assert f"New codings: {len(before)}." in send(bench[0], name, data).content.decode()
+    assert kept() == before
+    assert known in send(bench[0], name, data).content.decode()
+
+
+@pytest.mark.parametrize(("codes", "version"), [("ears", 1), ("ears collar", 2)])
+def test_codings_without_a_version_have_seen_the_newest_code_of_their_file(bench, codes, version):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    answer = said(("new", ""))
+    row = {"participant_id": answer.participant.public_id, "task_id": answer.task_id, "codes": codes}
+    send(bench[0], "x.csv", table([row]))
+    assert Coding.objects.get().version == version
+
+
+def test_codes_that_settle_stay_settled(bench):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    answer = said()
+    row = {"participant_id": answer.participant.public_id, "task_id": answer.task_id, "adjudicated": 1}
+    send(bench[0], "x.csv", table([{**row, "code": code} for code in ("ears", "eyes")]))
+    assert list(Coding.objects.values_list("codes", "adjudicated")) == [(["ears", "eyes"], True)]
+
+
+def test_a_line_with_more_fields_than_columns_is_refused(bench):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    answer = said()
+    begin = f"participant_id,task_id,codes\n{answer.participant.public_id},{answer.task_id},ears"
+    response = send(bench[0], "x.csv", f"{begin},eyes,fur\n")
+    assert response.status_code == 422
+    assert "line 2: expected 3 fields, as the first line has, got 5" in response.content.decode()
+    send(bench[0], "x.csv", f"{begin},,\n")  # a spreadsheet's empty columns
+    assert Coding.objects.get().codes == ["ears"]
 
 
 def test_a_project_is_blind(bench, study):  # noqa: F811

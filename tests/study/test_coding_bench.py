@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import math
 import re
 import zipfile
@@ -202,6 +203,125 @@ def test_the_history_keeps_what_was_changed_and_stays_blind(bench):
     shown = bench[1].get("/researcher/coding/history/").content.decode()
     assert "<td>face</td><td>tail</td>" in shown
     assert not any(one.public_id in shown for one in Participant.objects.all())
+
+
+def said(*turns):
+    """Let coders 0 and 1 code the first answer in turn, "settle" settle it and "new" bring the code *collar*."""
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study.coding import services
+
+    coders = list(get_user_model().objects.order_by("pk").values_list("pk", flat=True))
+    answer = services.answers()[0]
+    for who, codes in turns:
+        if who == "new":
+            services.add_code("collar", "saliency")
+        else:
+            by = coders[0 if who == "settle" else who]
+            services.code(answer.pk, by, codes.split(), adjudicated=who == "settle")
+    return answer
+
+
+SETTLED = ((0, "ears"), (1, "eyes"), ("settle", "ears eyes"))
+
+
+@pytest.mark.parametrize(
+    ("turns", "counts", "differences"),
+    [
+        (SETTLED, "ears eyes", 0),
+        ((*SETTLED, ("new", ""), (0, "ears collar"), (1, "eyes collar")), "collar ears eyes", 0),
+        ((*SETTLED, ("new", ""), (0, "ears collar"), (1, "eyes")), "collar ears eyes", 1),
+        ((*SETTLED, ("new", ""), (0, "ears collar")), "collar ears eyes", 0),  # the other has not seen it
+        ((*SETTLED, (0, "nose")), "nose", 1),
+        ((*SETTLED, (0, "nose"), (1, "nose")), "nose", 0),
+        ((*SETTLED, (0, "nose"), (0, "ears")), "ears eyes", 0),
+        ((*SETTLED, (1, "eyes ears")), "ears eyes", 0),
+        (((0, "ears"), (1, "eyes"), ("new", ""), (0, "ears")), "ears", 1),
+        (((1, "eyes"), (0, "ears"), (1, "nose")), "nose", 1),
+    ],
+)
+def test_what_counts_is_what_was_settled_else_the_latest_of_who_coded_first(
+    bench, turns, counts, differences
+):
+    from occlumap.study.coding import services
+
+    answer = said(*turns)
+    assert services.counting()[answer.pk] == counts.split()
+    assert len(services.differences()) == differences
+
+
+def test_a_code_counts_in_agreement_only_where_both_have_seen_it(bench):
+    from occlumap.study.coding import services
+
+    said((0, "ears"), ("new", ""), (1, "ears collar"))
+    assert {one.code: one.both for one in services.agreement() if one.both or one.one} == {"ears": 1}
+    said((0, "ears"))
+    assert [(one.answers, one.one) for one in services.agreement() if one.code == "collar"] == [(1, 1)]
+
+
+def test_agreement_that_is_not_defined_or_of_few_answers_says_why(bench):
+    page = bench[0].get("/researcher/coding/agreement/").content.decode()
+    assert "nothing to agree on" in page
+    said((0, "ears tail"), (1, "ears"))
+    page = bench[0].get("/researcher/coding/agreement/").content.decode()
+    assert "nan" not in page
+    assert "both coders chose it every time" in page
+    assert "only 1 of the at least 10 answers" in page
+
+
+def test_codes_that_cannot_settle_stay_on_the_page_of_the_difference(bench):
+    answer = said((0, "ears"), (1, "eyes"))
+    response = bench[0].post("/researcher/coding/settle/", {"answer": answer.pk, "codes": "ears, horn"})
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert "got horn" in page
+    assert 'value="ears, horn"' in page
+
+
+def test_a_form_without_a_number_is_told_in_words(bench):
+    numbers = ({}, *({"answer": given, "exclusion": given} for given in ("x", "9" * 30)))
+    for path, sent in itertools.product(("", "settle/", "include/"), numbers):
+        response = bench[0].post(f"/researcher/coding/{path}", sent)
+        assert response.status_code == 422
+        assert "expected the number of an" in response.content.decode()
+
+
+def test_the_benchs_page_asks_the_database_as_often_for_any_number_of_answers(bench):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as asked:
+        page = bench[0].get("/researcher/coding/").content.decode()
+    assert "28 answers without a coding" in page
+    assert len(asked) < 15
+
+
+def test_an_exclusion_is_undone_and_an_answer_coded_again_from_the_history(bench):
+    from occlumap.study.coding.models import Exclusion
+
+    answer = said((0, "ears"))
+    sent = {"answer": answer.pk, "exclude": "yes", "reason": "a slip", "code": ["ears"]}
+    bench[0].post("/researcher/coding/", sent)
+    page = bench[1].get("/researcher/coding/history/").content.decode()
+    assert "a slip" in page
+    again = f"/researcher/coding/?answer={answer.pk}"
+    assert again in page
+    assert re.search('value="ears"[^>]*checked', bench[0].get(again).content.decode())
+    for _ in range(2):
+        undone = bench[1].post("/researcher/coding/include/", {"exclusion": field(page, "exclusion")})
+        assert undone.status_code == 302
+    assert not Exclusion.objects.exists()
+
+
+def test_a_coders_words_on_a_participant_go_with_what_is_erased(bench):
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Exclusion
+    from occlumap.study.participants.services import withdraw
+
+    answer = said((0, "ears"))
+    services.exclude(answer.pk, answer.coding_set.get().coder_id, "likes horses")
+    withdraw(answer.participant_id)
+    assert not Exclusion.objects.exists()
 
 
 def test_agreement_of_a_code_is_that_of_a_table_reckoned_by_hand():

@@ -3,8 +3,10 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
@@ -22,7 +24,7 @@ MOST_BYTES = 20 * 2**20
 
 @dataclass(frozen=True)
 class Row:
-    """A coding from a file. `where`: for messages. `coder` "": who imports; `version` None: the codebook as it is."""
+    """A coding from a file. `where`: for messages. `coder` "": who imports; `version` None: it is not told."""
 
     where: str
     answer: int
@@ -54,7 +56,9 @@ def project_file(title: str) -> bytes:
     for answer in services.answers():
         mine = [*latest.get(answer.pk, {}).values(), *filter(None, [settled.get(answer.pk)])]
         coded += [
-            refi.Coded(name_of(answer), coder_name(one.coder_id), tuple(one.codes), one.adjudicated)
+            refi.Coded(
+                name_of(answer), coder_name(one.coder_id), tuple(one.codes), one.adjudicated, one.version
+            )
             for one in mine
         ]
     return refi.project_file(title, _codes(), texts, coded, timezone.now())
@@ -96,7 +100,7 @@ def take(name: str, data: bytes, importer: int) -> Imported:
                 answers[one.source],
                 one.coder,
                 tuple(map(services.code_name, one.codes)),
-                None,
+                one.version,
                 one.settles,
             )
             for one in coded
@@ -135,20 +139,24 @@ def _of_csv(data: bytes) -> tuple[list[tuple[str, str]], list[Row]]:
         raise FileFormatError(f"expected a CSV file, line {reader.line_num}: {error}") from error
     if "codes" in columns:
         return [], [row for row, _ in lines]
-    merged: dict[tuple[int, str], Row] = {}
+    merged: dict[tuple[int, str, int | None, bool], Row] = {}
     for row, _ in lines:
-        before = merged.get((row.answer, row.coder))
-        codes = (*before.codes, *row.codes) if before else row.codes
-        merged[row.answer, row.coder] = Row(row.where, row.answer, row.coder, codes, row.version)
+        key = (row.answer, row.coder, row.version, row.settles)
+        merged[key] = replace(row, codes=(*merged[key].codes, *row.codes)) if key in merged else row
     return [(row.codes[0], group) for row, group in lines if row.codes and group], list(merged.values())
 
 
 def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -> Iterator[tuple[Row, str]]:
     for line in reader:
-        of = {
-            str(key): str(value or "").strip() for key, value in line.items() if isinstance(value, str | None)
-        }
         where = f"line {reader.line_num}"
+        further = cast("dict[str | None, list[str]]", line).pop(None, [])
+        if any(one.strip() for one in further):
+            columns = len(reader.fieldnames or ())
+            raise ArgumentError(
+                f"{where}: expected {columns} fields, as the first line has, got {columns + len(further)}; a field "
+                f"with {reader.reader.dialect.delimiter!r} in it must be in quotes"
+            )
+        of = {key: (value or "").strip() for key, value in line.items()}
         key = of["participant_id"], of["task_id"]
         if key not in answers:
             raise ArgumentError(f"{where}: expected an answer of this study, got participant and task {key}")
@@ -167,7 +175,8 @@ def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -
 
 
 @transaction.atomic
-def _keep(book: Iterable[tuple[str, str]], rows: Iterable[Row], importer: int) -> Imported:
+def _keep(book: Sequence[tuple[str, str]], rows: Sequence[Row], importer: int) -> Imported:
+    """A row whose version is not told gets that of the newest code in the file."""
     known = set(Code.objects.values_list("name", flat=True))
     version = services.version() + 1
     new: dict[str, str] = {}
@@ -182,11 +191,14 @@ def _keep(book: Iterable[tuple[str, str]], rows: Iterable[Row], importer: int) -
             )
         new[name] = group
     Code.objects.bulk_create([Code(name=name, group=group, since=version) for name, group in new.items()])
-    now, before = services.version(), _latest()
+    since = dict(Code.objects.values_list("name", "since"))
+    now, before = services.version(), _history()
+    in_file = {*(services.code_name(name) for name, _ in book), *(name for row in rows for name in row.codes)}
+    untold = max((since[name] for name in in_file if name in since), default=1)
     coders: dict[str, int] = {"": importer}
     kept = repeated = 0
     for row in rows:
-        missing = sorted(set(row.codes) - known - set(new))
+        missing = sorted(set(row.codes) - set(since))
         if missing:
             raise ArgumentError(
                 f"{row.where}: expected codes of the codebook, got {', '.join(missing)}; add them, or import the "
@@ -194,27 +206,30 @@ def _keep(book: Iterable[tuple[str, str]], rows: Iterable[Row], importer: int) -
             )
         if row.coder not in coders:
             coders[row.coder] = _coder(row.coder)
-        codes, key = sorted(set(row.codes)), (row.answer, coders[row.coder], row.settles)
-        if before.get(key) == codes:
+        codes, version = sorted(set(row.codes)), min(row.version or untold, now)
+        same = before[row.answer, coders[row.coder], row.settles, tuple(codes)]
+        matching = version if row.version else next(iter(+same), None)
+        if same[matching]:
+            same[matching] -= 1
             repeated += 1
             continue
-        before[key] = codes
         Coding.objects.create(
             answer_id=row.answer,
             coder_id=coders[row.coder],
             codes=codes,
-            version=min(row.version or now, now),
+            version=version,
             adjudicated=row.settles,
         )
         kept += 1
     return Imported(len(new), kept, repeated)
 
 
-def _latest() -> dict[tuple[int, int, bool], list[str]]:
-    return {
-        (one.answer_id, one.coder_id, one.adjudicated): one.codes
-        for one in Coding.objects.order_by("pk").iterator()
-    }
+def _history() -> dict[tuple[int, int, bool, tuple[str, ...]], Counter[int | None]]:
+    """{(answer, coder, settles, codes): {version: how often}}: a file may repeat each coding as often."""
+    found: dict[tuple[int, int, bool, tuple[str, ...]], Counter[int | None]] = defaultdict(Counter)
+    for one in Coding.objects.iterator():
+        found[one.answer_id, one.coder_id, one.adjudicated, tuple(one.codes)][one.version] += 1
+    return found
 
 
 def _coder(name: str) -> int:

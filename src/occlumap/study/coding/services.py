@@ -1,7 +1,7 @@
 """What coders do: the next answer, a coding, a new code, a difference settled, a participant excluded."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -52,8 +52,18 @@ def answers() -> list[Answer]:
     return sorted(found, key=lambda answer: codebook.order_of(answer.pk))
 
 
+def left() -> int:
+    """How many answers nobody has coded."""
+    return (
+        Answer.objects.filter(participant__state=progress.FINISHED).exclude(coding__adjudicated=False).count()
+    )
+
+
 def latest() -> dict[int, dict[int, Coding]]:
-    """The latest coding of each coder by answer: {answer: {coder: coding}}; those that settle a difference apart."""
+    """The latest coding of each coder by answer: {answer: {coder: coding}}; those that settle a difference apart.
+
+    The coders of an answer stand in the order in which they first coded it.
+    """
     found: dict[int, dict[int, Coding]] = {}
     for coding in Coding.objects.filter(adjudicated=False).order_by("pk"):
         found.setdefault(coding.answer_id, {})[coding.coder_id] = coding
@@ -61,8 +71,47 @@ def latest() -> dict[int, dict[int, Coding]]:
 
 
 def settled() -> dict[int, Coding]:
-    """The latest coding that settles a difference, by answer."""
-    return {coding.answer_id: coding for coding in Coding.objects.filter(adjudicated=True).order_by("pk")}
+    """The latest coding that settles a difference, by answer; not one that a coder has overtaken since."""
+    since, found = _since(), {}
+    said: dict[int, dict[int, Coding]] = {}
+    then: dict[int, dict[int, Coding]] = {}
+    for coding in Coding.objects.order_by("pk"):
+        if coding.adjudicated:
+            found[coding.answer_id] = coding
+            then[coding.answer_id] = dict(said.get(coding.answer_id, {}))
+        else:
+            said.setdefault(coding.answer_id, {})[coding.coder_id] = coding
+    return {
+        answer: settling
+        for answer, settling in found.items()
+        if not any(
+            _overtakes(coding, then[answer].get(coder), settling, since)
+            for coder, coding in list(said.get(answer, {}).items())[:2]
+        )
+    }
+
+
+def _overtakes(coding: Coding, earlier: Coding | None, settling: Coding, since: Mapping[str, int]) -> bool:
+    """Whether a coder's coding says, of the codes that were settled, neither what the same coder said then nor what
+    was settled.
+    """
+    if coding.pk < settling.pk:
+        return False
+    now, before, decided = (
+        {name for name in one.codes if since[name] <= settling.version} if one else None
+        for one in (coding, earlier, settling)
+    )
+    return now not in (before, decided)
+
+
+def _since() -> dict[str, int]:
+    return dict(Code.objects.values_list("name", "since"))
+
+
+def own(answer_pk: int, coder_pk: int) -> Coding | None:
+    """The coder's latest coding of an answer."""
+    codings = Coding.objects.filter(answer_id=answer_pk, coder_id=coder_pk, adjudicated=False)
+    return codings.order_by("pk").last()
 
 
 def next_answer(coder_pk: int) -> tuple[Answer | None, Coding | None]:
@@ -124,26 +173,35 @@ def history(most: int = 200) -> list[tuple[Coding, list[str], list[str]]]:
 
 
 def pairs() -> list[tuple[Answer, Coding, Coding]]:
-    """The answers that two coders coded, with both codings, the earlier coder first."""
+    """The answers that two coders coded, with both codings, that of who coded it first before the other."""
     found = []
     by_answer = latest()
     for answer in answers():
-        codings = sorted(by_answer.get(answer.pk, {}).values(), key=lambda coding: coding.coder_id)
+        codings = list(by_answer.get(answer.pk, {}).values())
         if len(codings) >= 2:
             found.append((answer, codings[0], codings[1]))
     return found
 
 
 def differences() -> list[tuple[Answer, Coding, Coding]]:
-    """Those of `pairs` that differ and are not settled."""
-    done = settled()
-    return [(answer, a, b) for answer, a, b in pairs() if a.codes != b.codes and answer.pk not in done]
+    """Those of `pairs` that differ in a code that both coders have seen and that is not settled."""
+    done, since = settled(), _since()
+    found = []
+    for answer, a, b in pairs():
+        decided = done[answer.pk].version if answer.pk in done else 0
+        seen = min(a.version, b.version)
+        if any(decided < since[name] <= seen for name in set(a.codes) ^ set(b.codes)):
+            found.append((answer, a, b))
+    return found
 
 
 def agreement() -> list[codebook.CodeAgreement]:
-    """Agreement of the two coders for each code."""
-    names = list(Code.objects.order_by("group", "name").values_list("name", flat=True))
-    return codebook.agreement([(set(a.codes), set(b.codes)) for _, a, b in pairs()], names)
+    """Agreement of the two coders for each code, over the answers that both coded when it was in the codebook."""
+    coded, found = pairs(), []
+    for code in Code.objects.order_by("group", "name"):
+        seen = [(set(a.codes), set(b.codes)) for _, a, b in coded if min(a.version, b.version) >= code.since]
+        found += codebook.agreement(seen, [code.name])
+    return found
 
 
 def exclude(answer_pk: int, coder_pk: int, reason: str) -> None:
@@ -156,16 +214,29 @@ def exclude(answer_pk: int, coder_pk: int, reason: str) -> None:
     )
 
 
+def include(exclusion_pk: int) -> None:
+    """Undo an exclusion; one that is undone already stays so."""
+    Exclusion.objects.filter(pk=exclusion_pk).delete()
+
+
+def counting() -> dict[int, list[str]]:
+    """The codes that count, by answer: those that settled a difference, else the latest of who coded it first.
+
+    Of codes that came into the codebook after a difference was settled, that coder's count too.
+    """
+    done, since = settled(), _since()
+    found = {answer: next(iter(codings.values())).codes for answer, codings in latest().items()}
+    for answer, settling in done.items():
+        later = [name for name in found.get(answer, ()) if since[name] > settling.version]
+        found[answer] = sorted({*settling.codes, *later})
+    return found
+
+
 def final_codes() -> list[tuple[Answer, str, str]]:
-    """(answer, code, group) as the analysis wants it: what settled a difference, else the first coder's."""
-    group_of = dict(Code.objects.values_list("name", "group"))
-    done, by_answer = settled(), latest()
-    rows = []
-    for answer in Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant"):
-        codings = sorted(by_answer.get(answer.pk, {}).values(), key=lambda coding: coding.pk)
-        chosen = done.get(answer.pk) or (codings[0] if codings else None)
-        rows += [(answer, name, group_of[name]) for name in (chosen.codes if chosen else ())]
-    return rows
+    """(answer, code, group) as the analysis wants it: those that count."""
+    group_of, codes = dict(Code.objects.values_list("name", "group")), counting()
+    found = Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant")
+    return [(answer, name, group_of[name]) for answer in found for name in codes.get(answer.pk, ())]
 
 
 def excluded() -> dict[int, Any]:

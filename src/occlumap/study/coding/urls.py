@@ -12,5 +12,6 @@ urlpatterns = [
     path("exchange/", views.exchange, name="exchange"),
     path("exchange/codebook.qdc", views.codebook_file, name="codebook-file"),
     path("exchange/project.qdpx", views.project_file, name="project-file"),
+    path("include/", views.include, name="include"),
     path("settle/", views.settle, name="settle"),
 ]

@@ -1,7 +1,10 @@
 """Pages of the coding bench; each asks for a login."""
 
+import math
+import re
+
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -9,7 +12,7 @@ from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.study import access
 from occlumap.study.coding import exchange as exchanges
 from occlumap.study.coding import services
-from occlumap.study.coding.models import Code
+from occlumap.study.coding.models import Code, Exclusion
 from occlumap.study.configured import configuration
 from occlumap.study.domain import codebook
 
@@ -19,33 +22,49 @@ KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
 
 @access.staff_only
 def bench(request: HttpRequest) -> HttpResponse:
-    """The next answer: only its text, never who, which condition or which photo."""
-    told = ""
-    answer, earlier = services.next_answer(request.user.pk)
-    if request.method == "POST":
-        try:
-            number = int(request.POST.get("answer", ""))
-            answer = services.answer_of(number)
+    """The next answer, or one that is asked for: only its text, never who, which condition or which photo."""
+    told, answer, sent = "", None, request.POST
+    try:
+        if request.method == "POST":
+            answer = services.answer_of(_number(sent, "answer"))
             with transaction.atomic():
-                if request.POST.get("exclude"):
-                    services.exclude(number, request.user.pk, request.POST.get("reason", ""))
-                services.code(number, request.user.pk, request.POST.getlist("code"))
+                if sent.get("exclude"):
+                    services.exclude(answer.pk, request.user.pk, sent.get("reason", ""))
+                services.code(answer.pk, request.user.pk, sent.getlist("code"))
             return redirect("coding")
-        except (ArgumentError, ValueError) as error:
-            told = str(error)
+        if "answer" in request.GET:
+            answer = services.answer_of(_number(request.GET, "answer"))
+    except ArgumentError as error:
+        told = str(error)
+    if answer is None:
+        sent = QueryDict()
+        answer, earlier = services.next_answer(request.user.pk)
+    else:
+        earlier = services.own(answer.pk, request.user.pk)
     codes = list(Code.objects.order_by("group", "name"))
     since = {code.name: code.since for code in codes}
     context = {
         "title": "Coding",
         "told": told,
         "answer": answer,
-        "chosen": request.POST.getlist("code") or (earlier.codes if earlier else []),
-        "exclude": request.POST.get("exclude"),
+        "chosen": sent.getlist("code") if sent or not earlier else earlier.codes,
+        "exclude": sent.get("exclude"),
+        "reason": sent.get("reason", ""),
         "new": codebook.codes_to_check(earlier.version, since) if earlier else [],
         "codes": [(code, KEYS[at] if at < len(KEYS) else "") for at, code in enumerate(codes)],
-        "left": sum(not services.latest().get(one.pk) for one in services.answers()),
+        "left": services.left(),
     }
     return render(request, "coding/bench.html", context, status=422 if told else 200)
+
+
+def _number(values: QueryDict, name: str) -> int:
+    """A row's number that a page sent; ArgumentError for anything else."""
+    given = values.get(name, "")
+    if not re.fullmatch(r"[0-9]{1,18}", given):
+        raise ArgumentError(
+            f"expected the number of an {name}, got {given[:40] or 'none'!r}: please send it from the bench's page"
+        )
+    return int(given)
 
 
 @access.staff_only
@@ -71,17 +90,57 @@ def book(request: HttpRequest) -> HttpResponse:
 @access.staff_only
 def agreement(request: HttpRequest) -> HttpResponse:
     """Agreement for each code, and the differences to settle."""
-    found = [one for one in services.agreement() if one.both or one.one]
-    context = {"title": "Agreement", "agreement": found, "differences": services.differences()}
-    return render(request, "coding/agreement.html", context)
+    return _agreement(request)
+
+
+def _agreement(request: HttpRequest, told: str = "") -> HttpResponse:
+    """The page of agreement; `told`: why what was sent is not settled, and what was typed stays."""
+    counting, typed = services.counting(), request.POST.get("answer")
+    differences = [
+        (
+            *difference,
+            request.POST.get("codes", "")
+            if str(difference[0].pk) == typed
+            else ", ".join(counting[difference[0].pk]),
+        )
+        for difference in services.differences()
+    ]
+    agreement = [
+        (one, *map(_decimals, (one.kappa, one.fleiss, one.alpha)))
+        for one in services.agreement()
+        if one.both or one.one
+    ]
+    context = {"title": "Agreement", "told": told, "agreement": agreement, "differences": differences}
+    return render(request, "coding/agreement.html", context, status=422 if told else 200)
+
+
+def _decimals(value: float) -> str:
+    return "not defined" if math.isnan(value) else f"{value:.3f}"
 
 
 @access.staff_only
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
     """Who coded what when, and what changed by it; nothing is ever overwritten."""
-    context = {"title": "History of codings", "history": services.history()}
+    context = {
+        "title": "History of codings",
+        "history": services.history(),
+        "exclusions": Exclusion.objects.order_by("-pk"),
+    }
     return render(request, "coding/history.html", context)
+
+
+@access.staff_only
+@require_POST
+def include(request: HttpRequest) -> HttpResponse:
+    """Undo an exclusion."""
+    try:
+        services.include(_number(request.POST, "exclusion"))
+    except ArgumentError as error:
+        return render(
+            request, "participants/message.html", {"title": "Not undone", "text": str(error)}, status=422
+        )
+    return redirect("history")
 
 
 @access.staff_only
@@ -90,11 +149,9 @@ def settle(request: HttpRequest) -> HttpResponse:
     """Settle a difference: these codes count."""
     try:
         names = map(services.code_name, request.POST.get("codes", "").replace(",", " ").split())
-        services.code(int(request.POST.get("answer", "")), request.user.pk, names, adjudicated=True)
-    except (ArgumentError, ValueError) as error:
-        return render(
-            request, "participants/message.html", {"title": "Not settled", "text": str(error)}, status=422
-        )
+        services.code(_number(request.POST, "answer"), request.user.pk, names, adjudicated=True)
+    except ArgumentError as error:
+        return _agreement(request, str(error))
     return redirect("agreement")
 
 

@@ -10,6 +10,9 @@ from occlumap.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 
 GROUPS = ("saliency", "general")
 
+FEW = 10
+"""Answers of two coders: with fewer, one answer more or less turns agreement over."""
+
 STARTER: tuple[tuple[str, str], ...] = (
     *((name, "saliency") for name in ("eyes", "ears", "nose", "mouth", "legs", "face", "neck")),
     *((name, "saliency") for name in ("body", "tail", "head", "mane", "hooves", "paws", "whiskers", "fur")),
@@ -36,6 +39,17 @@ class CodeAgreement:
     kappa: float
     alpha: float
     fleiss: float
+
+    @property
+    def note(self) -> str:
+        """Why a number is not defined or tells little; "" where nothing is to be said."""
+        if self.both == self.answers:
+            return "both coders chose it every time: agreement beyond chance needs answers without it"
+        if not self.both and not self.one:
+            return "nobody chose it: agreement beyond chance needs answers with it"
+        if self.answers < FEW:
+            return f"only {self.answers} of the at least {FEW} answers by two coders that the numbers need to tell much"
+        return ""
 
 
 def agreement(pairs: Sequence[tuple[Set[str], Set[str]]], codes: Sequence[str]) -> list[CodeAgreement]:

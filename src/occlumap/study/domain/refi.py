@@ -5,6 +5,7 @@ it one selection over the whole text: without a code where the coder chose none.
 """
 
 import io
+import re
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ CODEBOOK, PROJECT = "urn:QDA-XML:codebook:1.0", "urn:QDA-XML:project:1.0"
 SETTLED = "settled"
 """The name of a selection that settles a difference."""
 
+_VERSION = "codebook version "
+"""Begins the description of a selection; its number follows."""
+
 _NAMESPACE = uuid.UUID("6c1f6b52-6d3b-5c0c-9a50-4a6f0f0a3a10")
 _MOST = 64 * 2**20
 """Bytes that a project may hold unpacked."""
@@ -28,12 +32,16 @@ _MOST_MEMBERS = 100_000
 
 @dataclass(frozen=True)
 class Coded:
-    """What `coder` said of the answer that the text `source` names; `settles`: it settles a difference."""
+    """What `coder` said of the answer that the text `source` names; `settles`: it settles a difference.
+
+    `version`: of the codebook then; None where a file does not say.
+    """
 
     source: str
     coder: str
     codes: tuple[str, ...]
     settles: bool = False
+    version: int | None = None
 
 
 def guid(*what: object) -> str:
@@ -109,6 +117,8 @@ def _selection(source: ElementTree.Element, one: Coded, length: int, made: Mappi
     of = {"guid": guid("selection", *what), "name": SETTLED if one.settles else "coding"}
     of |= {"startPosition": "0", "endPosition": str(length), **by}
     selection = ElementTree.SubElement(source, "PlainTextSelection", of)
+    if one.version is not None:
+        ElementTree.SubElement(selection, "Description").text = f"{_VERSION}{one.version}"
     for code in one.codes:
         coding = ElementTree.SubElement(selection, "Coding", {"guid": guid("coding", *what, code), **by})
         ElementTree.SubElement(coding, "CodeRef", {"targetGUID": guid("code", code)})
@@ -117,8 +127,8 @@ def _selection(source: ElementTree.Element, one: Coded, length: int, made: Mappi
 def read_project(data: bytes) -> tuple[list[tuple[str, str]], list[Coded]]:
     """The codebook and the codings of a .qdpx file.
 
-    A coder may have selected parts of a text: the codes of all parts count. Texts are known by their names. Raises
-    FileFormatError for another file, or one that refers to what is not in it.
+    A coder may have selected parts of a text: the codes of all parts count, with the oldest version that a part tells.
+    Texts are known by their names. Raises FileFormatError for another file, or one that refers to what is not in it.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
@@ -137,13 +147,17 @@ def read_project(data: bytes) -> tuple[list[tuple[str, str]], list[Coded]]:
     names = {key: name for key, name, _ in found}
     coders = {_key(one, "guid"): one.get("name", "") for one in _all(root, "User")}
     said: dict[tuple[str, str, bool], list[str]] = {}
+    versions: dict[tuple[str, str, bool], int] = {}
     for source in _all(root, "TextSource"):
         for selection in _all(source, "PlainTextSelection"):
             settles = selection.get("name") == SETTLED
             codings = list(_all(selection, "Coding"))
             for coding in codings or [selection]:
                 by = _key(coding, "creatingUser") or _key(selection, "creatingUser")
-                codes = said.setdefault((source.get("name", ""), coders.get(by, ""), settles), [])
+                key = (source.get("name", ""), coders.get(by, ""), settles)
+                codes = said.setdefault(key, [])
+                if version := _version(selection):
+                    versions[key] = min(version, versions.get(key, version))
                 for reference in _all(coding, "CodeRef"):
                     target = _key(reference, "targetGUID")
                     if target not in names:
@@ -152,9 +166,14 @@ def read_project(data: bytes) -> tuple[list[tuple[str, str]], list[Coded]]:
                         )
                     codes.append(names[target])
     return [(name, group) for _, name, group in found], [
-        Coded(source, coder, tuple(dict.fromkeys(codes)), settles)
-        for (source, coder, settles), codes in said.items()
+        Coded(*key[:2], tuple(dict.fromkeys(codes)), key[2], versions.get(key)) for key, codes in said.items()
     ]
+
+
+def _version(selection: ElementTree.Element) -> int | None:
+    told = "".join(one.text or "" for one in selection if _name(one) == "Description")
+    number = re.fullmatch(rf"\s*{_VERSION}([0-9]{{1,9}})\s*", told)
+    return int(number[1]) if number else None
 
 
 def _codes(parent: ElementTree.Element, codes: Sequence[tuple[str, str]]) -> None:
