@@ -29,7 +29,8 @@ def account(explanation: Explanation) -> Iterator[str]:
             f"rows {rows[0]} to {rows[1]}, columns {cols[0]} to {cols[1]}: {told_as(node.importance)}{unit} "
             f"({told_as(low)} to {told_as(high)})"
         )
-    yield f"  matter most: {'; '.join(told) or 'no segment credibly'}"
+    meaning = "; what hiding each costs on average while half of the image is hidden" if told else ""
+    yield f"  matter most: {'; '.join(told) or 'no segment credibly'}{meaning}"
     yield (
         f"  trust: sums of importances explain {max(0.0, fit.explained):.0%} of how the score varies from mask to "
         f"mask; {explanation.uncertainty:.0%} of the heatmap may be chance"
