@@ -110,7 +110,12 @@ def start(*arguments, **options):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": source},
-        # a test runner started in the background has SIGINT ignored, and its children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_heed_signals,
         **options,
     )
+
+
+def _heed_signals():
+    """A test runner in the background, or under nohup, has these ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -442,6 +442,8 @@ def changed_set(study, change):
     from occlumap.study.domain.configuration import make
 
     manifest = copy.deepcopy(study.manifest)
+    for number, task in enumerate(manifest["tasks"], start=1):
+        task["id"] = str(number)
     change(manifest["tasks"], manifest["thresholds"])
     (study.folder / "stimuli/changed.json").write_text(json.dumps(manifest))
     return make({**study.values, "stimuli": "stimuli/changed.json"}, study.folder)
@@ -499,7 +501,7 @@ def test_a_tasks_image_is_known_among_examples_by_its_bytes(study):
     from occlumap.study.domain import launch
 
     copy = study.folder / "stimuli/images/copy.png"
-    shutil.copy(study.folder / "stimuli" / study.tasks["1"]["image"], copy)
+    shutil.copy(study.folder / "stimuli" / study.manifest["tasks"][0]["image"], copy)
     found = changed_set(study, lambda tasks, _: tasks[3]["examples"][0].update(image="images/copy.png"))
     assert launch.faults(found) == ["the image of task 1 is an example too, which gives its outcome away"]
 
