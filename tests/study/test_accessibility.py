@@ -51,13 +51,13 @@ def violations(page) -> list[str]:
 
 def fill(page) -> None:
     """Answer whatever the page asks."""
-    for name in {one.get_attribute("name") for one in page.locator("fieldset input[type=radio]").all()}:
+    for name in {one.get_attribute("name") for one in page.locator("form fieldset input[type=radio]").all()}:
         choices = page.locator(f"input[name={name}]")
         wanted = page.locator(f"input[name={name}][value=yes]")
         (wanted if wanted.count() else choices).first.check()
     for box in page.locator("input[type=checkbox]").all():
         box.check()
-    for text in page.locator("textarea").all():
+    for text in page.locator("form textarea").all():
         text.fill("ears, tail")
 
 
@@ -136,6 +136,13 @@ def test_at_200_percent_zoom_nothing_is_cut_off(browser, study, address):
         fill(page)
         page.locator("main form button").first.click()
     context.close()
+
+
+def test_the_last_page_is_whole_on_a_narrow_screen(researcher, address):
+    researcher.set_viewport_size({"width": 360, "height": 640})
+    researcher.goto(f"{address}/researcher/preview/lrp/shown/end/")
+    assert researcher.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('.scroll'))") <= 0
+    assert violations(researcher) == []
 
 
 def test_the_keyboard_alone_gets_to_the_first_task(browser, study, address):

@@ -126,6 +126,22 @@ def test_each_condition_has_a_preview_of_every_page(researcher, study, cell):
     assert not any(table.objects.exists() for table in (Participant, Answer, Event))
 
 
+@pytest.mark.parametrize("heatmap", ["none", "lrp"])
+@pytest.mark.parametrize("scores", ["shown", "not_shown"])
+def test_instructions_show_examples_of_the_set_as_their_condition_does(researcher, study, heatmap, scores):
+    address = f"/researcher/preview/{heatmap}/{scores}"
+    count = len(study.own_pages(scores, heatmap))
+    pages = [researcher.get(f"{address}/instructions-{one}/").content.decode() for one in range(1, count + 1)]
+    shown, everything = [page.count("Example photo") for page in pages], "".join(pages)
+    assert shown == [0, 3, *([3] if scores == "shown" else []), *([2] if heatmap == "lrp" else []), 3, 1]
+    assert everything.count("Heatmap of example") == (2 + 3 + 1 if heatmap == "lrp" else 0)
+    assert everything.count('<svg class="score"') == (3 + 3 + 1 if scores == "shown" else 0)
+    assert everything.count("<textarea") == 2
+    assert "[[" not in everything
+    task_images = {task["image"] for task in study.tasks.values()}
+    assert not any(image in everything for image in task_images)
+
+
 def test_the_export_is_what_the_analysis_reads(researcher, study, tmp_path):
     pytest.importorskip("scipy")
     from occlumap.analysis import every_result, read
@@ -318,7 +334,7 @@ def test_money_in_the_texts_comes_from_the_configuration(study):
     text = study.texts()["information"]
     assert "GBP 8.00" in text
     assert "GBP 15.00" in text
-    assert "GBP 0.50" in study.texts()["instructions"][-1]
+    assert "GBP 0.50" in study.texts()["instructions"][-2]
 
 
 def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
@@ -352,6 +368,8 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
             "none:shown has no comprehension",
         ),
         ({"texts": {"instructions": [{"text": "x", "for": "heatmap"}]}}, "none:shown has no instructions"),
+        ({"texts": {"instructions": [{"text": "{{ photo_TN }}"}]}}, "no example of the stimulus set is TN"),
+        ({"texts": {"consent": "{{ photo_TP }}"}}, "the text consent has an unknown {{ photo_TP }}"),
         ({"texts": {"consent": " "}}, "the text consent is empty"),
         ({"texts": {"consent": "At most 15 pounds"}}, "the text consent says '15 pounds'"),
         ({"texts": {"consent": "At most five pounds"}}, "the text consent says 'five pounds'"),

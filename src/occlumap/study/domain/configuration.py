@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
-from occlumap.study.domain import colours, reward, stimulus_set
+from occlumap.study.domain import colours, reward, stimulus_set, texts
 
 FILL_IN = "FILL IN"
 """A value that begins so has not been filled in; a launch is refused while one is there."""
@@ -104,7 +104,7 @@ class Configuration:
     @property
     def own_texts(self) -> dict[str, Any]:
         """The Markdown texts before anything is filled in."""
-        return {**_TEXTS, **self.values["texts"]}
+        return {**texts.TEXTS, **self.values["texts"]}
 
     def own_pages(self, scores: str, heatmap: str) -> list[str]:
         """The pages of instructions of a condition before anything is filled in."""
@@ -116,18 +116,28 @@ class Configuration:
         """The comprehension questions of all conditions."""
         return [question for question, _, _ in self._questions]
 
+    def example(self, outcome: str) -> tuple[dict[str, Any], str] | None:
+        """The first example with an outcome, and the class that its task asks for; None for an outcome without one."""
+        for task in self.tasks.values():
+            for example in task["examples"]:
+                if example["outcome"] == outcome:
+                    return example, str(task["class"])
+        return None
+
     def money(self, name: str) -> Decimal:
         """An amount of `payment`."""
         return Decimal(str(self.values["payment"][name]))
 
     def texts(self, scores: str = "shown", heatmap: str = "occlusion") -> dict[str, Any]:
-        """Markdown texts with payment and people filled in; `instructions` is a list of pages for the condition."""
+        """Markdown texts with payment and people filled in; `instructions` is a list of pages for the condition, with
+        the marks of texts.FIGURES in them.
+        """
         values = {**self.values["people"], "title": self.values["title"], **self._payment()}
         own, pages = self.own_texts, self.own_pages(scores, heatmap)
         return {
             "information": filled(own["information"], values),
             "consent": filled(own["consent"], values),
-            "instructions": [filled(page, values) for page in pages],
+            "instructions": [filled(page, {**values, **texts.FIGURES}) for page in pages],
         }
 
     def questions(self, scores: str = "shown", heatmap: str = "occlusion") -> list[tuple[str, str, str]]:
@@ -139,7 +149,7 @@ class Configuration:
     def _questions(self) -> list[tuple[str, str, str]]:
         """All questions: (question, right answer, "scores", "heatmap" or "")."""
         said = {True: "yes", False: "no"}  # what YAML makes of a bare yes and no
-        own = self.values["comprehension"] or _QUESTIONS
+        own = self.values["comprehension"] or texts.QUESTIONS
         return [
             (str(one["question"]), said.get(one["right"], one["right"]), one.get("for", "")) for one in own
         ]
@@ -153,6 +163,7 @@ class Configuration:
             "per_correct": f"{currency} {each:.2f}",
             "maximum": f"{currency} {reward.maximum(base, tasks, each)}",
             "tasks": str(tasks),
+            "examples": str(max(len(task["examples"]) for task in self.tasks.values())),
         }
 
 
@@ -279,118 +290,3 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
     signed = values["signed_links"]
     if bool(signed["keys"]) != bool(signed["audience"]):
         yield "signed_links has one of keys and audience, and needs both"
-
-
-_QUESTIONS: list[dict[str, Any]] = [
-    {
-        "question": "A photo shows a bicycle, and the system's score for bicycle is below the threshold. "
-        "Is this a false negative of bicycle?",
-        "right": "yes",
-    },
-    {
-        "question": "The same photo shows no motorbike. Is it a false negative of motorbike?",
-        "right": "no",
-    },
-    {
-        "question": "A heatmap for car is dark red on the side window. "
-        "Does it suggest that the side window supports the label car?",
-        "right": "yes",
-        "for": "heatmap",
-    },
-    {
-        "question": "The roof is not red. Does the heatmap suggest that the roof supports the label car?",
-        "right": "no",
-        "for": "heatmap",
-    },
-]
-"""The comprehension questions where the configuration has none of its own (appendix A2, corrected)."""
-
-_TEXTS: dict[str, Any] = {
-    "information": """
-# Information for participants
-
-**{{ title }}**, a research project of {{ institution }}.
-
-Please read this before you decide whether to take part. You only take part if you want to; not taking part has no
-disadvantage.
-
-You will look at photos and at what an image recognition system made of them, and say what it will make of others.
-The images hold nothing offensive. It takes about 30 minutes.
-
-For completing the study you receive {{ base }}, and {{ per_correct }} for each of the {{ tasks }} questions that you
-answer
-rightly: at most {{ maximum }}.
-
-Your answers are kept under a number, apart from your participant id. You can withdraw on every page, and have your
-answers erased. Anonymous data may be published. The data controller is {{ data_controller }}.
-
-Questions or complaints: {{ investigator }}, {{ contact }}.
-""",
-    "consent": """
-# Consent
-
-This study was approved under the number {{ ethics_number }}. Investigator: {{ investigator }}, {{ contact }}.
-
-I agree that:
-
-1. I have read the information on the page before;
-2. I know whom to ask about the research and about my rights as a participant;
-3. I understand that I can withdraw without penalty, and that my answers are processed for this study only.
-""",
-    "instructions": [
-        {
-            "text": """
-# What the system does
-
-A system for image recognition gives labels to photos. It was trained on many photos that people had labelled: the
-training
-set. For each label it computes a score from 0 to 1, and assigns every label whose score is above that label's
-threshold. It is not always right:
-
-- **True positive (TP):** the photo shows it, and the system recognises it (hurrah!)
-- **True negative (TN):** the photo does not show it, and the system does not see it (hurrah!)
-- **False negative (FN):** the photo shows it, and the system fails to recognise it (oops!)
-- **False positive (FP):** the photo does not show it, and the system sees it all the same (oops!)
-"""
-        },
-        {
-            "text": """
-# What you will see
-
-You will work on {{ tasks }} photos, one after the other. For each you first see 12 photos from the training set that
-look
-similar to it: true positives, false negatives and false positives. Study what the system gets right and wrong.
-"""
-        },
-        {
-            "for": "scores",
-            "text": """
-# Scores
-
-Beneath each example a bar shows the system's score for the label. The line marks the label's threshold: above it the
-system assigns the label, below it not. Each label has a threshold of its own.
-""",
-        },
-        {
-            "for": "heatmap",
-            "text": """
-# Heatmaps
-
-Beside each example a heatmap shows in red which areas supported the label; the darker the red, the greater the
-support. In a false positive it shows what misled the system.
-""",
-        },
-        {
-            "text": """
-# Your task
-
-For each photo: look at the examples, name features that the system is sensitive to and features that it ignores, and
-say
-whether it will recognise the class in the new photo. Each right answer earns {{ per_correct }}. How confident you
-say you are
-does not change what you earn.
-"""
-        },
-    ],
-}
-"""The dissertation's texts (appendix A1, A2), corrected; money and names come from the configuration."""

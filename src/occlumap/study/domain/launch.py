@@ -7,9 +7,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from occlumap.study.domain import colours, stimulus_set, wording
+from occlumap.study.domain import texts as own_texts
 from occlumap.study.domain.configuration import PLACEHOLDERS, Configuration
 
-_FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks")
+_FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks", "examples")
 
 
 def faults(configuration: Configuration) -> list[str]:
@@ -53,7 +54,11 @@ def _texts(configuration: Configuration) -> Iterator[str]:
             if number not in numbers:
                 yield f"the text {name} says {said!r}, and there are {len(configuration.tasks)}: write {{{{ tasks }}}}"
         for word in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
-            if word not in _FILLED_BY_US:
+            outcome = word.partition("_")[2]
+            if name.startswith("instructions") and word in own_texts.FIGURES:
+                if word not in own_texts.FORMS and configuration.example(outcome) is None:
+                    yield f"the text {name} shows {{{{ {word} }}}}, and no example of the stimulus set is {outcome}"
+            elif word not in _FILLED_BY_US:
                 yield f"the text {name} has an unknown {{{{ {word} }}}}"
         if re.search(r"[{}]", re.sub(r"\{\{\s*\w+\s*\}\}", "", text)):
             yield f"the text {name} has a brace that belongs to no {{{{ name }}}}"

@@ -10,14 +10,13 @@ from django.http import FileResponse as File
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.safestring import SafeString, mark_safe
 
 from occlumap.study import limits
 from occlumap.study.configured import configuration
 from occlumap.study.domain import colours as palette
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
-from occlumap.study.participants import services
+from occlumap.study.participants import services, showing
 from occlumap.study.participants.models import Answer, Cell, Identity, Participant
 from occlumap.study.recruiting import prolific
 
@@ -28,31 +27,11 @@ IDENTITY = "identity"
 TYPED = ("sensitive", "ignored", "learned")
 """Fields of free text."""
 
-CONFIDENCE = (
-    (1, "extremely unconfident"),
-    (2, "slightly unconfident"),
-    (3, "slightly confident"),
-    (4, "extremely confident"),
-)
 USEFUL = (("1", "not at all"), ("2", "a little"), ("3", "quite"), ("4", "very"))
 LOST = (
     "This browser no longer says who you are. Please open your link once more in another tab, press Begin there, then "
     "come back to this tab and send the page. What you typed is kept here."
 )
-OUTCOMES = {
-    "TP": ("✓", "True positive: the photo shows it and the system recognises it"),
-    "FP": ("✗", "False positive: the photo does not show it, and the system sees it"),
-    "FN": ("✗", "False negative: the photo shows it, and the system fails to see it"),
-    "TN": ("✓", "True negative: the photo does not show it, and the system does not see it"),
-}
-
-
-def markdown(text: str) -> SafeString:
-    """Markdown as safe HTML: whatever is no plain mark-up is taken out."""
-    import markdown as library
-    import nh3
-
-    return mark_safe(nh3.clean(library.markdown(text, extensions=["tables"])))  # noqa: S308 - cleaned
 
 
 def entry(request: HttpRequest) -> HttpResponse:
@@ -211,7 +190,7 @@ def _page(
         return _over(request, participant, study)
     if name in ("eligibility", "information", "consent"):
         texts = study.texts()
-        context["text"] = markdown(texts[name]) if name in texts else ""
+        context["text"] = showing.markdown(texts[name]) if name in texts else ""
         return render(request, f"participants/{name}.html", context, status=status)
     if name.startswith("instructions-"):
         return _instructions(request, participant, study, int(name.removeprefix("instructions-")), context)
@@ -223,7 +202,7 @@ def _page(
     if name.startswith("task-"):
         position = int(name.removeprefix("task-"))
         task = study.tasks[services.order_of(participant, study)[position - 1]]
-        context |= task_context(study, task, participant.heatmap, participant.scores)
+        context |= showing.task_context(study, task, participant.heatmap, participant.scores)
         context |= {"position": position, "count": len(study.tasks)}
         return render(request, "participants/task.html", context, status=status)
     if name == "report":
@@ -255,40 +234,6 @@ def preview(request: HttpRequest, study: Configuration, cell: str, name: str) ->
     return _end(request, scored, study, {"step": name, **told})
 
 
-def task_context(study: Configuration, task: dict[str, Any], heatmap: str, scores: str) -> dict[str, Any]:
-    """What the page of a task shows: examples with outcome, heatmap and score where shown; of the task its image
-    only.
-    """
-    threshold = float(study.manifest["thresholds"][task["class"]])
-    examples = []
-    for example in task["examples"]:
-        mark, told = OUTCOMES[example["outcome"]]
-        score = float(example["scores"][task["class"]])
-        examples.append(
-            {
-                "outcome": example["outcome"],
-                "mark": mark,
-                "told": told,
-                "image": example["image"],
-                "heatmap": example.get("heatmaps", {}).get(heatmap) if heatmap != "none" else None,
-                "score": f"{score:.2f}",
-                "side": "above" if score > threshold else "below",
-                "width": round(100 * score),
-            }
-        )
-    return {
-        "examples": examples,
-        "class": task["class"],
-        "image": task["image"],
-        "heatmap": heatmap,
-        "scores_shown": scores == "shown",
-        "threshold": f"{threshold:.2f}",
-        "threshold_at": round(100 * threshold),
-        "threshold_edge": round(100 * threshold) - 1,
-        "confidence": CONFIDENCE,
-    }
-
-
 def instructions(request: HttpRequest, number: int) -> HttpResponse:
     """A page of the instructions again, as long as no task is begun."""
     participant = _participant(request)
@@ -307,7 +252,8 @@ def _instructions(
     request: HttpRequest, participant: Participant, study: Configuration, number: int, context: dict[str, Any]
 ) -> HttpResponse:
     pages = study.texts(participant.scores, participant.heatmap)["instructions"]
-    context |= {"text": markdown(pages[number - 1]), "number": number, "pages": len(pages)}
+    text = showing.with_figures(pages[number - 1], study, participant.heatmap, participant.scores)
+    context |= {"text": text, "number": number, "pages": len(pages)}
     context["contact"] = study.values["people"]["contact"]
     return render(request, "participants/instructions.html", context)
 
