@@ -103,8 +103,10 @@ def fit(board: Board, kept: Bools, scores: Floats) -> tuple[Floats, float, float
     return mean, float(RATIOS[best] * noise[best]), float(noise[best])
 
 
-def fit_levels(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> Floats:
-    """Posterior mean importance of each piece with an intercept for each group of masks."""
+def fit_levels(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> tuple[Floats, float]:
+    """Posterior mean importance of each piece with an intercept for each group of masks; and the greatest restricted
+    log-likelihood, up to a constant of the image.
+    """
     design, level = kept * board.shares, np.linalg.qr(np.eye(int(groups.max()) + 1)[groups])[0]
     centre = np.eye(len(kept)) - level @ level.T
     values, vectors = np.linalg.eigh(centre @ (design @ board.prior @ design.T) @ centre)
@@ -116,7 +118,7 @@ def fit_levels(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int
     best = int(likelihood.argmax())
     weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
     importance: Floats = board.shares * (board.prior @ (design.T @ weights))
-    return importance
+    return importance, float(likelihood[best])
 
 
 def fit_groups(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int64]) -> Floats:
@@ -254,7 +256,7 @@ def fills_with_levels(*names: str) -> Trial:
         board, tree = board_of(case)
         kept = draw(tree, budget, np.random.default_rng(0))
         turn = np.arange(budget) // len(MASK_CUTS) % len(names)
-        return board.heatmap(fit_levels(board, kept, _scores_in_turn(board, kept, turn, names), turn))
+        return board.heatmap(fit_levels(board, kept, _scores_in_turn(board, kept, turn, names), turn)[0])
 
     return design
 

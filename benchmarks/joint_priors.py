@@ -20,11 +20,10 @@ import sys
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 
 import occlumap
 from benchmarks import trials
-from benchmarks.split import interval
+from benchmarks.joint_designs import Board, Floats, fit_levels
 from benchmarks.trials import BASE, RESULTS, ROOT, Case
 from occlumap.errors import OcclumapWarning
 from occlumap.estimators import joint
@@ -35,8 +34,6 @@ KIND = "joint-priors"
 PAGE = ROOT / "docs/research/priors.md"
 BUDGETS = (100, 300)
 LIKELIHOOD = "log-likelihood"
-
-Floats = NDArray[np.float64]
 
 
 def priors(case: Case, tree: SegmentTree) -> dict[str, Floats]:
@@ -71,20 +68,6 @@ def priors(case: Case, tree: SegmentTree) -> dict[str, Floats]:
     }
 
 
-def likelihood(
-    kept: NDArray[np.bool_], scores: Floats, turns: NDArray[np.int64], tree: SegmentTree, prior: Floats
-) -> float:
-    """The greatest restricted log-likelihood over the grid of ratios, up to a constant of the image."""
-    design = kept * (tree.areas / tree.areas.sum())
-    level = np.linalg.qr(np.eye(int(turns.max()) + 1)[turns])[0]
-    centre = np.eye(len(kept)) - level @ level.T
-    values, vectors = np.linalg.eigh(centre @ (design @ prior @ design.T) @ centre)
-    growth = 1 + joint.RATIOS[:, None] * np.maximum(values, 0)
-    freedom = len(kept) - level.shape[1]
-    noise = ((vectors.T @ (centre @ scores)) ** 2 / growth).sum(axis=1) / freedom
-    return float((-0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))).max())
-
-
 def measure(name: str, limit: int | None) -> None:
     """All photographs anew: {prior: {what: a number for each}}, written after each photograph."""
     warnings.simplefilter("ignore", OcclumapWarning)
@@ -98,43 +81,25 @@ def measure(name: str, limit: int | None) -> None:
         scores = explanation.measurements.scores[:, 0]
         turns = masks.turns(len(in_turn(parse(explanation.settings["fill"]))))
         for label, prior in priors(case, tree).items():
-            of_prior = found.setdefault(label, {})
+            of_prior, board = found.setdefault(label, {}), Board(case, tree.labels, prior)
             for budget in BUDGETS:
-                read = (masks.kept[: budget - 1], scores[: budget - 1], turns[: budget - 1], tree, prior)
-                of_prior.setdefault(str(budget), []).append(case.gain(joint._solve(*read)[0].heatmap()))
-            of_prior.setdefault(LIKELIHOOD, []).append(likelihood(*read))
+                read = masks.kept[: budget - 1], scores[: budget - 1], turns[: budget - 1]
+                importance, likelihood = fit_levels(board, *read)
+                of_prior.setdefault(str(budget), []).append(case.gain(board.heatmap(importance)))
+            of_prior.setdefault(LIKELIHOOD, []).append(likelihood)
         (RESULTS / f"{KIND}-{name}.json").write_text(json.dumps(found))
         print(f"{number} photographs", flush=True)
 
 
 def write() -> None:
-    lines = [
-        "# What the prior knows of the image",
-        "",
+    about = (
         "Made by `benchmarks/joint_priors.py`, which describes the priors: symmetric relevance gain of the joint "
         "method as it is, and what another prior adds to it and to the log-likelihood of 300 calls' scores (paired "
         "over the photographs, 95 % bootstrap interval); higher is better. Photographs to tune on only, the same masks "
-        "and scores for all priors; references mean colour, noise and another photograph.",
-    ]
-    for path in sorted(RESULTS.glob(f"{KIND}-*.json")):
-        found = {
-            label: {what: np.array(values) for what, values in of_prior.items()}
-            for label, of_prior in json.loads(path.read_text()).items()
-        }
-        base = found.pop(BASE)
-        lines += [
-            "",
-            f"## {path.stem.removeprefix(f'{KIND}-')}, n = {len(base[LIKELIHOOD])}",
-            "",
-            f"| prior | {' | '.join(f'{budget:,} calls' for budget in BUDGETS)} | {LIKELIHOOD} |",
-            "| --- " * (2 + len(BUDGETS)) + "|",
-            f"| {BASE} | {' | '.join(f'{base[str(budget)].mean():.3f}' for budget in BUDGETS)} | |",
-        ]
-        for label, of_prior in found.items():
-            cells = [interval(of_prior[what] - base[what]) for what in (*map(str, BUDGETS), LIKELIHOOD)]
-            lines.append(f"| {label} | {' | '.join(cells)} |")
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(ROOT)}")
+        "and scores for all priors; references mean colour, noise and another photograph."
+    )
+    columns = {**{str(budget): f"{budget:,} calls" for budget in BUDGETS}, LIKELIHOOD: LIKELIHOOD}
+    trials.write_tables(PAGE, KIND, "What the prior knows of the image", about, columns)
 
 
 if __name__ == "__main__":

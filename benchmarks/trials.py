@@ -109,23 +109,28 @@ def measure(
 
 def write(page: Path, kind: str, title: str, about: str, budgets: Sequence[int]) -> None:
     """The page: a table for each classifier that was measured."""
+    write_tables(page, kind, title, about, {str(budget): f"{budget:,} calls" for budget in budgets})
+
+
+def write_tables(page: Path, kind: str, title: str, about: str, columns: Mapping[str, str]) -> None:
+    """The page with other numbers than gains, too; `columns`: what was measured, {key in the JSON file: heading}."""
     lines = [f"# {title}", "", about]
     for path in sorted(RESULTS.glob(f"{kind}-*.json")):
-        gains = {
-            label: {int(budget): np.array(values) for budget, values in found.items()}
-            for label, found in json.loads(path.read_text()).items()
+        found = {
+            label: {column: np.array(values[column]) for column in columns}
+            for label, values in json.loads(path.read_text()).items()
         }
-        base = gains.pop(BASE)
+        base = found.pop(BASE)
         lines += [
             "",
-            f"## {path.stem.removeprefix(f'{kind}-')}, n = {len(base[budgets[0]])}",
+            f"## {path.stem.removeprefix(f'{kind}-')}, n = {len(next(iter(base.values())))}",
             "",
-            "| trial | " + " | ".join(f"{budget:,} calls" for budget in budgets) + " |",
-            "| --- " * (1 + len(budgets)) + "|",
-            f"| {BASE} | " + " | ".join(f"{base[budget].mean():.3f}" for budget in budgets) + " |",
+            f"| trial | {' | '.join(columns.values())} |",
+            "| --- " * (1 + len(columns)) + "|",
+            f"| {BASE} | {' | '.join(f'{values.mean():.3f}' for values in base.values())} |",
         ]
-        for label, found in gains.items():
-            cells = [interval(found[budget] - base[budget]) for budget in budgets]
+        for label, values in found.items():
+            cells = [interval(values[column] - base[column]) for column in columns]
             lines.append(f"| {label} | {' | '.join(cells)} |")
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"wrote {page.relative_to(ROOT)}")

@@ -52,9 +52,14 @@ def positive_number(name: str, value: object, most: float, unit: str) -> float:
 def reason(error: BaseException) -> str:
     """What went wrong in words: of an OSError without its number and its path, which our messages name.
 
+    Of bytes that are not in the encoding that was asked for, the line.
+
     >>> reason(FileNotFoundError(2, "No such file or directory", "a.txt"))
     'No such file or directory'
     """
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object[: error.start].count(b"\n") + 1
+        return f"other bytes in line {line}, which {error.encoding} does not decode"
     return str((isinstance(error, OSError) and error.strerror) or error)
 
 

@@ -59,6 +59,7 @@ class CachedClassifier:
         keys = [self._key(image) for image in batch]
         known = self._read(keys)
         if known and self._columns is None:
+            self.asked += 1
             self._learn_columns(self._classifier(batch[:1]))
         wrong = [key for key, row in known.items() if len(row) != self._columns]
         if wrong:

@@ -321,3 +321,9 @@ def test_options_of_the_joint_method_belong_to_it(folder, option):
     command = ("explain", "photo.png", "--classifier", "occlumap_toy:good", option)
     run(*command, "--method", "joint", "--budget", 40)
     assert "belongs to --method joint" in run(*command, "--method", "paper", code=2).stderr
+
+
+@pytest.mark.parametrize("command", [["explain", "photo.png"], ["benchmark", "--photos", "."]])
+def test_an_empty_folder_name_is_not_the_current_folder(folder, command):
+    stderr = run(*command, "--classifier", "occlumap_toy:good", "--out", "", code=2).stderr
+    assert "got an empty name; write . for the current folder" in stderr

@@ -92,7 +92,9 @@ def test_rows_of_another_number_of_classes_are_told_and_not_used(tmp_path, named
     with pytest.warns(OcclumapWarning, match="has 3 scores of an image for counting, which gives 2"):
         rows = cached(batch)
     np.testing.assert_array_equal(rows, Two()(batch))
-    np.testing.assert_array_equal(CachedClassifier(Two(), path)(batch), rows)  # replaced
+    again = CachedClassifier(Two(), path)
+    np.testing.assert_array_equal(again(batch), rows)  # replaced
+    assert (again.asked, again.reused) == (0 if named else 1, 2)  # how many columns there are is asked for, and counted
 
 
 @pytest.mark.filterwarnings("ignore:the cache of scores:occlumap.errors.OcclumapWarning")

@@ -69,7 +69,8 @@ def test_with_biases_the_logit_is_the_relevance_and_what_they_kept(rules, target
     pytest.importorskip("captum")
     classifier, image = biased(), an_image()
     logit = classifier.network(classifier.inputs(image[None]))[0, target].item()
-    pixels, kept = _propagated(classifier.network, classifier.inputs(image[None]), target, rules)
+    pixels, share = _propagated(classifier.network, classifier.inputs(image[None]), target, rules)
+    kept = share * logit
     assert pixels.sum() + kept == pytest.approx(logit, abs=1e-4)
     assert abs(kept) > 0.05
 
@@ -83,8 +84,8 @@ def test_a_linear_layer_keeps_its_bias():
     torch.nn.init.constant_(network[1].bias, 0.7)
     classifier = Studied(network, 32, ["a", "b"])
     inputs = classifier.inputs(an_image()[None])
-    pixels, kept = _propagated(network, inputs, 1, "epsilon")
-    assert kept == pytest.approx(0.7, abs=1e-4)
+    pixels, share = _propagated(network, inputs, 1, "epsilon")
+    assert share * network(inputs)[0, 1].item() == pytest.approx(0.7, abs=1e-4)
     assert pixels.sum() == pytest.approx((network[1].weight[1] @ inputs.flatten()).item(), abs=1e-4)
 
 

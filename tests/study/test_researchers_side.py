@@ -524,6 +524,10 @@ def test_a_tasks_image_is_known_among_examples_by_its_bytes(study):
     assert launch.faults(found) == ["the image of task 1 is an example too, which gives its outcome away"]
 
 
+def test_the_icon_that_browsers_ask_for_is_no_error(study):
+    assert client().get("/favicon.ico").status_code == 204
+
+
 def test_a_study_has_its_own_colours(study, monkeypatch):
     monkeypatch.setitem(study.values, "colours", {**study.values["colours"], "accent": "#123456"})
     response = client().get("/colours.css")

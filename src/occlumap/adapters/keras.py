@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
-from occlumap.adapters.preprocessing import Preprocessing, fitted, known_keys, scores_of
+from occlumap.adapters.preprocessing import Preprocessing, check_number, fitted, known_keys, scores_of
 from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError
 
 
@@ -107,10 +107,7 @@ def _check_ends(model: Any, shape: Any, channels: int | None, classes: Sequence[
         )
     given = getattr(model, "output_shape", None)
     scores = given[-1] if isinstance(given, tuple) and len(given) == 2 else None
-    if classes is not None and scores is not None and len(class_tuple(classes)) != scores:
-        raise ArgumentError(
-            f"expected {scores} class names, as many as the model has scores, got {len(classes)}"
-        )
+    check_number(None if classes is None else class_tuple(classes), scores, "the model")
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> Adapted:

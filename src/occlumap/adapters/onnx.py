@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from occlumap._checks import nearest
 from occlumap.adapters._library import library
-from occlumap.adapters.preprocessing import REQUIRED, Preprocessing, known_keys, names_of, scores_of
+from occlumap.adapters.preprocessing import (
+    REQUIRED,
+    Preprocessing,
+    check_number,
+    known_keys,
+    names_of,
+    scores_of,
+)
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
 KEYS = (*REQUIRED, "classes", "output_name")
@@ -88,15 +95,8 @@ class OnnxFile:
         last = next(one.shape for one in outputs if one.name == self._output)
         columns = [side for side in last[1:] if side != 1]
         classes = getattr(self, "classes", None)
-        if (
-            classes is not None
-            and len(columns) == 1
-            and isinstance(columns[0], int)
-            and columns[0] != len(classes)
-        ):
-            raise ArgumentError(
-                f"expected {columns[0]} class names, as many as {self.name} has scores, got {len(classes)}"
-            )
+        told = columns[0] if len(columns) == 1 and isinstance(columns[0], int) else None
+        check_number(classes, told, self.name)
 
     def _chosen_output(self, names: list[str]) -> str:
         wanted = self._wanted_output

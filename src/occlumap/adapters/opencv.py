@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.adapters.callables import Adapted, class_tuple
-from occlumap.adapters.preprocessing import Preprocessing, scores_of
+from occlumap.adapters.preprocessing import Preprocessing, check_number, scores_of
 from occlumap.errors import ArgumentError
 
 
@@ -68,10 +68,7 @@ def from_opencv(
             f"or output_name. OpenCV says: {error!s:.300}"
         ) from error
     columns = tried.shape[1] if tried.ndim > 1 else None
-    if classes is not None and columns is not None and len(class_tuple(classes)) != columns:
-        raise ArgumentError(
-            f"expected {columns} class names, as many as the network has scores, got {len(classes)}"
-        )
+    check_number(None if classes is None else class_tuple(classes), columns, "the network")
     return Adapted(scores, "cv2.dnn.Net", classes, preprocessing.size, preprocessing.apply)
 
 

@@ -187,6 +187,14 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
+def check_number(classes: Sequence[str] | None, scores: int | None, name: str) -> None:
+    """ArgumentError for names of other than the classifier's number of scores, where that is known (not None)."""
+    if classes is not None and scores is not None and len(classes) != scores:
+        raise ArgumentError(
+            f"expected {scores} class names, as many as {name} has scores, got {len(classes)}"
+        )
+
+
 def names_of(classes: object, folder: Path) -> tuple[str, ...] | None:
     """Names of classes: a list, or a text file of them, one a line, looked for in `folder`; None for none."""
     if classes is None:

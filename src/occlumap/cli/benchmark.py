@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from occlumap._addresses import without_secrets
-from occlumap.cli.folders import output_folder
+from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.options import classifier_option_option, load_classifier, options_by_classifier
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import signals_like_ctrl_c
@@ -49,7 +49,7 @@ def _going_on(out: Path) -> Iterator[None]:
 @click.option(
     "--photos",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     required=True,
     help="Where the photographs are.",
 )
@@ -123,7 +123,7 @@ def _going_on(out: Path) -> Iterator[None]:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     default="benchmark",
     show_default=True,
     help="Where rows.csv and the report go; a stopped run goes on there.",

@@ -12,7 +12,7 @@ import occlumap
 from occlumap import images, plotting
 from occlumap._addresses import without_secrets
 from occlumap.cli.account import account
-from occlumap.cli.folders import output_folder
+from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.options import (
     call_timeout_option,
     classifier_option,
@@ -166,7 +166,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.option(
     "--out",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     default="out",
     show_default=True,
     help="Where the files go; those of an earlier run there are replaced.",

@@ -1,11 +1,26 @@
-"""The folder that a command writes into, checked before anything costs time."""
+"""Folders as commands take them; the one that a command writes into is checked before anything costs time."""
 
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import click
 
 from occlumap.errors import ArgumentError
+
+
+class _Folder(click.Path):
+    """A folder's path; an empty one, as of a variable that is not set, is not taken for the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("expected a folder, got an empty name; write . for the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = _Folder(path_type=Path)
 
 
 @contextmanager

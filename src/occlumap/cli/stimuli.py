@@ -2,24 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
+from occlumap.cli.folders import FOLDER
 from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import signals_like_ctrl_c
-
-
-class _Folder(click.Path):
-    """A folder's path; an empty one, as of a variable that is not set, is not taken for the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if value == "":
-            self.fail("expected a folder, got an empty name; write . for the current folder", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-FOLDER = _Folder(path_type=Path)
 
 
 @click.group(short_help="Make the tasks and examples of a user study.")

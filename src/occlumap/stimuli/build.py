@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import occlumap
-from occlumap._checks import nearest, reason
-from occlumap.errors import ArgumentError, OcclumapError, OcclumapWarning, StimuliError
+from occlumap._checks import nearest
+from occlumap._yaml_files import read_yaml
+from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
@@ -154,7 +155,11 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     ArgumentError for a condition or an option that does not exist.
     """
     file = Path(path)
-    read = _read_yaml(file)
+    optional("yaml")
+    try:
+        read = read_yaml(file, "a configuration")
+    except FileFormatError as error:
+        raise StimuliError(str(error)) from error
     known = [one.name for one in fields(Config)]
     if not isinstance(read, dict):
         raise StimuliError(f"expected keys and values in {file}, got {_told(read)}")
@@ -182,44 +187,6 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         return Config(**read)
     except OcclumapError as error:
         raise type(error)(f"{file}: {error}") from error
-
-
-def _read_yaml(file: Path) -> Any:
-    yaml = optional("yaml")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise StimuliError(
-            f"expected a configuration in UTF-8 in {file}, got other bytes in line {line}"
-        ) from error
-    except OSError as error:
-        raise StimuliError(f"expected a configuration in {file}, got: {reason(error)}") from error
-    try:
-        twice = _key_twice(yaml.compose(text, Loader=yaml.SafeLoader), set())
-        read = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise StimuliError(f"expected YAML in {file}, got {error}") from error
-    if twice is not None:
-        raise StimuliError(f"expected every key once in {file}, got {twice[0]!r} again in line {twice[1]}")
-    return read
-
-
-def _key_twice(node: Any, seen: set[int]) -> tuple[str, int] | None:
-    """The first key that a mapping of a YAML tree has twice, and its line; YAML itself would take the last."""
-    if node is None or id(node) in seen or isinstance(node.value, str):
-        return None
-    seen.add(id(node))
-    inner = []
-    if node.id == "mapping":
-        keys = [key for key, _ in node.value if key.id == "scalar"]
-        for place, key in enumerate(keys):
-            if any((key.tag, key.value) == (other.tag, other.value) for other in keys[:place]):
-                return key.value, key.start_mark.line + 1
-        inner = [each for pair in node.value for each in pair]
-    else:
-        inner = list(node.value)
-    return next((found for each in inner if (found := _key_twice(each, seen)) is not None), None)
 
 
 def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:

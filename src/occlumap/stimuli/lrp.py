@@ -39,8 +39,8 @@ def check_conserves(classifier: Studied, image: NDArray[np.uint8], target: int, 
     network = copy.deepcopy(classifier.network).double().eval()
     inputs = classifier.inputs(image[None]).double()
     logit = _logit(network, inputs, target)
-    pixels, absorbed = _propagated(network, inputs, target, rules)
-    total = float(pixels.sum())
+    pixels, kept = _propagated(network, inputs, target, rules)
+    total, absorbed = float(pixels.sum()), kept * logit
     if abs(total + absorbed - logit) > TOLERANCE * max(abs(logit), abs(total), abs(absorbed), 1e-6):
         raise ArgumentError(
             f"expected a network whose relevance LRP conserves, got a logit of {logit:.4g}, and relevance that sums to "
@@ -80,7 +80,7 @@ def _logit(network: Any, inputs: Any, target: int) -> float:
 
 
 def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDArray[np.float64], float]:
-    """The relevance of the inputs (3, size, size), and the sum of that which layers kept for their biases."""
+    """The relevance of the inputs (3, size, size), and what layers kept for their biases, as a share of the logit."""
     attr = optional("captum.attr")
     kept: list[float] = []
     _set_rules(network, rules, kept)
@@ -96,7 +96,7 @@ def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDA
             f"expected a network of convolutions, pooling, ReLU and linear layers for lrp: {error}"
         ) from error
     pixels: NDArray[np.float64] = found[0].detach().double().numpy()
-    return pixels, sum(kept) * _logit(network, inputs, target)
+    return pixels, sum(kept)
 
 
 def _set_rules(network: Any, rules: str, kept: list[float]) -> None:

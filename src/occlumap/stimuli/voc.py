@@ -203,13 +203,8 @@ def _listed(path: Path) -> tuple[str, ...]:
     """The ids in a list of images, each once; a byte order mark before the first is left out."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        bad = error.object[: error.start].count(b"\n") + 1
-        raise FileFormatError(
-            f"expected a list of images in UTF-8 in {path}, got other bytes in line {bad}; save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise FileFormatError(f"expected a list of images in {path}, got: {reason(error)}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileFormatError(f"expected a list of images in UTF-8 in {path}, got {reason(error)}") from error
     places: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():

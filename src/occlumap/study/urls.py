@@ -11,6 +11,7 @@ urlpatterns = [
     path("study/complete/", views.complete, name="complete"),
     path("study/instructions/<int:number>/", views.instructions, name="instructions"),
     path("stimuli/<path:name>", views.stimulus, name="stimulus"),
+    path("favicon.ico", views.no_icon, name="no-icon"),
     path("colours.css", views.colours, name="colours"),
     path("researcher/coding/", include("occlumap.study.coding.urls")),
     path("researcher/", include("occlumap.study.dashboard.urls")),

@@ -46,10 +46,10 @@ def add_code(name: str, group: str) -> Code:
         return Code.objects.create(name=name, group=group, since=version() + 1)
 
 
-def answers() -> list[Answer]:
-    """All answers of people who finished, in an order that tells nothing."""
+def answers(coder_pk: int | None = None) -> list[Answer]:
+    """All answers of people who finished, in an order that tells nothing; one of a coder's own for a coder."""
     found = Answer.objects.filter(participant__state=progress.FINISHED)
-    return sorted(found, key=lambda answer: codebook.order_of(answer.pk))
+    return sorted(found, key=lambda answer: codebook.order_of(answer.pk, coder_pk))
 
 
 def left() -> int:
@@ -121,7 +121,7 @@ def next_answer(coder_pk: int) -> tuple[Answer | None, Coding | None]:
     order of their own, so that two who work at once do not code the same answers.
     """
     coded, now = latest(), version()
-    everything = sorted(answers(), key=lambda answer: codebook.order_of(answer.pk, coder_pk))
+    everything = answers(coder_pk)
     for answer in everything:
         if not coded.get(answer.pk):
             return answer, None

@@ -11,13 +11,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from occlumap.errors import ArgumentError, FileFormatError, MissingDependencyError
+from occlumap._yaml_files import read_yaml
+from occlumap.errors import ArgumentError, MissingDependencyError
 from occlumap.study.domain import colours, reward, stimulus_set, texts
 
 FILL_IN = "FILL IN"
 """A value that begins so has not been filled in; a launch is refused while one is there."""
 
 MOST_MONEY = 10_000
+
+MARK = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+"""What stands in a text, {{ name }}, for something that is filled in."""
 
 PLACEHOLDERS = ("institution", "investigator", "contact", "ethics_number", "data_controller")
 
@@ -181,7 +185,7 @@ def filled(text: str, values: Mapping[str, str]) -> str:
             )
         return values[match[1]]
 
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", value, text)
+    return MARK.sub(value, text)
 
 
 def read(path: Path) -> Configuration:
@@ -189,34 +193,8 @@ def read(path: Path) -> Configuration:
 
     Raises FileFormatError for no YAML, ArgumentError, which names the key, for values that cannot be.
     """
-    import yaml
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
-        given = yaml.safe_load(text) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise FileFormatError(f"expected a study's configuration as YAML at {path}: {error}") from error
+    given = read_yaml(path, "a study's configuration") or {}
     return make(given, path.parent)
-
-
-def _refuse_repeated_keys(root: Any, path: Path) -> None:
-    """FileFormatError for a key that stands twice in one mapping, of which YAML would keep the last without a word."""
-    waiting, looked_at = [root], set()
-    while waiting:
-        node = waiting.pop()
-        if id(node) in looked_at or not isinstance(getattr(node, "value", None), list):
-            continue
-        looked_at.add(id(node))
-        pairs = [child for child in node.value if isinstance(child, tuple)]
-        waiting += [value for _, value in pairs] or node.value
-        keys: set[str] = set()
-        for key, _ in pairs:
-            if str(key.value) in keys:
-                raise FileFormatError(
-                    f"expected each key once in {path}, got {key.value!r} again in line {key.start_mark.line + 1}"
-                )
-            keys.add(str(key.value))
 
 
 def make(given: object, folder: Path) -> Configuration:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from occlumap.study.domain import colours, stimulus_set, wording
 from occlumap.study.domain import texts as own_texts
-from occlumap.study.domain.configuration import PLACEHOLDERS, Configuration
+from occlumap.study.domain.configuration import MARK, PLACEHOLDERS, Configuration
 
 _FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks", "examples")
 
@@ -53,16 +53,16 @@ def _texts(configuration: Configuration) -> Iterator[str]:
         for said, number in wording.counts(text):
             if number not in numbers:
                 yield f"the text {name} says {said!r}, and there are {len(configuration.tasks)}: write {{{{ tasks }}}}"
-        for word in re.findall(r"\{\{\s*(\w+)\s*\}\}", text):
+        for word in MARK.findall(text):
             outcome = word.partition("_")[2]
             if name.startswith("instructions") and word in own_texts.FIGURES:
                 if word not in own_texts.FORMS and configuration.example(outcome) is None:
                     yield f"the text {name} shows {{{{ {word} }}}}, and no example of the stimulus set is {outcome}"
             elif word not in _FILLED_BY_US:
                 yield f"the text {name} has an unknown {{{{ {word} }}}}"
-        if re.search(r"[{}]", re.sub(r"\{\{\s*\w+\s*\}\}", "", text)):
+        if re.search(r"[{}]", MARK.sub("", text)):
             yield f"the text {name} has a brace that belongs to no {{{{ name }}}}"
-    filled_in = re.findall(r"\{\{\s*(\w+)\s*\}\}", own["information"])
+    filled_in = MARK.findall(own["information"])
     for name in ("base", "per_correct"):
         if configuration.money(name) and name not in filled_in:
             yield f"the text information does not say {{{{ {name} }}}}: people agree without knowing what they get"

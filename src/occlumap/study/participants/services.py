@@ -28,7 +28,6 @@ from occlumap.study.participants.models import (
 FREE_TEXTS = {"sensitive": "is sensitive to", "ignored": "ignores"}
 """What is asked of each task in free text: features that the system ..."""
 
-
 PAUSED = "The study is paused. Please come back later: nothing is lost."
 
 

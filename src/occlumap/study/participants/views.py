@@ -391,6 +391,11 @@ def failed(request: HttpRequest) -> HttpResponse:
     return _again(request, "Please try again in a minute", told, 500)
 
 
+def no_icon(request: HttpRequest) -> HttpResponse:
+    """Browsers ask for an icon by themselves; there is none, which is no error."""
+    return HttpResponse(status=204)
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """An address that there is not."""
     return _message(request, "There is no such page", "Please look at the address once more.", 404)
