@@ -40,28 +40,33 @@ class SegmentTree:
     merges: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        labels, merges = np.asarray(self.labels), np.asarray(self.merges)
+        try:
+            labels, merges = np.asarray(self.labels), np.asarray(self.merges)
+        except ValueError as error:  # rows of different lengths
+            raise ArgumentError(
+                f"expected labels (H, W) and merges (leaves - 1, 2) as arrays of whole numbers: {error}"
+            ) from error
         if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "iu":
             raise ArgumentError(
                 f"expected labels as whole numbers (H, W), got {labels.dtype} of shape {labels.shape}"
             )
-        count = len(merges) + 1 if merges.ndim == 2 else 0
+        if merges.ndim != 2 or merges.shape[1] != 2 or (merges.size and merges.dtype.kind not in "iu"):
+            raise ArgumentError(
+                "expected merges as whole numbers (leaves - 1, 2), two nodes for each merge, got "
+                f"{merges.dtype} of shape {merges.shape}"
+            )
+        count = len(merges) + 1
         if not np.array_equal(np.unique(labels), np.arange(count)):
             raise ArgumentError(
                 f"expected labels 0..{count - 1}, each of them there, as {count - 1} merges join {count} leaves; got "
                 f"{len(np.unique(labels))} different ones from {labels.min()} to {labels.max()}"
             )
-        if count > 1:
-            nodes = np.arange(2 * count - 2)
-            whole = merges.dtype.kind in "iu" and merges.shape == (count - 1, 2)
-            made = np.arange(count, 2 * count - 1)[:, None]
-            if not (
-                whole and np.array_equal(np.sort(merges, axis=None), nodes) and bool((merges < made).all())
-            ):
-                raise ArgumentError(
-                    "expected merges (leaves - 1, 2) in which every node but the last is joined once, and after it "
-                    "was made (as in SciPy's linkage), got others"
-                )
+        made = np.arange(count, 2 * count - 1)[:, None]
+        if not np.array_equal(np.sort(merges, axis=None), np.arange(2 * count - 2)) or (merges >= made).any():
+            raise ArgumentError(
+                "expected merges (leaves - 1, 2) in which every node but the last is joined once, and after it was "
+                "made (as in SciPy's linkage), got others"
+            )
         object.__setattr__(self, "labels", labels.astype(np.int32))
         object.__setattr__(self, "merges", merges.astype(np.int64).reshape(-1, 2))
 

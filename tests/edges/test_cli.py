@@ -310,6 +310,7 @@ def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
     assert "60 classifier calls" in lines[0]
     assert lines[1].startswith("  matter most: rows ")
     assert "% of the score (" in lines[1]
+    assert "pixels that the classifier saw; what hiding each costs on average while half of them" in lines[1]
     assert lines[2].startswith("  trust: sums of importances explain ")
     shown = run("show", "out").stdout
     assert "masks        59 measured" in shown
@@ -327,3 +328,12 @@ def test_options_of_the_joint_method_belong_to_it(folder, option):
 def test_an_empty_folder_name_is_not_the_current_folder(folder, command):
     stderr = run(*command, "--classifier", "occlumap_toy:good", "--out", "", code=2).stderr
     assert "got an empty name; write . for the current folder" in stderr
+
+
+def test_what_ended_a_run_early_is_told(folder):
+    limits = ("--method", "joint", "--budget", 200, "--tolerance", 1)
+    told = run("explain", "photo.png", "--classifier", "occlumap_toy:good", *limits).stdout.splitlines()[0]
+    assert told.endswith("ended by the tolerance")
+    assert "ended by the tolerance" in run("show", "out").stdout
+    explain()
+    assert "ended by" not in run("show", "out").stdout

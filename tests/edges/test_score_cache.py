@@ -94,7 +94,10 @@ def test_rows_of_another_number_of_classes_are_told_and_not_used(tmp_path, named
     np.testing.assert_array_equal(rows, Two()(batch))
     again = CachedClassifier(Two(), path)
     np.testing.assert_array_equal(again(batch), rows)  # replaced
-    assert (again.asked, again.reused) == (0 if named else 1, 2)  # how many columns there are is asked for, and counted
+    assert (again.asked, again.reused) == (
+        0 if named else 1,
+        2,
+    )  # how many columns there are is asked for, and counted
 
 
 @pytest.mark.filterwarnings("ignore:the cache of scores:occlumap.errors.OcclumapWarning")

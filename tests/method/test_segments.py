@@ -149,12 +149,20 @@ def test_a_grid_has_cells_of_nearly_equal_size():
         ([0, 1], [[0, 1]], r"whole numbers \(H, W\)"),
         ([[0.0, 1.0]], [[0, 1]], "whole numbers"),
         (np.empty((0, 3), np.int32), [[0, 1]], "whole numbers"),
-        ([[0, 1]], [0, 1], "labels 0"),
+        ([[0, 1]], [0, 1], r"merges as whole numbers \(leaves - 1, 2\).*shape \(2,\)"),
+        ([[0, 1]], [[0.0, 1.0]], "merges as whole numbers.*float64"),
+        ([[0, 1]], {0: 1}, "merges as whole numbers"),
     ],
 )
 def test_what_is_no_tree_is_refused(labels, merges, message):
     with pytest.raises(ArgumentError, match=message):
         SegmentTree(np.array(labels), np.array(merges))
+
+
+@pytest.mark.parametrize(("labels", "merges"), [([[0, 1], [2]], [[0, 1]]), ([[0, 1, 2]], [[0, 1], [2]])])
+def test_rows_of_different_lengths_are_no_tree(labels, merges):
+    with pytest.raises(ArgumentError, match=r"labels \(H, W\) and merges \(leaves - 1, 2\)"):
+        SegmentTree(labels, merges)
 
 
 @pytest.mark.parametrize("labels", [np.zeros((3, 4), int), np.zeros((4, 4)), [[0]], np.zeros((4, 4), bool)])

@@ -1,11 +1,18 @@
-"""What an explanation by segments says, in two lines: what matters most, and how far to trust it."""
+"""What an explanation by segments says in words: what matters most, how far to trust it, what ended it early."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from occlumap.explanation import Explanation
 from occlumap.posterior import CREDIBLE
 
 _TOLD = 3
+_ENDS = {
+    "tolerance": "the tolerance",
+    "time_limit": "the time limit",
+    "KeyboardInterrupt": "Ctrl-C",
+    "Terminated": "a signal",
+}
 
 
 def account(explanation: Explanation) -> Iterator[str]:
@@ -29,9 +36,23 @@ def account(explanation: Explanation) -> Iterator[str]:
             f"rows {rows[0]} to {rows[1]}, columns {cols[0]} to {cols[1]}: {told_as(node.importance)}{unit} "
             f"({told_as(low)} to {told_as(high)})"
         )
-    meaning = "; what hiding each costs on average while half of the image is hidden" if told else ""
-    yield f"  matter most: {'; '.join(told) or 'no segment credibly'}{meaning}"
+    yield f"  matter most: {'; '.join(told) or 'no segment credibly'}{_meaning(explanation) if told else ''}"
     yield (
         f"  trust: sums of importances explain {max(0.0, fit.explained):.0%} of how the score varies from mask to "
         f"mask; {explanation.uncertainty:.0%} of the heatmap may be chance"
+    )
+
+
+def ended(provenance: Mapping[str, Any]) -> str:
+    """What ended a run before it had spent its budget, to be put behind the calls; "" where nothing did."""
+    why = provenance.get("ended_by")
+    return f", ended by {_ENDS.get(why, why)}" if why else ""
+
+
+def _meaning(explanation: Explanation) -> str:
+    """What the numbers are: a share of the score is no promise of what hiding that segment alone would cost."""
+    height, width = explanation.heatmap.shape
+    return (
+        f" (of the {height} x {width} pixels that the classifier saw; what hiding each costs on average while half of "
+        "them are hidden)"
     )

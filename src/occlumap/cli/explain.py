@@ -11,7 +11,7 @@ import click
 import occlumap
 from occlumap import images, plotting
 from occlumap._addresses import without_secrets
-from occlumap.cli.account import account
+from occlumap.cli.account import account, ended
 from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.options import (
     call_timeout_option,
@@ -397,7 +397,7 @@ def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
     click.echo(
         printable(
             f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
-            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}"
+            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}{ended(provenance)}"
         )
     )
     for line in account(explanation):

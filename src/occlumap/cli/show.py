@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import images, plotting
-from occlumap.cli.account import account
+from occlumap.cli.account import account, ended
 from occlumap.cli.folders import output_folder
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError, ImageError
@@ -99,7 +99,12 @@ def _description(explanation: Explanation) -> Iterator[str]:
     yield f"settings     {', '.join(told)}"
     seconds = provenance.get("seconds")
     known = f", {provenance['resumed']} known before" if provenance.get("resumed") else ""
-    yield f"calls        {provenance['calls']}" + (f" in {seconds} s" if seconds is not None else "") + known
+    yield (
+        f"calls        {provenance['calls']}"
+        + (f" in {seconds} s" if seconds is not None else "")
+        + known
+        + ended(provenance)
+    )
     what = "regions" if explanation.posterior is None else "masks"
     yield f"{what:<12} {len(explanation.measurements)} measured"
     if explanation.offsets:
