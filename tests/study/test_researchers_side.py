@@ -136,6 +136,7 @@ def test_instructions_show_examples_of_the_set_as_their_condition_does(researche
     assert shown == [0, 3, *([3] if scores == "shown" else []), *([2] if heatmap == "lrp" else []), 3, 1]
     assert everything.count("Heatmap of example") == (2 + 3 + 1 if heatmap == "lrp" else 0)
     assert everything.count('<svg class="score"') == (3 + 3 + 1 if scores == "shown" else 0)
+    assert ("heatmap" in everything.lower()) == (heatmap == "lrp")  # who sees none does not read of any
     assert everything.count("<textarea") == 2
     assert "[[" not in everything
     task_images = {task["image"] for task in study.tasks.values()}

@@ -162,8 +162,8 @@ Write down which features of the photos the system is sensitive to, and which it
 
 ## 3. Predict
 
-Last comes one new photo, alone: without a heatmap, without a score. Say whether the system will recognise the class in
-it, and how confident you are.
+Last comes one new photo, with nothing beside it. Say whether the system will recognise the class in it, and how
+confident you are.
 
 {{ forecast_form }}
 
