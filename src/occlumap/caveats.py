@@ -9,13 +9,19 @@ from occlumap.measurements import Measurements
 SMALL_SCORE = 0.05
 """An original score below this share of the scale of scores is warned about."""
 
-
 LEAST_EXPLAINED = 0.2
 """A joint model that explains a smaller share of its held-back masks is warned about."""
 
+MOST_APART = 0.5
+"""A joint model whose sums miss the original score by more than this share of it is warned about."""
+
 
 def caveats(
-    estimate: Estimate, original: float, row: NDArray[np.float64], measurements: Measurements
+    estimate: Estimate,
+    original: float,
+    row: NDArray[np.float64],
+    measurements: Measurements,
+    target: int,
 ) -> tuple[str, ...]:
     """Sentences, none when there is nothing to say (paper section 7.3 for the first).
 
@@ -42,6 +48,15 @@ def caveats(
             "mask (each mask predicted from the others): parts act together, or calls are too few, so neither sums nor "
             "ranks mean much. Spend more calls, or try another fill"
         )
+    elif estimate.posterior is not None and heatmap.any():
+        scores = measurements.scores[:, measurements.column(target)]
+        predicted = estimate.posterior.whole_image(measurements.masks.kept, scores)
+        if abs(predicted - original) > MOST_APART * abs(original):
+            said.append(
+                f"sums of importances predict a score of {predicted:.3g} for the image with nothing hidden, which "
+                f"scores {original:.3g}: its parts act together, so what one costs while half of the image is hidden "
+                "(that is what importances say) may be far from what it costs alone. Read them as ranks"
+            )
     seen = np.concatenate([row, measurements.scores.ravel()])
     scale = 1.0 if seen.min() >= 0 and seen.max() <= 1 else float(np.abs(seen).max())
     if abs(original) < SMALL_SCORE * scale:

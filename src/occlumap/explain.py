@@ -438,7 +438,7 @@ def _explanation(
         estimate.offsets,
         estimate.densities,
         copy.deepcopy(provenance),
-        caveats(estimate, original, row, measurements),
+        caveats(estimate, original, row, measurements, target),
         estimate.posterior,
         estimate.fit,
     )

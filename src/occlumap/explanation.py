@@ -79,6 +79,15 @@ class Explanation:
         """How much of the heatmap may be chance, 0 (none) to 1 (all); ArgumentError for methods without (not joint)."""
         return self._posterior().uncertainty()
 
+    @property
+    def predicted_score(self) -> float:
+        """The score that sums of importances predict for the image with nothing hidden (joint; else ArgumentError).
+
+        Far from `original_score` where hiding a little costs more, or less, than hiding a lot would let expect.
+        """
+        posterior, of = self._posterior(), self.measurements.column(self.target)
+        return posterior.whole_image(self.measurements.masks.kept, self.measurements.scores[:, of])
+
     def importance(self, part: NDArray[np.bool_]) -> Importance:
         """What hiding `part`, a bool mask (H, W), costs the score by the model's sum: mean, standard deviation.
 

@@ -113,6 +113,10 @@ class SegmentPosterior:
             float(share @ self.mean), math.sqrt(max(0.0, float(share @ self.covariance @ share)))
         )
 
+    def whole_image(self, kept: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
+        """The score that sums predict with nothing hidden, from masks (n, leaves) and their scores (n,)."""
+        return float(scores.mean() + (1 - kept.mean(axis=0)) @ self.mean)
+
     @cached_property
     def _of_nodes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and standard deviation of each node of the tree, in its own numbering."""

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-pytest.importorskip("scipy")
+pytest.importorskip("statsmodels")
 pytest.importorskip("reportlab")
 import occlumap
 from occlumap.analysis import plan, read, wording
@@ -47,7 +47,7 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "comprehension questions (exploratory)" in text
     assert "People needed (exploratory)" in text
     assert re.search("Kruskal-Wallis of participants.{6} medians, between cells \\(confirmatory\\)", text)
-    row = r"<td>(\w+)</td><td>ANOVA, heatmap</td><td>type ([^<]*)</td><td>[^<]*</td><td>[^<]*</td><td>(\w+)</td>"
+    row = r"<td>(\w+)</td><td>ANOVA, heatmap</td><td>type ([^<]*)</td><td[^>]*>[^<]*</td><td>[^<]*</td><td>(\w+)</td>"
     marks = {(measure, variant): mark for measure, variant, mark in re.findall(row, text)}
     assert marks["accuracy", "2"] == marks["ratio", "2, HC3"] == "confirmatory"
     assert marks["accuracy", "3"] == marks["ratio", "2, HC4"] == "exploratory"
@@ -56,6 +56,10 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "The cumulative logit model shows" in text
     assert "The beta-binomial model shows" in text
     assert "Codes an answer by kind, within each heatmap" in text
+    assert "participants as the unit: no difference is shown after Holm&#x27;s correction of" in text
+    assert "answers as the unit, as if independent: occlusion and LRP differ in no code" in text
+    assert "Effect sizes of the ANOVA without White&#x27;s correction" in text
+    assert re.search("<td class=number>-?[0-9.]+e-[0-9]+</td>", text)
 
 
 def test_a_frozen_plan_is_not_overwritten_and_a_changed_one_is_refused(tmp_path):

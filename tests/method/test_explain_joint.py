@@ -514,11 +514,26 @@ def test_a_model_that_does_not_fit_is_warned_about():
     assert found.fit.explained < 0.2
 
 
+def test_what_sums_predict_for_the_whole_image_is_told_and_warned_about_where_it_is_far_from_its_score():
+    def all_or_nothing(batch):  # half as sure when a tenth is hidden, and ever less
+        shown = (batch == PICTURE).all(axis=3).mean(axis=(1, 2))
+        return np.stack([0.1 * shown + 0.9 * (shown == 1), 0.9 - 0.1 * shown], axis=1)
+
+    with pytest.warns(
+        OcclumapWarning, match="the image with nothing hidden, which scores 1: its parts act together"
+    ):
+        found = run(all_or_nothing, target=0, budget=100)
+    assert found.predicted_score == pytest.approx(0.1, abs=0.01)
+    assert run(budget=100).predicted_score == pytest.approx(
+        run(budget=100).original_score, rel=0.1
+    )  # adds up
+
+
 def test_trees_of_the_paper_and_of_segments_are_not_mixed_up(tmp_path):
     joint, paper = run(budget=30), explain(Counting(), PICTURE, 0, method="paper", depth=2)
     with pytest.raises(ArgumentError, match="made of trees"):
         joint.trees()
-    for ask in (paper.tree, paper.pruned_heatmap, lambda: paper.uncertainty):
+    for ask in (paper.tree, paper.pruned_heatmap, lambda: paper.uncertainty, lambda: paper.predicted_score):
         with pytest.raises(ArgumentError, match="made of segments"):
             ask()
     assert paper.std is None

@@ -2,7 +2,7 @@
 
 import html
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -224,11 +224,11 @@ def _effects(section: Section, table: Mapping[str, Any], of: str) -> None:
     ]
 
 
-def _effect_tables(section: Section, values: Mapping[str, Any], measure: str) -> None:
+def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of: str = "the ANOVA") -> None:
     if f"{measure}.effects.intervals" in values:
         section.tables.append(
             _table(
-                "Effect sizes of the ANOVA, with 90 % intervals (Steiger)",
+                f"Effect sizes of {of}, with 90 % intervals (Steiger)",
                 values[f"{measure}.effects.intervals"],
                 f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
                 "term",
@@ -340,13 +340,13 @@ def _ratio(results: Results) -> Section:
         )
         section.tables.append(
             _table(
-                "Differences",
+                "Differences, without White's correction",
                 values["ratio.pairs.heatmap.tukey"],
                 f"ratio.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
                 "pair",
             )
         )
-        _effect_tables(section, values, "ratio")
+        _effect_tables(section, values, "ratio", "the ANOVA without White's correction")
     return section
 
 
@@ -376,7 +376,8 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
             told = [name for name, row in rows.items() if isinstance(row["p_holm"], float)]
             told = [name for name in told if rows[name]["p_holm"] < wording.ALPHA]
             section.paragraphs.append(
-                f"{title}: differences after Holm's correction of {len(rows)} tests in {', '.join(told) or 'none'}."
+                f"{title}, participants as the unit: {'differences in ' if told else 'no difference is shown'}"
+                f"{', '.join(told)} after Holm's correction of {len(rows)} tests."
             )
             section.tables.append(_table(title, rows, f"codes.{key}; R: {call}", ""))
 
@@ -421,8 +422,9 @@ def _codes(results: Results) -> Section:
         compared = values["codes.occlusion_vs_lrp"]
         told = [code for code, row in compared["codes"].items() if row["p_holm"] < wording.ALPHA]
         section.paragraphs.append(
-            f"Of {compared['family_size']} codes, occlusion and LRP differ in {', '.join(told) or 'none'} after Holm's "
-            "correction; answers are taken as the unit, as if independent."
+            f"Answers with each code, answers as the unit, as if independent: occlusion and LRP differ in "
+            f"{', '.join(told) or 'no code'} after Holm's correction of {compared['family_size']} tests. A test with "
+            "answers as the unit may show what one with participants does not."
         )
         section.tables.append(
             _table(
@@ -762,7 +764,7 @@ def _methods(study: Study) -> Section:
     section.tables.append(
         Table("Data dictionary", ["table", "column", "holds"], DICTIONARY, "docs/analysis.md")
     )
-    packages = ("occlumap", "numpy", "scipy", "pandas", "matplotlib")
+    packages = ("occlumap", "numpy", "scipy", "statsmodels", "pandas", "matplotlib")
     versions = [[name, version(name)] for name in packages] + [["python", platform.python_version()]]
     section.tables.append(Table("Versions", ["package", "version"], versions, "importlib.metadata.version"))
     return section
@@ -774,6 +776,7 @@ table { border-collapse: collapse; font-size: 13px; margin: .5rem 0; }
 th, td { border-bottom: 1px solid #ccc; padding: .2rem .6rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 caption { text-align: left; font-weight: 600; padding: .4rem 0; }
+td.number { white-space: nowrap; }
 .scroll { overflow-x: auto; }
 .call, figcaption, .mark { color: #555; font-size: 12px; }
 figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
@@ -793,16 +796,26 @@ def write_html(found: Sequence[Section], path: Path) -> None:
         for _, caption, figure in section.figures:
             parts.append(f"<figure>{svg(figure)}<figcaption>{html.escape(caption)}</figcaption></figure>")
         for table in section.tables:
-            head = "".join(f"<th scope=col>{html.escape(str(cell))}</th>" for cell in table.header)
-            rows = "".join(
-                "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
-                for row in table.rows
-            )
+            names = (html.escape(str(cell)).replace("_", "_<wbr>") for cell in table.header)
+            head = "".join(f"<th scope=col>{name}</th>" for name in names)
+            rows = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in table.rows)
             parts.append(
                 f"<div class=scroll><table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>"
                 f"<tbody>{rows}</tbody></table></div><p class=call>{html.escape(table.call)}</p>"
             )
     path.write_text("\n".join(parts) + "\n</html>\n", encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=number' if _is_number(text) else ''}>{html.escape(text)}</td>"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _mark(section: Section) -> str:
@@ -816,6 +829,10 @@ def _mark(section: Section) -> str:
     return f"<p class=mark>{told}</p>"
 
 
+PADDING = 2
+"""Points at both sides of a cell of the PDF."""
+
+
 def write_pdf(found: Sequence[Section], path: Path) -> None:
     """The same as PDF (A4), with reportlab."""
     import io
@@ -823,20 +840,28 @@ def write_pdf(found: Sequence[Section], path: Path) -> None:
     from reportlab.lib import colors
     from reportlab.lib.pagesizes import A4
     from reportlab.lib.styles import getSampleStyleSheet
-    from reportlab.platypus import Image, LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
+    from reportlab.platypus import (
+        CondPageBreak,
+        Image,
+        LongTable,
+        Paragraph,
+        SimpleDocTemplate,
+        Spacer,
+        TableStyle,
+    )
 
     styles = getSampleStyleSheet()
     styles["Heading2"].keepWithNext = 1  # no heading alone at the foot of a page
     small = styles["BodyText"].clone("small", fontSize=6.5, leading=8)
     flow: list[Any] = [Paragraph("Analysis of the study", styles["Title"])]
     document = SimpleDocTemplate(
-        str(path), pagesize=A4, title="Analysis of the study", invariant=1, margin=36
+        str(path), pagesize=A4, title="Analysis of the study", invariant=1, leftMargin=36, rightMargin=36
     )
     ruled = TableStyle(
         [
             ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.lightgrey),
-            ("LEFTPADDING", (0, 0), (-1, -1), 2),
-            ("RIGHTPADDING", (0, 0), (-1, -1), 2),
+            ("LEFTPADDING", (0, 0), (-1, -1), PADDING),
+            ("RIGHTPADDING", (0, 0), (-1, -1), PADDING),
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ]
     )
@@ -852,30 +877,43 @@ def write_pdf(found: Sequence[Section], path: Path) -> None:
             width, height = figure.get_size_inches()
             scale = min(1.0, document.width / (width * 72))
             flow += [
+                Spacer(1, 6),
                 Image(buffer, width * 72 * scale, height * 72 * scale),
                 Paragraph(html.escape(caption), small),
             ]
         for table in section.tables:
             cells = [
-                [Paragraph(html.escape(str(cell)), small) for cell in row]
-                for row in (table.header, *table.rows)
+                [Paragraph(html.escape(cell), small) for cell in row]
+                for row in ([name.replace("_", "_ ") for name in table.header], *table.rows)
             ]
+            widths = _widths(table, document.width, small.fontSize, 2 * PADDING + 1)
             flow += [
+                CondPageBreak(80),  # no title alone at the foot of a page
                 Paragraph(f"<b>{html.escape(table.title)}</b>", small),
-                LongTable(cells, colWidths=_widths(table, document.width), repeatRows=1, style=ruled),
+                LongTable(cells, colWidths=widths, repeatRows=1, style=ruled, hAlign="LEFT"),
                 Paragraph(html.escape(table.call), small),
                 Spacer(1, 6),
             ]
     document.build(flow)
 
 
-def _widths(table: Table, width: float) -> list[float]:
-    """In proportion to each column's longest text, within reason."""
-    longest = [
-        min(40, max(len(str(row[column])) for row in (table.header, *table.rows))) + 2
-        for column in range(len(table.header))
+def _widths(table: Table, width: float, size: float, padding: float) -> list[float]:
+    """Room for each column's longest word, not broken where that can be; the rest for those with longer texts."""
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    def longest(texts: Iterable[str]) -> float:
+        return max((stringWidth(text, "Helvetica", size) for text in texts), default=0.0)
+
+    columns = [
+        ([*name.split("_"), *(word for cell in cells for word in cell.split())], [name, *cells])
+        for name, *cells in zip(table.header, *table.rows, strict=True)
     ]
-    return [width * one / sum(longest) for one in longest]
+    least = [longest(words) + padding for words, _ in columns]
+    wanted = [longest(texts) + padding - one for (_, texts), one in zip(columns, least, strict=True)]
+    left = max(0.0, width - sum(least))
+    scale = min(1.0, width / sum(least))
+    more = min(1.0, left / sum(wanted)) if sum(wanted) else 0.0
+    return [scale * one + more * extra for one, extra in zip(least, wanted, strict=True)]
 
 
 def figure_files(found: Sequence[Section], folder: Path) -> Iterator[Path]:

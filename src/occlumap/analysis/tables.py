@@ -389,8 +389,8 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
     missing = int(responses["correct"].isna().sum())
     if missing:
         yield (
-            f"responses.csv, column correct: {missing} answers are missing; each participant's share is "
-            "of those given"
+            f"responses.csv, column correct: {missing} answer{'s are' if missing > 1 else ' is'} missing; each "
+            "participant's share is of those given"
         )
     per_task = responses.groupby("participant_id").size()
     if per_task.nunique() > 1:

@@ -39,7 +39,8 @@ def account(explanation: Explanation) -> Iterator[str]:
     yield f"  matter most: {'; '.join(told) or 'no segment credibly'}{_meaning(explanation) if told else ''}"
     yield (
         f"  trust: sums of importances explain {max(0.0, fit.explained):.0%} of how the score varies from mask to "
-        f"mask; {explanation.uncertainty:.0%} of the heatmap may be chance"
+        f"mask, and predict {explanation.predicted_score:.3g} for the whole image, which scores {score:.3g}; "
+        f"{explanation.uncertainty:.0%} of the heatmap may be chance"
     )
 
 
