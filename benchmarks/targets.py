@@ -41,7 +41,7 @@ class Target(NamedTuple):
 
     def beside(self, method: str, budget: int) -> bool:
         """Whether this is one to compare with; maps of controls are none of the peers."""
-        peer = method != "joint" and method not in CONTROLS and "+" not in method
+        peer = method != "joint" and method not in CONTROLS and "~" not in method
         return budget == self.theirs and (peer if self.others is None else method in self.others)
 
 
