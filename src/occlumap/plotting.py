@@ -177,7 +177,9 @@ def _segment_tree(explanation: "Explanation", photograph: Any) -> "Figure":
         values[list(node.segments)] = node.importance
     count = "1 segment" if len(nodes) == 1 else f"{len(nodes)} segments"
     picture, extent = _placed(explanation, photograph)
-    figure, (axes,) = _figure(1, f"{_title(explanation)}\n{count} that matter: red for the target, blue against it", picture)
+    figure, (axes,) = _figure(
+        1, f"{_title(explanation)}\n{count} that matter: red for the target, blue against it", picture
+    )
     _show(axes, picture)
     most = max((abs(node.importance) for node in nodes), default=0.0) or 1.0
     drawn = axes.imshow(

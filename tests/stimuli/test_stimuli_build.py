@@ -200,6 +200,24 @@ def test_numbers_that_are_none_in_a_heatmap_are_told_with_condition_and_image(dr
         built(drawn, "refused", conditions=["holes"])
 
 
+@pytest.mark.parametrize("change", ["train", "half"])
+def test_a_condition_that_changes_the_network_is_found(drawn, trained, monkeypatch, change):
+    from importlib.metadata import EntryPoint
+
+    from occlumap.stimuli import conditions
+
+    def changing(request):
+        getattr(request.classifier.network, change)()
+        return request.mask.astype(float)
+
+    monkeypatch.setattr(conditions, "entry_points", lambda group: [EntryPoint("own", "numpy:mean", group)])
+    monkeypatch.setattr(np, "mean", changing)
+    with pytest.raises(
+        StimuliError, match="to leave the network as it is, but own changed its weights or its mode"
+    ):
+        built(drawn, f"changed-{change}", conditions=["mask", "own"])
+
+
 def test_an_id_twice_in_the_list_is_refused_before_anything_is_made(drawn, trained, tmp_path):
     shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
     listed = next((tmp_path / "VOCdevkit").iterdir()) / "ImageSets" / "Main" / "train.txt"

@@ -5,7 +5,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from occlumap._yaml_files import read_yaml
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
-from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
+from occlumap.stimuli.conditions import BUILT_IN, Request, check_options, check_values, heatmap
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
+from occlumap.stimuli.network import weights_hash
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
 from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
@@ -193,10 +194,10 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     """Make the set in `config.out` and give its manifest; progress(done, total) in images and heatmaps.
 
     The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
-    picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too few,
-    where the split is not the data that the model's card records under that name, or the folder exists already: a
-    frozen set is never changed; if another run makes it meanwhile, this one's is kept beside it. Warns of a split that
-    the card does not name.
+    picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too
+    few, where the split is not the data that the model's card records under that name, where a package's condition
+    changes the network, or the folder exists already: a frozen set is never changed; if another run makes it
+    meanwhile, this one's is kept beside it. Warns of a split that the card does not name.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
@@ -212,7 +213,9 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
     with working_folder(config.out.parent, config.out.name) as working:
         writer = _Writer(working, config)
-        made = _pictures(writer, config, split, model, tasks, progress)
+        made = _unchanged_by(
+            config.conditions, model, lambda: _pictures(writer, config, split, model, tasks, progress)
+        )
         manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
         check_manifest(manifest)
         (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -222,6 +225,20 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         (working / SUMS).write_text(sums, encoding="utf-8")
         put(working, config.out)
     return manifest
+
+
+def _unchanged_by(conditions: Iterable[str], model: Model, make: Callable[[], "_Pictures"]) -> "_Pictures":
+    """What `make` gives; StimuliError if a package's condition has changed the network meanwhile."""
+    foreign = [name for name in conditions if name not in BUILT_IN]
+    network = model.classifier.network
+    before = weights_hash(network) if foreign else ""
+    made = make()
+    if foreign and (network.training or weights_hash(network) != before):
+        raise StimuliError(
+            f"expected conditions to leave the network as it is, but {' or '.join(foreign)} changed its weights or "
+            "its mode, so heatmaps made after that are of another; work on a copy (copy.deepcopy)"
+        )
+    return made
 
 
 def file_hash(path: Path) -> str:
