@@ -300,7 +300,7 @@ def write() -> None:
         "first design, and what another adds to it at the same calls (paired over the photographs, 95 % bootstrap "
         "interval); higher is better. Photographs to tune on only; references mean colour, noise and another "
         "photograph. What gains with one classifier and not with the others was dropped; two fills, each with a level "
-        "of its own, were kept."
+        "of its own, were kept. The prior did not know of detail yet (priors.md); what was tried since is in masks.md."
     )
     trials.write(PAGE, KIND, "Other ways to choose and to read masks", about, BUDGETS)
 
