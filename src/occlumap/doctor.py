@@ -105,16 +105,16 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
     that is none.
     """
     limit = None if call_timeout is None else seconds("call_timeout", call_timeout)
-    alone = image[None].copy()
-    (row,) = score(classifier, alone, timeout=limit)
+    alone = image[None]  # each call has a copy, which it may change
+    (row,) = score(classifier, alone.copy(), timeout=limit)
     names = class_names(classifier, len(row))
     copies = _copies(image)
     started = time.perf_counter()
-    in_batch = score(classifier, copies, classes=len(row), calls_before=1, timeout=limit)
+    in_batch = score(classifier, copies.copy(), classes=len(row), calls_before=1, timeout=limit)
     seconds_in_batch = (time.perf_counter() - started) / len(copies)
     started = time.perf_counter()
     singles = [
-        score(classifier, one[None], classes=len(row), calls_before=1 + BATCH + at, timeout=limit)[0]
+        score(classifier, one[None].copy(), classes=len(row), calls_before=1 + BATCH + at, timeout=limit)[0]
         for at, one in enumerate(copies)
     ]
     seconds_alone = (time.perf_counter() - started) / len(copies)

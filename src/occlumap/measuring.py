@@ -190,7 +190,7 @@ class Measurer:
         (batch, paint), *_ = unknown[: self.batch_size].batches(self.batch_size, self._paint)
         images = batch.apply(self._image, paint)
         before = time.perf_counter()
-        self._measured(batch, partial(self._score, images, batch.describe))
+        self._measured(batch, partial(self._score, images, batch.describe, self._again(batch)))
         pace = (time.perf_counter() - before) / len(batch)
         if len(batch) == self.batch_size:  # the last few say nothing of a full batch
             if self._fits is not None:
@@ -223,7 +223,10 @@ class Measurer:
         if self._workers == 1:
             for batch, paint in batches:
                 # no name for the images: their memory is free again before the next batch takes its own
-                yield batch, partial(self._score, batch.apply(self._image, paint), batch.describe)
+                yield (
+                    batch,
+                    partial(self._score, batch.apply(self._image, paint), batch.describe, self._again(batch)),
+                )
             return
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="occlumap")
         under_way: deque[tuple[Perturbations, Future[NDArray[np.float64]]]] = deque()
@@ -232,7 +235,8 @@ class Measurer:
                 images = batch.apply(self._image, paint)
                 before = self.calls
                 self.calls += len(images)
-                under_way.append((batch, pool.submit(self._score_some, images, batch.describe, before)))
+                future = pool.submit(self._score_some, images, batch.describe, before, self._again(batch))
+                under_way.append((batch, future))
                 if len(under_way) > self._workers:
                     done, future = under_way.popleft()
                     yield done, future.result
@@ -241,6 +245,10 @@ class Measurer:
                 yield done, future.result
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _again(self, batch: Perturbations) -> Callable[[], Image]:
+        """Paints `batch` once more: the painter of `batches` has handed out its patches."""
+        return partial(batch.apply, self._image, self._paint)
 
     def _measured(self, batch: Perturbations, scores: Callable[[], NDArray[np.float64]]) -> None:
         try:
@@ -257,17 +265,31 @@ class Measurer:
         if self._progress is not None:
             self._progress(self._done, self.total)
 
-    def _score(self, images: Image, describe: Callable[[int], str]) -> NDArray[np.float64]:
+    def _score(
+        self, images: Image, describe: Callable[[int], str], again: Callable[[], Image] | None = None
+    ) -> NDArray[np.float64]:
         before = self.calls
         self.calls += len(images)
-        return self._score_some(images, describe, before)
+        return self._score_some(images, describe, before, again)
 
-    def _score_some(self, images: Image, describe: Callable[[int], str], before: int) -> NDArray[np.float64]:
-        """Scores of `images`; in halves, and from then on in batches that small, when the memory does not suffice."""
+    def _score_some(
+        self,
+        images: Image,
+        describe: Callable[[int], str],
+        before: int,
+        again: Callable[[], Image] | None,
+    ) -> NDArray[np.float64]:
+        """Scores of `images`; in halves, and from then on in batches that small, when the memory does not suffice.
+
+        `again` paints `images` anew, since the classifier may have changed them before its memory was full; None for
+        a single image, which has no halves.
+        """
         most = self._fits or len(images)
         if len(images) > most:
             parts = [
-                self._score_some(images[at : at + most], _later(describe, at), before + at)
+                self._score_some(
+                    images[at : at + most], _later(describe, at), before + at, _part(again, at, at + most)
+                )
                 for at in range(0, len(images), most)
             ]
             return np.concatenate(parts)
@@ -281,7 +303,7 @@ class Measurer:
                 timeout=self._call_timeout,
             )
         except ClassifierError as error:
-            if len(images) == 1 or not _out_of_memory(error.__cause__):
+            if again is None or len(images) == 1 or not _out_of_memory(error.__cause__):
                 raise
         self._fits = min(self._fits or len(images), max(1, len(images) // 2))
         warnings.warn(
@@ -289,7 +311,7 @@ class Measurer:
             OcclumapWarning,
             stacklevel=2,
         )
-        return self._score_some(images, describe, before)
+        return self._score_some(again(), describe, before, again)
 
     def _remember(self, batch: Perturbations, rows: NDArray[np.float64]) -> None:
         # only the targets' columns: at depth 5 all 1,000 classes would be 220 MB
@@ -310,6 +332,10 @@ class Measurer:
 
 def _later(describe: Callable[[int], str], start: int) -> Callable[[int], str]:
     return lambda index: describe(start + index)
+
+
+def _part(again: Callable[[], Image] | None, start: int, stop: int) -> Callable[[], Image] | None:
+    return None if again is None else lambda: again()[start:stop]
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

@@ -60,7 +60,7 @@ class CachedClassifier:
         known = self._read(keys)
         if known and self._columns is None:
             self.asked += 1
-            self._learn_columns(self._classifier(batch[:1]))
+            self._learn_columns(self._classifier(batch[:1].copy()))  # which it may change
         wrong = [key for key, row in known.items() if len(row) != self._columns]
         if wrong:
             warnings.warn(

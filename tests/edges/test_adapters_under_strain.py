@@ -328,3 +328,20 @@ def test_options_of_the_command_line_are_what_they_say(tmp_path, monkeypatch):
             code=2,
         )
         assert "KEY=VALUE" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"batch_size": "auto"}, {"workers": 2}, {"method": "paper", "depth": 2}]
+)
+def test_a_batch_that_was_changed_before_the_memory_was_full_is_painted_anew(arguments):
+    def classify(batch, most=3):
+        batch[...] = batch[..., ::-1].copy()
+        if len(batch) > most:
+            raise MemoryError
+        return batch.mean(axis=(1, 2)) @ [[0, 1], [0, 2], [1, 3]]
+
+    options = {"target": 0, "budget": 300 if "depth" in arguments else 60, **arguments}
+    with pytest.warns(OcclumapWarning, match="ran out of memory"):
+        found = explain(classify, IMAGE, **options)
+    plain = explain(lambda batch: classify(batch, 999), IMAGE, **options)
+    np.testing.assert_array_equal(found.measurements.scores, plain.measurements.scores)

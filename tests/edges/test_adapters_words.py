@@ -352,3 +352,63 @@ def test_opencv_takes_any_side_that_the_network_leaves_open(tmp_path):
     net = cv2.dnn.readNet(str(path))
     classifier = adapters.from_opencv(net, **{**MADE, "size": test_adapters.SIZE}, colour="RGB")
     np.testing.assert_allclose(classifier(BATCH), test_adapters.expected(BATCH), atol=1e-5)
+
+
+@pytest.mark.parametrize("maker", ["torch", "onnx", "keras"])
+def test_embeddings_and_other_numbers_come_as_they_are(tmp_path, maker):
+    about = {**MADE, "output": "numbers"}
+    if maker == "torch":
+        embed = adapters.from_torch(test_adapters.torch_module(), **about)
+    elif maker == "onnx":
+        path = test_adapters.write_onnx(
+            tmp_path / "m.onnx", sidecar={**test_adapters.SIDECAR, "output": "numbers"}
+        )
+        embed = adapters.from_onnx(path)
+    else:
+        embed = adapters.from_keras(keras_model(), **about)
+    found = embed(BATCH)
+    assert found.min() < 0
+    lengths = np.linalg.norm(found, axis=1)
+    cosine = found[0] @ found[1] / lengths[0] / lengths[1]
+    np.testing.assert_allclose(adapters.similarity(embed, BATCH[0])(BATCH)[1, 0], cosine, rtol=1e-5)
+
+
+def test_one_number_of_a_network_is_explained_by_regression():
+    torch = pytest.importorskip("torch")
+    pixels = 3 * np.prod(test_adapters.SIZE)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(int(pixels), 1))
+    for wrong in ("logits", "probabilities"):
+        ages = adapters.from_torch(network, **{**MADE, "output": wrong})
+        with pytest.raises(ScoreError, match="output='numbers'"):
+            ages(BATCH * 0 + 255 * (np.arange(2, dtype=np.uint8)[:, None, None, None]))
+    ages = adapters.from_torch(network, **{**MADE, "output": "numbers"})
+    found = adapters.regression(ages, "age")(BATCH)
+    with torch.no_grad():
+        theirs = network(torch.from_numpy(ages.prepare(BATCH).numpy())).numpy()
+    np.testing.assert_allclose(found, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [{"no", "yes"}, {"no": 0, "yes": 1}, {1: "no", 2: "yes"}])
+def test_names_without_the_order_of_the_columns_are_refused(classes):
+    with pytest.raises(ArgumentError, match="has no order|must be the columns"):
+        adapters.binary(lambda batch: batch[:, 0, 0, 0], classes=classes)
+
+
+def test_names_by_their_columns_are_taken_in_the_columns_order():
+    classify = adapters.binary(lambda batch: batch[:, 0, 0, 0], classes={1: "yes", 0: "no"})
+    assert classify.classes == ("no", "yes")
+    generated = (name for name in "abcde")
+    assert adapters.from_keras(keras_model(), **MADE, classes=generated).classes == tuple("abcde")
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_margins_of_pairs_of_classes_are_refused(within):
+    svm = pytest.importorskip("sklearn.svm")
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer
+
+    fitted = svm.SVC(decision_function_shape="ovo")
+    fitted = make_pipeline(Normalizer(), fitted) if within else fitted
+    fitted.fit(test_adapters.BATCH.reshape(33, -1) / 255, np.arange(33) % 3)
+    with pytest.raises(ArgumentError, match="each pair of the 3 classes"):
+        adapters.from_sklearn(fitted, size=test_adapters.SIZE)

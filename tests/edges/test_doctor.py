@@ -165,3 +165,14 @@ def test_a_call_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
     assert "no answer within 0.2 s" in result.stderr
     with pytest.raises(ArgumentError, match="call_timeout"):
         doctor.examine(light, IMAGE, call_timeout=0)
+
+
+def test_a_classifier_that_changes_its_batch_is_shown_as_it_was_given_and_agrees_with_itself():
+    def classify(batch):
+        scores = light(batch)
+        batch[...] = 0
+        return scores
+
+    report = doctor.examine(classify, IMAGE)
+    assert report.disagreement == 0
+    assert report.given.endswith(_range(IMAGE))

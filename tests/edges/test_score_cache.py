@@ -128,3 +128,15 @@ def test_threads_share_it(tmp_path):
     arguments = {"target": 0, "method": "paper", "depth": 2, "batch_size": 8}
     one = occlumap.explain(cached, IMAGE, workers=4, **arguments)
     np.testing.assert_array_equal(one.heatmap, occlumap.explain(Counting(), IMAGE, **arguments).heatmap)
+
+
+def test_a_classifier_that_changes_its_batch_keeps_no_wrong_score(tmp_path):
+    def classify(batch):
+        batch[...] = batch[..., ::-1].copy()
+        return batch.mean(axis=(1, 2)) / 255
+
+    other = IMAGE // 2
+    CachedClassifier(classify, tmp_path / "scores.sqlite3", "1")(IMAGE[None].copy())
+    for _ in range(2):
+        both = CachedClassifier(classify, tmp_path / "scores.sqlite3", "1")(np.stack([other, IMAGE]))
+        np.testing.assert_allclose(both, np.stack([other, IMAGE])[..., ::-1].mean(axis=(1, 2)) / 255)

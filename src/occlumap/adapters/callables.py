@@ -1,6 +1,6 @@
 """Callables that give something else than a row of class scores for each image, each by its name."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,24 @@ class Adapted:
         return f"<classifier {self.name}>"
 
 
-def class_tuple(classes: Sequence[str]) -> tuple[str, ...]:
-    """`classes` as a tuple; ArgumentError for one text, whose letters would pass for names, and for no sequence."""
-    if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise ArgumentError(f"expected classes as a list of names, one for each column, got {classes!r:.80}")
+def class_tuple(classes: Iterable[str]) -> tuple[str, ...]:
+    """`classes` as a tuple, in the order of the columns; of a dict whose keys are the columns, 0 to n - 1, its values.
+
+    Raises ArgumentError for one text, whose letters would pass for names, another dict, a set, and no sequence.
+    """
+    if isinstance(classes, Mapping) and set(classes) == set(range(len(classes))):
+        return tuple(classes[column] for column in range(len(classes)))
+    if isinstance(classes, str | bytes | Mapping | Set) or not isinstance(classes, Iterable):
+        advice = (
+            "; of a dict the keys must be the columns, 0, 1, 2 and so on"
+            if isinstance(classes, Mapping)
+            else "; a set has no order"
+            if isinstance(classes, Set)
+            else ""
+        )
+        raise ArgumentError(
+            f"expected classes as a list of names, one for each column, got {classes!r:.80}{advice}"
+        )
     return tuple(classes)
 
 
@@ -116,8 +130,9 @@ def binary(
 
     Raises ScoreError, when it is called, for values below 0 or above 1: for a margin or a logit, `regression`.
     """
-    if len(class_tuple(classes)) != 2:
-        raise ArgumentError(f"expected two class names, got {list(classes)!r:.80}")
+    names = class_tuple(classes)
+    if len(names) != 2:
+        raise ArgumentError(f"expected two class names, got {list(names)!r:.80}")
     about = _attributes(function)
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
@@ -129,13 +144,14 @@ def binary(
             )
         return np.stack([1 - shares, shares], axis=1)
 
-    return Adapted(scores, **about, classes=classes)
+    return Adapted(scores, **about, classes=names)
 
 
 def regression(function: Callable[[NDArray[np.uint8]], ArrayLike], name: str = "value") -> Adapted:
     """A classifier of a function that gives one number for each image, (n,): one column by that name.
 
     What is explained is the number: parts without which it falls are positive, parts without which it rises negative.
+    Of a network it comes by `output="numbers"` (`from_torch`, `from_onnx` ...), which leaves it as it is.
     """
     about = _attributes(function)
 
@@ -151,7 +167,8 @@ def similarity(
     """How like an image is to `reference`: the cosine of their embeddings, -1 to 1, one column.
 
     `reference`: any image that `occlumap.explain` takes; it is brought to `embed.input_size` if there is one. `embed`:
-    uint8 (n, H, W, 3) to embeddings (n, d); it is called once for the reference, now.
+    uint8 (n, H, W, 3) to embeddings (n, d), a network's by `output="numbers"` (`from_torch`, `from_onnx` ...); it is
+    called once for the reference, now.
 
     Raises ImageError for a reference that is no image.
     """

@@ -29,11 +29,12 @@ def from_keras(
     `preprocess`: the model's own, such as `keras.applications.resnet.preprocess_input`, given float32 pixels 0..255
     (n, H, W, 3); else `mean` and `std`: input = (pixel - mean) / std; neither for a model that prepares its pixels
     itself, by a Rescaling or Normalization layer. `size`: the model's own when None. `output`: "logits", of which
-    softmax makes probabilities, or "probabilities". Loading a file runs in Keras's safe mode.
+    softmax makes probabilities, "probabilities", or "numbers", as they come. Loading a file runs in Keras's safe mode.
 
     Raises MissingDependencyError without Keras or its backend, ClassifierNotFoundError for no such file, ArgumentError
     for values that are missing, cannot be, or contradict the model.
     """
+    names = None if classes is None else class_tuple(classes)
     if isinstance(model, str | os.PathLike):
         keras = _keras()
         try:
@@ -58,7 +59,7 @@ def from_keras(
         {**given, "mean": mean, "std": std, "output": output},
         "for a Keras model without a preprocess, or a Rescaling or Normalization layer of its own",
     )
-    _check_ends(model, shape, preprocessing.channels if preprocess is None else None, classes)
+    _check_ends(model, shape, preprocessing.channels if preprocess is None else None, names)
     if own is not None and own != preprocessing.size:
         raise ArgumentError(
             f"expected size {list(own)}, which the model takes, got {list(preprocessing.size)}"
@@ -73,7 +74,7 @@ def from_keras(
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         return scores_of(model.predict_on_batch(prepare(batch)), output, name)
 
-    return Adapted(scores, name, classes, preprocessing.size, prepare)
+    return Adapted(scores, name, names, preprocessing.size, prepare)
 
 
 def _keras() -> Any:
@@ -107,7 +108,7 @@ def _check_ends(model: Any, shape: Any, channels: int | None, classes: Sequence[
         )
     given = getattr(model, "output_shape", None)
     scores = given[-1] if isinstance(given, tuple) and len(given) == 2 else None
-    check_number(None if classes is None else class_tuple(classes), scores, "the model")
+    check_number(classes, scores, "the model")
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> Adapted:
@@ -115,6 +116,6 @@ def from_file(path: str | os.PathLike[str], **options: Any) -> Adapted:
     known_keys(options, ("output", "size", "mean", "std", "colour", "classes"), "for a Keras file")
     if options.get("output") is None:
         raise ArgumentError(
-            "expected output ('probabilities' or 'logits') for a Keras file, which nobody can guess"
+            "expected output ('probabilities', 'logits' or 'numbers') for a Keras file, which nobody can guess"
         )
     return from_keras(path, **options)

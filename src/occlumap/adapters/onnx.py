@@ -141,9 +141,9 @@ def from_onnx(path: str | os.PathLike[str], **options: Any) -> OnnxFile:
     """The classifier in an ONNX file (extra `onnx`).
 
     What it wants stands in a sidecar of the same name, `m.json` beside `m.onnx`, with the keys size, layout (NCHW,
-    NHWC), colour (RGB, BGR, L), mean, std (input = (pixel 0..255 - mean) / std), output (probabilities, logits), and
-    perhaps classes (a list of names, or a text file of them, one a line) and output_name; `options` are the same and
-    win. Of logits come probabilities, by softmax. Images of another size are cut and brought to it.
+    NHWC), colour (RGB, BGR, L), mean, std (input = (pixel 0..255 - mean) / std), output (probabilities, logits,
+    numbers), and perhaps classes (a list of names, or a text file of them, one a line) and output_name; `options` are
+    the same and win. Of logits come probabilities, by softmax. Images of another size are cut and brought to it.
 
     Raises ClassifierNotFoundError for no such file or none of ONNX; ArgumentError for a key that is missing, unknown,
     or contradicts the graph.

@@ -27,8 +27,8 @@ def from_opencv(
 ) -> Adapted:
     """A `cv2.dnn.Net`, as a classifier.
 
-    `size`, `mean`, `std`, `colour` ("RGB", "BGR", "L"), `output` ("probabilities", "logits") as in `from_onnx`:
-    input = (pixel 0..255 - mean) / std. `output_name`: the layer that has the scores, the last when None.
+    `size`, `mean`, `std`, `colour` ("RGB", "BGR", "L"), `output` ("probabilities", "logits", "numbers") as in
+    `from_onnx`: input = (pixel 0..255 - mean) / std. `output_name`: the layer that has the scores, the last when None.
 
     What contradicts the input that the network says it takes is refused (OpenCV 5, of ONNX files; sides that are open
     there are not checked), and so is what it does not take when it is given one image of zeros, now. OpenCV takes
@@ -68,8 +68,9 @@ def from_opencv(
             f"or output_name. OpenCV says: {error!s:.300}"
         ) from error
     columns = tried.shape[1] if tried.ndim > 1 else None
-    check_number(None if classes is None else class_tuple(classes), columns, "the network")
-    return Adapted(scores, "cv2.dnn.Net", classes, preprocessing.size, preprocessing.apply)
+    names = None if classes is None else class_tuple(classes)
+    check_number(names, columns, "the network")
+    return Adapted(scores, "cv2.dnn.Net", names, preprocessing.size, preprocessing.apply)
 
 
 def _input_shape(net: Any) -> tuple[int | None, ...]:

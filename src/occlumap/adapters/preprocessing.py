@@ -15,14 +15,14 @@ from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreErr
 REQUIRED = ("size", "layout", "colour", "mean", "std", "output")
 LAYOUTS = ("NCHW", "NHWC")
 COLOURS = ("RGB", "BGR", "L")
-OUTPUTS = ("probabilities", "logits")
+OUTPUTS = ("probabilities", "logits", "numbers")
 ABOUT = {
     "size": "[height, width] in pixels, or one number for a square",
     "layout": '"NCHW" or "NHWC"',
     "colour": '"RGB", "BGR" or "L" (grey)',
     "mean": "one number or one a channel, in the units of pixels 0..255",
     "std": "one number or one a channel; input = (pixel - mean) / std",
-    "output": '"probabilities", or "logits", of which softmax makes probabilities',
+    "output": '"probabilities", "logits", of which softmax makes probabilities, or "numbers", as they come',
 }
 
 MOST = 1e38
@@ -36,7 +36,7 @@ class Preprocessing:
     """input = (pixel - mean) / std in the layout and colour that a network wants.
 
     `size`: (height, width). `layout`: NCHW or NHWC. `colour`: RGB, BGR or L. `mean`, `std`: one number, or one a
-    channel in the order of `colour`, in the units of pixels 0..255. `output`: probabilities or logits.
+    channel in the order of `colour`, in the units of pixels 0..255. `output`: probabilities, logits or numbers.
     """
 
     size: tuple[int, int]
@@ -157,7 +157,7 @@ def real_numbers(values: object, name: str) -> NDArray[np.float64]:
 
 
 def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
-    """Scores (n, classes), float64, of what a network gave: as they are, or softmax of logits.
+    """Scores (n, classes), float64, of what a network gave: as they are, or softmax of `output` "logits".
 
     Raises ScoreError for probabilities that are none: below 0 or above 1, as logits are.
     """
@@ -168,14 +168,15 @@ def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
         if values.shape[1] == 1:
             raise ScoreError(
                 f"expected logits of two classes or more, got one column from classifier {name!r}, of which softmax "
-                "makes 1 for every image; let the model give the sigmoid and say output='probabilities', or wrap a "
-                "function that gives it in adapters.binary"
+                "makes 1 for every image; let the model give the sigmoid and say output='probabilities', wrap a "
+                "function that gives it in adapters.binary, or say output='numbers' for an age, a price and the like"
             )
         return softmax(values)
     if output == "probabilities" and values.size and not _in_unit_range(values):
         raise ScoreError(
             f"expected probabilities from 0 to 1, got values from {values.min():.4g} to {values.max():.4g} from "
-            f"classifier {name!r}; they look like logits: say output='logits'"
+            f"classifier {name!r}; they look like logits: say output='logits', or, for an embedding or another number, "
+            "output='numbers'"
         )
     return values
 

@@ -34,9 +34,9 @@ def from_torch(
 
     Either `transform`, a function of a PIL image to a tensor (C, H, W), such as torchvision's and timm's own
     (`weights.transforms()`, `timm.data.create_transform(...)`), or `size`, `mean`, `std` (input = (pixel 0..255 -
-    mean) / std). `output`: "logits", of which softmax makes probabilities, or "probabilities". `device`, `dtype`
-    (torch's, or its name, "float16"): of the inputs, the module's own when None; the module is not moved. `autocast`:
-    run in torch.autocast.
+    mean) / std). `output`: "logits", of which softmax makes probabilities, "probabilities", or "numbers", as they come
+    (an embedding for `similarity`, an age for `regression`). `device`, `dtype` (torch's, or its name, "float16"): of
+    the inputs, the module's own when None; the module is not moved. `autocast`: run in torch.autocast.
 
     While it is called the module is in eval mode and no gradients are kept; afterwards each submodule is as before.
     An output with `.logits` (of transformers) is taken for its logits. With a transform the image is explained at its

@@ -26,14 +26,15 @@ def from_sklearn(
 
     `method`: "predict_proba" or "decision_function"; what the estimator has when None, probabilities first. The
     margin d of a decision function of two classes becomes the columns -d and d. `features`: uint8 (n, H, W, 3) to
-    features (n, d), such as another network's embedding; None for the pixels, 0..255, flattened, of images brought to
-    `size` (height, width). `classes`: names of the columns, those of the estimator's `classes_` when None.
+    features (n, d), such as another network's embedding (by `output="numbers"`); None for the pixels, 0..255,
+    flattened, of images brought to `size` (height, width). `classes`: names of the columns, those of the estimator's
+    `classes_` when None.
 
     An estimator of several labels, each yes or no (multi-label), has a column for each: the probability of yes, the
     second of the label's classes. Its labels have no names but those in `classes`.
 
-    Raises ArgumentError for an estimator without such a method, for one of several labels that are not yes or no, and
-    without both features and size.
+    Raises ArgumentError for an estimator without such a method, for one of several labels that are not yes or no, for
+    margins of pairs of classes (`decision_function_shape="ovo"`), and without both features and size.
     """
     there = [name for name in METHODS if hasattr(estimator, name)]
     if not there or not hasattr(estimator, "classes_"):
@@ -54,6 +55,12 @@ def from_sklearn(
             f"{', '.join(str(len(one)) for one in labels)} classes; give a function of your own, with the "
             "probabilities of one label: occlumap.explain(lambda batch: estimator.predict_proba(...)[0], ...)"
         )
+    if chosen == "decision_function" and not several and len(labels) > 2 and _one_against_one(estimator):
+        raise ArgumentError(
+            f"expected margins of each class, got those of each pair of the {len(labels)} classes, as "
+            "decision_function_shape='ovo' gives them; set it: "
+            "estimator.set_params(decision_function_shape='ovr'), which needs no new fit"
+        )
     names = classes if several or classes is not None else [str(label) for label in labels]
     name = type(estimator).__name__
 
@@ -72,3 +79,12 @@ def from_sklearn(
 
     input_size = size if size is not None else getattr(features, "input_size", None)
     return Adapted(scores, name, names, input_size, prepare, features, [features])
+
+
+def _one_against_one(estimator: Any) -> bool:
+    """Whether the last step, of pipelines and searches too, gives a margin for each pair of classes."""
+    if hasattr(estimator, "best_estimator_"):
+        return _one_against_one(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return _one_against_one(estimator.steps[-1][1])
+    return getattr(estimator, "decision_function_shape", None) == "ovo"
