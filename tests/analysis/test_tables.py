@@ -304,3 +304,73 @@ def test_thresholds_are_named_by_the_ratings_that_were_given(data, tmp_path):
     )
     values = every_result(study, sections=("confidence",)).values
     assert {"2|3", "3|4"} < set(values["confidence.clm"])
+
+
+def emptied(where, **columns):
+    """responses.csv with the answers of the rows that `where(table)` tells left out."""
+
+    def change(table):
+        table.loc[where(table), list(columns) or ["answer", "correct", "confidence"]] = ""
+        return table
+
+    return change
+
+
+def of_lrp(table):
+    return table["participant_id"].between("P009", "P016")
+
+
+GAPS = {
+    "ratings": (emptied(lambda t: t.index >= 0, confidence=""), "confidence", ["confidence"]),
+    "ratings but of one heatmap": (
+        emptied(lambda t: t["participant_id"] > "P008", confidence=""),
+        "confidence",
+        ["confidence", "confidence.clm"],
+    ),
+    "answers of a heatmap": (
+        emptied(of_lrp),
+        "accuracy",
+        ["accuracy.descriptives.heatmap.lrp", "accuracy.signal_detection.lrp"],
+    ),
+    "answers of an outcome": (
+        emptied(lambda t: t["outcome"] == "FP"),
+        "accuracy",
+        ["accuracy.by_outcome.FP"],
+    ),
+    "answers of an outcome but one person's": (
+        emptied(lambda t: (t["outcome"] == "FP") & (t["participant_id"] != "P001")),
+        "accuracy",
+        [],
+    ),
+    "answers of a heatmap to what the system does not recognise": (
+        emptied(lambda t: of_lrp(t) & (t["outcome"] == "FN")),
+        "accuracy",
+        ["accuracy.signal_detection.lrp"],
+    ),
+    "answers of a class": (
+        emptied(lambda t: t["image_class"] == "horse"),
+        "codes",
+        ["codes.percent.horse"],
+    ),
+}
+MADE = {
+    "accuracy": {"accuracy.anova.type2", "accuracy.by_outcome", "accuracy.signal_detection_intervals"},
+    "codes": {"codes.percent", "codes.kinds_within"},
+}
+
+
+@pytest.mark.parametrize(("change", "section", "left_out"), GAPS.values(), ids=GAPS)
+def test_what_was_never_answered_is_left_out_and_told_and_the_report_is_written(
+    data, tmp_path, change, section, left_out
+):
+    from occlumap.analysis import report
+
+    study = read(changed(data, tmp_path / "gaps", responses=change))
+    found = every_result(study, sections=("design", section))
+    assert set(left_out) <= found.problems.keys()
+    assert MADE.get(section, set()) <= found.values.keys()
+    sections = report.sections(study, found)
+    assert {"figure-25", "figure-27", "figure-29"} <= {name for one in sections for name, *_ in one.figures}
+    report.write_html(sections, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    assert all(f"Left out: {name}: " in text for name in left_out)

@@ -14,8 +14,7 @@ from occlumap.analysis.tables import GROUPS, Study
 
 def mentions(study: Study) -> Any:
     """Participants not excluded, with `saliency` and `general`: codes of the kind an answer that was given."""
-    given = measures.answers(study)
-    given = given[given["excluded_from_features"] == 0]
+    given = measures.analysed_answers(study)
     codes = measures.analysed_codes(study)
     people = given.groupby("participant_id").agg(answers=("task_id", "size"), heatmap=("heatmap", "first"))
     for kind in GROUPS:

@@ -20,8 +20,7 @@ def percentages(study: Study) -> dict[str, Any]:
 
     Answers without a code stay in the denominator; missing answers and excluded participants are in neither.
     """
-    given = measures.answers(study)
-    given = given[given["excluded_from_features"] == 0]
+    given = measures.analysed_answers(study)
     codes = measures.analysed_codes(study)
     table = {}
     for image_class in sorted(given["image_class"].unique()):
@@ -44,8 +43,7 @@ def code_results(study: Study) -> Iterator[tuple[str, Any]]:
     ArgumentError, after the percentages, when no answers of one of the two are analysed.
     """
     yield "percent", percentages(study)
-    given = measures.answers(study)
-    given = given[given["excluded_from_features"] == 0]
+    given = measures.analysed_answers(study)
     codes = measures.analysed_codes(study)
     totals = {name: int((given["heatmap"] == name).sum()) for name in ("occlusion", "lrp")}
     absent = [name for name, count in totals.items() if not count]

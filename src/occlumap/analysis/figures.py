@@ -1,7 +1,7 @@
 """The text's figures 25 to 29, drawn from the tables of a study; SVG."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from string import ascii_lowercase
 from typing import Any
 
@@ -42,7 +42,13 @@ def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
     group_of = dict(zip(study.codes["code"], study.codes["group"], strict=True))
     numbers = ["27", "28", *(f"28{letter}" for letter in ascii_lowercase[1:])]  # the text has two classes
     for number, image_class in zip(numbers, sorted(study.responses["image_class"].unique()), strict=False):
-        yield _percentages(number, image_class, percent, group_of, study)
+        shares = {
+            heatmap: percent[f"{image_class}:{heatmap}"]["percent"]
+            for heatmap in study.participants["heatmap"].cat.categories
+            if percent.get(f"{image_class}:{heatmap}", {}).get("answers")
+        }
+        if shares:
+            yield _percentages(number, image_class, shares, group_of)
     yield _boxes(study)
 
 
@@ -88,13 +94,12 @@ def _bars(study: Study, number: str, table: Any, measure: str, label: str) -> It
 
 
 def _percentages(
-    number: str, image_class: str, percent: Any, group_of: Any, study: Study
+    number: str, image_class: str, shares: Mapping[str, Mapping[str, float]], group_of: Mapping[str, str]
 ) -> tuple[str, str, Any]:
     figure, axes = _figure(8, 6.4, rows=2)
-    heatmaps = list(study.participants["heatmap"].cat.categories)
+    heatmaps = list(shares)
     width = 0.8 / len(heatmaps)
     for axis, group in zip(axes, ("saliency", "general"), strict=True):
-        shares = {heatmap: percent[f"{image_class}:{heatmap}"]["percent"] for heatmap in heatmaps}
         codes = sorted({code for one in shares.values() for code in one if group_of[code] == group})
         codes.sort(key=lambda code: -max(shares[heatmap].get(code, 0) for heatmap in heatmaps))
         places = np.arange(len(codes))
@@ -125,7 +130,7 @@ def _shown(code: str) -> str:
 def _boxes(study: Study) -> tuple[str, str, Any]:
     table = measures.accuracy(study)
     figure, axis = _figure(6, 3.8)
-    levels = list(table["heatmap"].cat.categories)
+    levels = [level for level in table["heatmap"].cat.categories if (table["heatmap"] == level).any()]
     groups = [table["correct"][table["heatmap"] == level].to_numpy() for level in levels]
     drawn = axis.boxplot(groups, widths=0.5, patch_artist=True, medianprops={"color": "black"})
     for patch, level in zip(drawn["boxes"], levels, strict=True):

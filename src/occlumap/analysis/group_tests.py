@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.analysis.linear_models import adjusted, tukey_critical, tukey_p
+from occlumap.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 Groups = Mapping[str, Floats]
@@ -102,8 +103,11 @@ def fligner(groups: Groups) -> dict[str, float]:
 
 
 def kruskal(groups: Groups) -> dict[str, float]:
-    """Kruskal & Wallis (1952), corrected for ties; epsilon and eta squared of H."""
+    """Kruskal & Wallis (1952), corrected for ties; epsilon and eta squared of H. ArgumentError for one group."""
     from scipy import stats
+
+    if len(groups) < 2:
+        raise ArgumentError(f"expected two groups or more to compare, got {', '.join(groups) or 'none'}")
 
     found = stats.kruskal(*groups.values())
     n, k, value = sum(map(len, groups.values())), len(groups), float(found.statistic)

@@ -49,11 +49,15 @@ def answers(study: Study) -> Any:
     return _with_cell(given)
 
 
+def analysed_answers(study: Study) -> Any:
+    """`answers` of participants who are not excluded from features."""
+    given = answers(study)
+    return given[given["excluded_from_features"] == 0]
+
+
 def analysed_codes(study: Study) -> Any:
     """Codes of participants who are not excluded, with heatmap and image class, of answers that were given."""
-    given = answers(study)
-    kept = given[given["excluded_from_features"] == 0]
-    keys = kept[["participant_id", "task_id", "heatmap", "image_class"]]
+    keys = analysed_answers(study)[["participant_id", "task_id", "heatmap", "image_class"]]
     return study.codes.merge(keys, on=["participant_id", "task_id"], how="inner")
 
 

@@ -265,15 +265,8 @@ def _accuracy(results: Results) -> Section:
         _effect_tables(section, values, "accuracy")
     if "accuracy.by_outcome" in values:
         for outcome, row in values["accuracy.by_outcome"].items():
-            side = "above" if row["participant_mean"] > 0.5 else "below"
-            p = row["participant_p_vs_half"]
-            chance = (
-                f"{side} chance ({wording.p_value(p)})"
-                if p < wording.ALPHA
-                else f"not told from chance ({wording.p_value(p)})"
-            )
             section.paragraphs.append(
-                f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {chance}."
+                f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {wording.chance(row)}."
             )
         section.tables.append(
             _table(
@@ -289,7 +282,9 @@ def _accuracy(results: Results) -> Section:
 def _confidence(results: Results) -> Section:
     values = results.values
     section = Section("Confidence")
-    if "confidence.kruskal.participant_median" in values:
+    if "confidence.kruskal.participant_median" not in values:
+        section.paragraphs.append(f"Left out: {results.problems.get('confidence', 'no ratings')}")
+    else:
         section.paragraphs.append(f"The median of all answers is {values['confidence.median']:g} of 1 to 4.")
         section.paragraphs.append(
             wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence")

@@ -114,7 +114,7 @@ def _design(found: Results, study: Study) -> None:
         yield "participants_features", len(included)
         yield "cells_features", _counts(included, order)
         tasks = responses.drop_duplicates("task_id")["outcome"].value_counts()
-        yield "tasks_per_outcome", {name: int(tasks[name]) for name in outcomes(study)}
+        yield "tasks_per_outcome", {name: int(tasks[name]) for name in outcomes(responses)}
         yield "codes_total", len(study.codes)
         yield "codes_analysed", int(study.codes["participant_id"].isin(included["participant_id"]).sum())
 
@@ -126,9 +126,9 @@ def _counts(people: Any, order: list[str]) -> dict[str, int]:
     return {name: int((cell == name).sum()) for name in order}
 
 
-def outcomes(study: Study) -> list[str]:
-    """The outcomes that occur, in the order TP, FP, FN, TN."""
-    there = set(study.responses["outcome"])
+def outcomes(answers: Any) -> list[str]:
+    """The outcomes that occur in a table of answers, in the order TP, FP, FN, TN."""
+    there = set(answers["outcome"])
     return [name for name in ("TP", "FP", "FN", "TN") if name in there]
 
 
@@ -259,6 +259,9 @@ def _bayes_anova(model: linear.LinearModel) -> dict[str, Any]:
 
 def _accuracy(found: Results, study: Study) -> None:
     table = measures.accuracy(study)
+    for heatmap in table["heatmap"].cat.categories:
+        if not (table["heatmap"] == heatmap).any():
+            found.problems[f"accuracy.descriptives.heatmap.{heatmap}"] = "every answer is missing"
     found.add("accuracy", lambda: linear_section(table, "accuracy", study))
     _tell_left_out(found, table, "accuracy")
 
@@ -271,14 +274,28 @@ def _accuracy(found: Results, study: Study) -> None:
                     for kind in ("hinges", "type7")
                 }
                 for heatmap in table["heatmap"].cat.categories
+                if (table["heatmap"] == heatmap).any()
             },
         )
 
     found.add("accuracy.boxplot", boxes)
     given = measures.answers(study)
-    found.add("accuracy.by_outcome", lambda: iter([("", _by_outcome(given, study))]))
-    found.add("accuracy.by_outcome_heatmap", lambda: iter([("", _by_outcome_heatmap(given, study))]))
-    found.add("accuracy.signal_detection", lambda: iter([("", _signal_detection(given))]))
+    for outcome in outcomes(study.responses):
+        if outcome not in outcomes(given):
+            found.problems[f"accuracy.by_outcome.{outcome}"] = "every answer is missing"
+    found.add("accuracy.by_outcome", lambda: iter([("", _by_outcome(given))]))
+    found.add("accuracy.by_outcome_heatmap", lambda: iter([("", _by_outcome_heatmap(given))]))
+
+    def detection() -> Iterator[tuple[str, Any]]:
+        rows = _signal_detection(given)
+        for name in [name for name, row in rows.items() if not row["signal"] or not row["noise"]]:
+            found.problems[f"accuracy.signal_detection.{name}"] = (
+                "no answers to tasks that the system recognises, or none to tasks that it does not"
+            )
+            del rows[name]
+        yield "", rows
+
+    found.add("accuracy.signal_detection", detection)
     if "accuracy.signal_detection" in found.values:
         rows = found.values["accuracy.signal_detection"]
         found.add(
@@ -312,11 +329,11 @@ def _accuracy(found: Results, study: Study) -> None:
     found.add("accuracy.screened", screened)
 
 
-def _by_outcome(given: Any, study: Study) -> dict[str, Any]:
+def _by_outcome(given: Any) -> dict[str, Any]:
     from scipy import stats
 
     table = {}
-    for outcome in outcomes(study):
+    for outcome in outcomes(given):
         part = given[given["outcome"] == outcome]
         correct, n = int(part["correct"].sum()), len(part)
         test = stats.binomtest(correct, n, 0.5)
@@ -343,10 +360,10 @@ def _by_outcome(given: Any, study: Study) -> dict[str, Any]:
     return table
 
 
-def _by_outcome_heatmap(given: Any, study: Study) -> dict[str, Any]:
+def _by_outcome_heatmap(given: Any) -> dict[str, Any]:
     table = {}
     for heatmap in given["heatmap"].cat.categories:
-        for outcome in outcomes(study):
+        for outcome in outcomes(given):
             part = given[(given["heatmap"] == heatmap) & (given["outcome"] == outcome)]["correct"]
             table[f"{heatmap}:{outcome}"] = {
                 "correct": int(part.sum()),
@@ -401,9 +418,9 @@ def _mixed_models(found: Results, study: Study) -> None:
     def section(
         terms: tuple[str, ...], tests: Callable[..., Iterator[tuple[str, Any]]]
     ) -> Iterator[tuple[str, Any]]:
-        if any("outcome" in term for term in terms) and len(outcomes(study)) < 2:
+        if any("outcome" in term for term in terms) and len(outcomes(given)) < 2:
             raise ArgumentError("expected several outcomes for a model with outcome, got one only")
-        model = linear.design(given, terms, {"outcome": outcomes(study)})
+        model = linear.design(given, terms, {"outcome": outcomes(given)})
         best = fitted(model)
         table = best.coefficients()
         yield "fixed", table
@@ -484,6 +501,9 @@ def _confidence(found: Results, study: Study) -> None:
     rated = study.responses.dropna(subset=["confidence"]).join(
         study.participants.set_index("participant_id")[["heatmap", "scores"]], on="participant_id"
     )
+    if not len(rated):
+        found.problems["confidence"] = "no answer has a rating"
+        return
     rated = rated.assign(cell=rated["heatmap"].astype(str) + ":" + rated["scores"].astype(str))
 
     def make() -> Iterator[tuple[str, Any]]:
@@ -509,7 +529,6 @@ def _confidence(found: Results, study: Study) -> None:
     found.add("confidence", make)
     y = measures.numbered(rated["confidence"])
     labels = [f"{value:g}" for value in sorted(rated["confidence"].unique())]
-    full = linear.design(rated, TERMS)
 
     def cumulative(model: linear.Design, crossed: bool) -> mixed_models.MixedModel:
         groups = (
@@ -519,9 +538,13 @@ def _confidence(found: Results, study: Study) -> None:
         )
         return mixed_models.cumulative(model.matrix[:, 1:], model.names[1:], y, groups, labels)
 
-    found.add("confidence.clm", lambda: iter([("", cumulative(full, False).coefficients())]))
+    def clm() -> Iterator[tuple[str, Any]]:
+        yield "", cumulative(linear.design(rated, TERMS), False).coefficients()
+
+    found.add("confidence.clm", clm)
 
     def clmm() -> Iterator[tuple[str, Any]]:
+        full = linear.design(rated, TERMS)
         best = cumulative(full, True)
         yield "fixed", best.coefficients()
         yield "random_sd", dict(best.random_sd)
@@ -625,6 +648,9 @@ def _ratio(found: Results, study: Study) -> None:
 
 def _codes(found: Results, study: Study) -> None:
     if len(measures.analysed_codes(study)):
+        answered = set(measures.analysed_answers(study)["image_class"])
+        for name in sorted(set(study.responses["image_class"]) - answered):
+            found.problems[f"codes.percent.{name}"] = "no answers of this class are analysed"
         found.add("codes", lambda: features.code_results(study))
         found.add("codes", lambda: code_kinds.kind_results(study))
     else:

@@ -53,6 +53,15 @@ def effect(term: str, test: Mapping[str, float], residual_df: float, of: str) ->
     return f"No effect of {name} on {of} is shown {about}."
 
 
+def chance(row: Mapping[str, float | None]) -> str:
+    """Whether participants' shares of right answers are told from one half."""
+    mean, p = row["participant_mean"], row["participant_p_vs_half"]
+    if mean is None or p is None:
+        return "of too few people, or too equal, to be compared with chance"
+    side = "above" if mean > 0.5 else "below"
+    return f"{f'{side} chance' if p < ALPHA else 'not told from chance'} ({p_value(p)})"
+
+
 def ranks(test: Mapping[str, float], of: str) -> str:
     """Whether Kruskal and Wallis's test shows a difference."""
     if _undefined(test, "H"):
