@@ -51,6 +51,11 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     marks = {(measure, variant): mark for measure, variant, mark in re.findall(row, text)}
     assert marks["accuracy", "2"] == marks["ratio", "2, HC3"] == "confirmatory"
     assert marks["accuracy", "3"] == marks["ratio", "2, HC4"] == "exploratory"
+    row = r"<td>accuracy</td><td>pair, [^<]*none[^<]*</td><td>([^<]*)</td><td class=number>"
+    assert {"Holm", "Bonferroni", "not adjusted", "Games-Howell"} < set(re.findall(row, text))
+    for sentence in ("Shapiro-Wilk .*", "No difference in the cells.*", "TP: .*"):
+        assert re.search(rf"<p>{sentence} \(exploratory\)</p>", text), sentence
+    assert re.search(r"of the heatmap on prediction accuracy .* \(confirmatory\)</p>", text)
     frozen = json.loads((report.parent / "plan.json").read_text())
     assert frozen["sha256"] in text
     assert "The cumulative logit model shows" in text
@@ -58,6 +63,8 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "Codes an answer by kind, within each heatmap" in text
     assert "participants as the unit: no difference is shown after Holm&#x27;s correction of" in text
     assert "answers as the unit, as if independent: occlusion and LRP differ in no code" in text
+    assert "paired = TRUE, correct = FALSE" in text
+    assert "<th scope=col>conditional_<wbr>odds_<wbr>ratio</th>" in text
     assert "Effect sizes of the ANOVA without White&#x27;s correction" in text
     assert re.search("<td class=number>-?[0-9.]+e-[0-9]+</td>", text)
 

@@ -374,3 +374,29 @@ def test_what_was_never_answered_is_left_out_and_told_and_the_report_is_written(
     report.write_html(sections, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert all(f"Left out: {name}: " in text for name in left_out)
+
+
+def test_a_cell_of_one_participant_has_no_hc3_and_costs_nothing_else(data, tmp_path):
+    alone = dict.fromkeys(
+        ("participants", "responses", "codes"),
+        lambda t: t[~t["participant_id"].isin(["P010", "P011", "P012"])],
+    )
+    found = every_result(
+        read(changed(data, tmp_path / "alone", **alone)), sections=("saliency-feature ratio",)
+    )
+    assert "ratio" not in found.problems
+    assert found.values["ratio.white.type2.hc3"]["heatmap"]["p"] is None
+    assert found.values["ratio.pairs.heatmap_hc3.bonferroni"]["none - lrp"]["p"] is None
+    assert found.values["ratio.white.type2.hc1"]["heatmap"]["p"] > 0
+    assert "ratio.effects.cohens_d" in found.values
+
+
+def test_a_part_of_the_report_that_cannot_be_made_says_so_and_costs_no_other(data):
+    from occlumap.analysis import report
+
+    study = read(data)
+    nothing = every_result(study, sections=())
+    data_part, accuracy, *_, methods = report.sections(study, nothing)
+    assert "Data: the rest could not be made (KeyError: 'design.participants')" in data_part.paragraphs[0]
+    assert accuracy.figures
+    assert len(methods.tables) == 2

@@ -187,6 +187,7 @@ def tukey_hsd(groups: Groups, variance: float, df: float) -> dict[str, dict[str,
         se = float(np.sqrt(variance * (1 / len(groups[one]) + 1 / len(groups[other]))))
         found[f"{other}-{one}"] = {
             "diff": diff,
+            "t": diff / se,
             "lower": diff - critical * se,
             "upper": diff + critical * se,
             "p": tukey_p(abs(diff) / se, len(names), df),

@@ -126,14 +126,17 @@ class LinearModel:
         """Of the coefficients, (p, p): constant variance, or heteroscedasticity-consistent HC0 to HC4.
 
         MacKinnon & White (1985), Cribari-Neto (2004); as R's sandwich::vcovHC. HC4's exponent is min(4, n h / p).
+        NaN by HC2 to HC4 where a row is alone in its cell: nothing tells that cell's variance.
         """
         if kind == "const":
             return np.asarray(self.ols.cov_params(), np.float64)
-        if kind != "HC4":
-            return np.asarray(getattr(self.ols, f"cov_{kind}"), np.float64)
         matrix, bread = self.design.matrix, self.ols.normalized_cov_params
         n, p = matrix.shape
         leverage = np.einsum("ij,jk,ik->i", matrix, bread, matrix)
+        if kind not in ("HC0", "HC1") and leverage.max() > 1 - 1e-9:
+            return np.full((p, p), np.nan)
+        if kind != "HC4":
+            return np.asarray(getattr(self.ols, f"cov_{kind}"), np.float64)
         weight = self.residuals**2 / (1 - leverage) ** np.minimum(4, n * leverage / p)
         sandwich: Floats = bread @ (matrix * weight[:, None]).T @ matrix @ bread
         return sandwich
@@ -221,11 +224,21 @@ def wald(of: Design, coefficients: Floats, covariance: Floats, type_: int) -> di
 
 
 def white_anova(model: LinearModel, type_: int, kind: str) -> dict[str, dict[str, float]]:
-    """F and p by term with a heteroscedasticity-consistent covariance (White 1980; car's white.adjust)."""
+    """F and p by term with a heteroscedasticity-consistent covariance (White 1980; car's white.adjust).
+
+    NaN where the covariance is.
+    """
     from scipy import stats
 
+    covariance = model.covariance(kind)
     found: dict[str, dict[str, float]] = {}
-    for term, test in wald(model.design, model.coefficients, model.covariance(kind), type_).items():
+    if np.isfinite(covariance).all():
+        tests = wald(model.design, model.coefficients, covariance, type_)
+    else:
+        tests = {
+            term: {"chi2": float("nan"), "df": len(columns)} for term, columns in model.design.terms.items()
+        }
+    for term, test in tests.items():
         value = test["chi2"] / test["df"]
         found[term] = {"df": test["df"], "F": value, "p": float(stats.f.sf(value, test["df"], model.df))}
     found["residual"] = {"df": model.df}
@@ -321,7 +334,6 @@ def pairwise(
 
     levels, rows = marginal_rows(of, factor, at)
     pairs = list(combinations(range(len(levels)), 2))
-    count = len(pairs)
     found = {}
     for one, other in pairs:
         contrast = rows[one] - rows[other]
@@ -335,20 +347,17 @@ def pairwise(
             "statistic": statistic,
             "p": raw,
         }
+    critical: float | None = None
     if adjust == "tukey":
         for row in found.values():
             row["p"] = tukey_p(abs(row["statistic"]), len(levels), df)
         critical = tukey_critical(len(levels), df)
-    elif adjust == "holm":
-        for row, p in zip(
-            found.values(), adjusted([row["p"] for row in found.values()], "holm"), strict=True
-        ):
+    elif adjust in ("holm", "bonferroni"):
+        p_values = adjusted([row["p"] for row in found.values()], adjust)
+        for row, p in zip(found.values(), p_values, strict=True):
             row["p"] = p
-        critical = None
-    elif adjust == "bonferroni":
-        for row in found.values():
-            row["p"] = min(1.0, row["p"] * count)
-        critical = float(stats.t.ppf(1 - 0.025 / count, df))
+        if adjust == "bonferroni":
+            critical = float(stats.t.ppf(1 - 0.025 / len(pairs), df))
     else:
         critical = float(stats.t.ppf(0.975, df))
     if critical is not None and intervals:

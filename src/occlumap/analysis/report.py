@@ -2,7 +2,7 @@
 
 import html
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -29,13 +29,22 @@ class Table:
 
 @dataclass
 class Section:
-    """A heading with paragraphs, tables and figures. `exploratory`: it is not in the frozen plan, if there is one."""
+    """A heading with paragraphs, tables and figures. `exploratory`: it is not in the frozen plan, if there is one.
+
+    `told_of`: the id of the result that a paragraph tells of.
+    """
 
     title: str
     paragraphs: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     figures: list[tuple[str, str, Any]] = field(default_factory=list)
     exploratory: bool | None = None
+    told_of: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, of: str, *texts: str) -> None:
+        """Add paragraphs that tell of the result `of`."""
+        self.paragraphs += texts
+        self.told_of |= dict.fromkeys(texts, of)
 
 
 R_CALLS = {
@@ -65,49 +74,75 @@ def sections(
     document, told in a section of its own.
     """
     found = [
-        _design(study, results),
-        _accuracy(results),
-        _confidence(results),
-        _ratio(results),
-        _codes(results),
-        _reliability(results),
-        _variants(results, confirmatory),
-        _better(results),
-        _power(results),
-        _published(),
-        _methods(study),
+        _filled("Data", _design, study, results),
+        _filled("Prediction accuracy", _accuracy, results),
+        _filled("Confidence", _confidence, results),
+        _filled("Saliency-feature ratio", _ratio, results),
+        _filled("Mentioned features", _codes, results),
+        _filled("Agreement of coders", _reliability, results),
+        _filled("Variants of the tests", _variants, results, confirmatory),
+        _filled("Beyond the text", _better, results),
+        _filled("Power of the published design", _power, results),
+        _filled("The text's printed figures, recomputed", _published),
+        _filled("Methods, data dictionary, versions", _methods, study),
     ]
     if confirmatory is not None:
         for section in found:
             _mark_planned(section, confirmatory, results)
-    pictures = {
-        name: (name, f"{name.capitalize().replace('-', ' ')}: {caption}", figure)
-        for name, caption, figure in figures(study)
-    }
+    drawn = _filled("Figures", _figures, study)
+    found[0].paragraphs += drawn.paragraphs
     for section, names in (
         (found[1], ("figure-25", "figure-29")),
         (found[3], ("figure-26",)),
         (found[4], ("figure-27", "figure-28")),
     ):
-        section.figures = [picture for name, picture in pictures.items() if name.startswith(names)]
+        section.figures = [picture for picture in drawn.figures if picture[0].startswith(names)]
     return found if plan is None else [_plan(plan, results), *found]
 
 
+def _filled(title: str, fill: Callable[..., None], *given: Any) -> Section:
+    """A section by `fill(section, *given)`; where that fails it says so, and the report goes on."""
+    section = Section(title)
+    try:
+        fill(section, *given)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        section.paragraphs.append(
+            f"{title}: the rest could not be made ({type(error).__name__}: {error}); please report it."
+        )
+    return section
+
+
+def _figures(section: Section, study: Study) -> None:
+    for name, caption, figure in figures(study):
+        section.figures.append((name, f"{name.capitalize().replace('-', ' ')}: {caption}", figure))
+
+
 def _mark_planned(section: Section, confirmatory: Sequence[str], results: Results) -> None:
-    """Whether its tables' results, and so the section, are in the plan; what shows no result of a test stays."""
-    tables = []
-    for table in section.tables:
-        names = [name.strip() for name in table.call.split(";")[0].split(",")]
+    """Whether its sentences' and tables' results, and so the section, are in the plan; what shows no result of a test
+    stays.
+    """
+
+    def marked(text: str, names: Sequence[str]) -> str:
         shown = [one for one in results.values if any(_within(one, name) for name in names)]
+        if not shown or names[0].startswith("design"):
+            return text
         planned = [one for one in shown if _planned(one, confirmatory)]
-        if shown and not names[0].startswith("design"):
-            mark = "exploratory"
-            if planned:
-                mark = "confirmatory" if len(planned) == len(shown) else "confirmatory in part"
-            table = replace(table, title=f"{table.title} ({mark})")
-            section.exploratory = section.exploratory is not False and not planned
-        tables.append(table)
-    section.tables = tables
+        section.exploratory = section.exploratory is not False and not planned
+        if not planned:
+            return f"{text} (exploratory)"
+        return f"{text} (confirmatory{'' if len(planned) == len(shown) else ' in part'})"
+
+    section.paragraphs = [
+        marked(text, [section.told_of[text]]) if text in section.told_of else text
+        for text in section.paragraphs
+    ]
+    section.tables = [
+        replace(
+            table,
+            title=marked(table.title, [name.strip() for name in table.call.split(";")[0].split(",")]),
+        )
+        for table in section.tables
+    ]
 
 
 def _within(name: str, beginning: str) -> bool:
@@ -158,9 +193,8 @@ def _table(title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: st
     return Table(title, [first, *columns], rows, call)
 
 
-def _design(study: Study, results: Results) -> Section:
+def _design(section: Section, study: Study, results: Results) -> None:
     values = results.values
-    section = Section("Data")
     section.paragraphs.append(
         f"{values['design.participants']} participants, {values['design.responses']} answers to "
         f"{study.responses['task_id'].nunique()} tasks ({values['design.responses_missing']} missing), "
@@ -182,7 +216,6 @@ def _design(study: Study, results: Results) -> Section:
     section.tables.append(
         _table("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
     )
-    return section
 
 
 def _always_yes(values: Mapping[str, Any]) -> float:
@@ -190,13 +223,12 @@ def _always_yes(values: Mapping[str, Any]) -> float:
     return float(sum(tasks.get(name, 0) for name in ("TP", "FP")) / sum(tasks.values()))
 
 
-def _linear(results: Results, measure: str, of: str) -> Section:
+def _linear(section: Section, results: Results, measure: str, of: str) -> None:
     values = results.values
-    title = of[:1].upper() + of[1:]
-    section = Section(title)
+    title = section.title
     if f"{measure}.anova.type2" not in values:
         section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
-        return section
+        return
     section.tables.append(
         _table(
             f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
@@ -211,17 +243,16 @@ def _linear(results: Results, measure: str, of: str) -> Section:
         )
     )
     if f"{measure}.shapiro.raw" in values:
-        section.paragraphs.append(wording.normality(values[f"{measure}.shapiro.raw"], of))
+        section.tell(f"{measure}.shapiro.raw", wording.normality(values[f"{measure}.shapiro.raw"], of))
     if f"{measure}.levene.median" in values:
-        section.paragraphs.append(wording.variances(values[f"{measure}.levene.median"], of))
-    return section
+        section.tell(f"{measure}.levene.median", wording.variances(values[f"{measure}.levene.median"], of))
 
 
-def _effects(section: Section, table: Mapping[str, Any], of: str) -> None:
+def _effects(section: Section, key: str, table: Mapping[str, Any], of: str) -> None:
     df = table["residual"]["df"]
-    section.paragraphs += [
-        wording.effect(term, row, df, of) for term, row in table.items() if term != "residual"
-    ]
+    section.tell(
+        key, *(wording.effect(term, row, df, of) for term, row in table.items() if term != "residual")
+    )
 
 
 def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of: str = "the ANOVA") -> None:
@@ -245,12 +276,12 @@ def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of
         )
 
 
-def _accuracy(results: Results) -> Section:
+def _accuracy(section: Section, results: Results) -> None:
     values, of = results.values, "prediction accuracy"
-    section = _linear(results, "accuracy", of)
+    _linear(section, results, "accuracy", of)
     if "accuracy.anova.type2" in values:
         table = values["accuracy.anova.type2"]
-        _effects(section, table, of)
+        _effects(section, "accuracy.anova.type2", table, of)
         section.tables.append(
             _table("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
         )
@@ -265,8 +296,9 @@ def _accuracy(results: Results) -> Section:
         _effect_tables(section, values, "accuracy")
     if "accuracy.by_outcome" in values:
         for outcome, row in values["accuracy.by_outcome"].items():
-            section.paragraphs.append(
-                f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {wording.chance(row)}."
+            section.tell(
+                "accuracy.by_outcome",
+                f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {wording.chance(row)}.",
             )
         section.tables.append(
             _table(
@@ -276,18 +308,19 @@ def _accuracy(results: Results) -> Section:
                 "outcome",
             )
         )
-    return section
 
 
-def _confidence(results: Results) -> Section:
+def _confidence(section: Section, results: Results) -> None:
     values = results.values
-    section = Section("Confidence")
     if "confidence.kruskal.participant_median" not in values:
         section.paragraphs.append(f"Left out: {results.problems.get('confidence', 'no ratings')}")
     else:
-        section.paragraphs.append(f"The median of all answers is {values['confidence.median']:g} of 1 to 4.")
-        section.paragraphs.append(
-            wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence")
+        section.tell(
+            "confidence.median", f"The median of all answers is {values['confidence.median']:g} of 1 to 4."
+        )
+        section.tell(
+            "confidence.kruskal.participant_median",
+            wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence"),
         )
         section.tables.append(
             _table(
@@ -315,16 +348,17 @@ def _confidence(results: Results) -> Section:
                     "measure",
                 )
             )
-    return section
 
 
-def _ratio(results: Results) -> Section:
+def _ratio(section: Section, results: Results) -> None:
     values, of = results.values, "saliency-feature ratio"
-    section = _linear(results, "ratio", of)
+    _linear(section, results, "ratio", of)
     if "ratio.white.type2.hc3" in values:
         table = values["ratio.white.type2.hc3"]
-        _effects(section, table, f"the {of}")
-        section.paragraphs.append(wording.pairs(values["ratio.pairs.heatmap.tukey"], f"the {of}"))
+        _effects(section, "ratio.white.type2.hc3", table, f"the {of}")
+        section.tell(
+            "ratio.pairs.heatmap.tukey", wording.pairs(values["ratio.pairs.heatmap.tukey"], f"the {of}")
+        )
         section.tables.append(
             _table(
                 "Two-way ANOVA, White-corrected (HC3)",
@@ -342,19 +376,18 @@ def _ratio(results: Results) -> Section:
             )
         )
         _effect_tables(section, values, "ratio", "the ANOVA without White's correction")
-    return section
 
 
 def _kinds(section: Section, values: Mapping[str, Any]) -> None:
     """Saliency features against general attributes by heatmap, and each code over the heatmaps."""
     if "codes.kinds_within" in values:
         for heatmap, row in values["codes.kinds_within"].items():
-            section.paragraphs.append(wording.kinds(heatmap, row))
+            section.tell("codes.kinds_within", wording.kinds(heatmap, row))
         section.tables.append(
             _table(
                 "Codes an answer by kind, within each heatmap",
                 values["codes.kinds_within"],
-                "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE), p.adjust holm",
+                "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE, correct = FALSE), p.adjust holm",
                 "heatmap",
             )
         )
@@ -370,17 +403,17 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
         if rows:
             told = [name for name, row in rows.items() if isinstance(row["p_holm"], float)]
             told = [name for name in told if rows[name]["p_holm"] < wording.ALPHA]
-            section.paragraphs.append(
+            section.tell(
+                f"codes.{key}",
                 f"{title}, participants as the unit: {'differences in ' if told else 'no difference is shown'}"
-                f"{', '.join(told)} after Holm's correction of {len(rows)} tests."
+                f"{', '.join(told)} after Holm's correction of {len(rows)} tests.",
             )
             section.tables.append(_table(title, rows, f"codes.{key}; R: {call}", ""))
 
 
-def _reliability(results: Results) -> Section:
+def _reliability(section: Section, results: Results) -> None:
     """How far the coders agree."""
     values = results.values
-    section = Section("Agreement of coders")
     rows = {}
     for level in ("code", "group"):
         for name in ("cohen_ab", "cohen_ac", "fleiss", "krippendorff_ab", "krippendorff_abc"):
@@ -406,20 +439,19 @@ def _reliability(results: Results) -> Section:
         )
     else:
         section.paragraphs.append(f"Left out: {results.problems.get('reliability', 'no double coding')}")
-    return section
 
 
-def _codes(results: Results) -> Section:
+def _codes(section: Section, results: Results) -> None:
     values = results.values
-    section = Section("Mentioned features")
     _kinds(section, values)
     if "codes.occlusion_vs_lrp" in values:
         compared = values["codes.occlusion_vs_lrp"]
         told = [code for code, row in compared["codes"].items() if row["p_holm"] < wording.ALPHA]
-        section.paragraphs.append(
+        section.tell(
+            "codes.occlusion_vs_lrp",
             f"Answers with each code, answers as the unit, as if independent: occlusion and LRP differ in "
             f"{', '.join(told) or 'no code'} after Holm's correction of {compared['family_size']} tests. A test with "
-            "answers as the unit may show what one with participants does not."
+            "answers as the unit may show what one with participants does not.",
         )
         section.tables.append(
             _table(
@@ -427,8 +459,8 @@ def _codes(results: Results) -> Section:
                 {
                     code: row
                     | {
-                        f"odds_ratio_{end}": values["codes.occlusion_vs_lrp_odds_ratio_intervals"][code][end]
-                        for end in ("lower", "upper")
+                        f"conditional_{name}": value
+                        for name, value in values["codes.occlusion_vs_lrp_odds_ratio_intervals"][code].items()
                     }
                     for code, row in compared["codes"].items()
                 },
@@ -436,22 +468,34 @@ def _codes(results: Results) -> Section:
                 "code",
             )
         )
-    return section
 
 
-def _variants(results: Results, confirmatory: Sequence[str] | None) -> Section:
+PAIRS = {
+    "Tukey": "pairs.heatmap.tukey",
+    "Holm": "pairs.heatmap.holm",
+    "Bonferroni": "pairs.heatmap.bonferroni",
+    "not adjusted": "pairs.heatmap.none",
+    "HC3, Tukey": "pairs.heatmap_hc3.tukey",
+    "Tukey's HSD, error of the heatmaps": "tukeyhsd.oneway",
+    "Tukey's HSD, error of the cells": "tukeyhsd.twoway",
+    "Games-Howell": "games_howell",
+}
+"""Comparisons of pairs of heatmaps, and where their results are."""
+
+
+def _variants(section: Section, results: Results, confirmatory: Sequence[str] | None) -> None:
     """What the other variants of each test say: the text does not tell which it used."""
     values = results.values
-    section = Section("Variants of the tests")
     section.paragraphs.append(
         "The text does not say which variant of each test it used. Ours: Shapiro-Wilk on raw values, "
         "Levene at the median, "
-        "sums of squares of type II, HC3, participants' median confidence. The others:"
+        "sums of squares of type II, HC3, Tukey's pairs of marginal means, participants' median confidence. The others "
+        "(a pair's statistic is t):"
     )
     rows = []
 
     def add(key: str, measure: str, test: str, variant: str, row: Mapping[str, Any]) -> None:
-        statistic = next(row[name] for name in ("W", "F", "H") if name in row)
+        statistic = next(row[name] for name in ("W", "F", "H", "t", "statistic") if name in row)
         told = [measure, test, variant, _number(statistic), wording.p_value(row["p"])]
         if confirmatory is not None:
             told.append("confirmatory" if _planned(key, confirmatory) else "exploratory")
@@ -473,6 +517,9 @@ def _variants(results: Results, confirmatory: Sequence[str] | None) -> Section:
             for term, row in values.get(key, {}).items():
                 if term != "residual":
                     add(key, measure, f"ANOVA, {term}", name, row)
+        for name, key in PAIRS.items():
+            for pair, row in values.get(f"{measure}.{key}", {}).items():
+                add(f"{measure}.{key}", measure, f"pair, {pair}", name, row)
     for kind in ("participant_median", "participant_mean", "responses", "heatmap"):
         row = values.get(f"confidence.kruskal.{kind}")
         if row:
@@ -480,7 +527,6 @@ def _variants(results: Results, confirmatory: Sequence[str] | None) -> Section:
     header = ["measure", "test", "variant", "statistic", "p"]
     header += [] if confirmatory is None else ["plan"]
     section.tables.append(Table("Variants", header, rows, "results.json"))
-    return section
 
 
 def _with_interval(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -496,9 +542,8 @@ def _with_interval(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str,
     }
 
 
-def _better(results: Results) -> Section:
+def _better(section: Section, results: Results) -> None:
     values = results.values
-    section = Section("Beyond the text")
     section.paragraphs.append(
         "A participant's share of right answers hides that the tasks differ and that the same tasks "
         "recur: the mixed model "
@@ -515,23 +560,26 @@ def _better(results: Results) -> Section:
         )
         deviations = values["glmm.base.random_sd"]
         if values["glmm.base.fit"]["singular"]:
-            section.paragraphs.append(
-                "The mixed model is singular: a standard deviation of random effects is 0."
+            section.tell(
+                "glmm.base.fit", "The mixed model is singular: a standard deviation of random effects is 0."
             )
-        section.paragraphs.append(
+        section.tell(
+            "glmm.base.random_sd",
             "Standard deviations on the logit scale: "
             + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
-            + "."
+            + ".",
         )
         for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
             if term in values.get("glmm.base.lrt", {}):
-                section.paragraphs.append(
+                section.tell(
+                    "glmm.base.lrt",
                     wording.likelihood_ratio(
                         values["glmm.base.lrt"][term], name, "right answers", "the mixed logistic model"
-                    )
+                    ),
                 )
-        section.paragraphs.append(
-            wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer")
+        section.tell(
+            "glmm.base.pairs.heatmap.tukey",
+            wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
         )
         section.tables.append(
             _table(
@@ -560,10 +608,13 @@ def _better(results: Results) -> Section:
         )
     if "accuracy.signal_detection_intervals" in values:
         rows = values["accuracy.signal_detection_intervals"]
-        section.paragraphs += [
-            wording.sensitivity(row, "All" if name == "all" else f"Heatmap {name}")
-            for name, row in rows.items()
-        ]
+        section.tell(
+            "accuracy.signal_detection_intervals",
+            *(
+                wording.sensitivity(row, "All" if name == "all" else f"Heatmap {name}")
+                for name, row in rows.items()
+            ),
+        )
         section.tables.append(
             _table(
                 "Signal detection, with 95 % intervals that take answers as independent",
@@ -574,19 +625,22 @@ def _better(results: Results) -> Section:
         )
     if "confidence.clmm.fixed" in values:
         if values.get("confidence.clmm.singular"):
-            section.paragraphs.append(
-                "The model of confidence is singular: a standard deviation of random effects is 0."
+            section.tell(
+                "confidence.clmm.singular",
+                "The model of confidence is singular: a standard deviation of random effects is 0.",
             )
         for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
             if term in values.get("confidence.clmm.lrt", {}):
-                section.paragraphs.append(
+                section.tell(
+                    "confidence.clmm.lrt",
                     wording.likelihood_ratio(
                         values["confidence.clmm.lrt"][term], name, "confidence", "the cumulative logit model"
-                    )
+                    ),
                 )
         if "confidence.clmm.pairs.heatmap.tukey" in values:
-            section.paragraphs.append(
-                wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence")
+            section.tell(
+                "confidence.clmm.pairs.heatmap.tukey",
+                wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
         section.tables.append(
             _table(
@@ -598,19 +652,22 @@ def _better(results: Results) -> Section:
         )
     if "ratio.betabinomial_dispersion" in values:
         tests = values["ratio.betabinomial_dispersion"]
-        section.paragraphs.append(
+        section.tell(
+            "ratio.betabinomial_dispersion",
             wording.likelihood_ratio(
                 tests["lrt_heatmap"], "the heatmap", "the saliency-feature ratio", "the beta-binomial model"
-            )
+            ),
         )
-        section.paragraphs.append(
+        section.tell(
+            "ratio.betabinomial_dispersion",
             wording.likelihood_ratio(
                 tests["lrt_dispersion"], "the heatmap", "the spread of the ratio", "the beta-binomial model"
-            )
+            ),
         )
     if "ratio.betabinomial_pairs" in values:
-        section.paragraphs.append(
-            wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature")
+        section.tell(
+            "ratio.betabinomial_pairs",
+            wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature"),
         )
     if "ratio.betabinomial" in values:
         section.tables.append(
@@ -624,12 +681,12 @@ def _better(results: Results) -> Section:
     for key, test in values.items():
         if ".tost." in key:
             measure, one, _, other = key.split(".")[0], *key.split(".")[2].split("_")
-            section.paragraphs.append(f"{measure}: " + wording.equivalence(test, one, other))
+            section.tell(key, f"{measure}: " + wording.equivalence(test, one, other))
         if key.endswith("bayes.ttest"):
             measure = key.split(".")[0]
-            section.paragraphs += [
-                wording.bayes(f"{measure}, {pair}", row["log_BF10"]) for pair, row in test.items()
-            ]
+            section.tell(
+                key, *(wording.bayes(f"{measure}, {pair}", row["log_BF10"]) for pair, row in test.items())
+            )
     if "multiplicity.family" in values:
         family = values["multiplicity.family"]
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
@@ -644,18 +701,17 @@ def _better(results: Results) -> Section:
                 "term",
             )
         )
-    return section
 
 
-def _power(results: Results) -> Section:
+def _power(section: Section, results: Results) -> None:
     values = results.values
-    section = Section("Power of the published design")
     if "power.sensitivity" in values:
         smallest = values["power.sensitivity"]["0.8"]["f_ncp96"]
-        section.paragraphs.append(
+        section.tell(
+            "power.sensitivity",
             f"96 participants in three conditions show an effect of f = {smallest:.3f} with a power "
             "of 80 %. Smaller ones "
-            "they miss more often than one time in five."
+            "they miss more often than one time in five.",
         )
         rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
         section.tables.append(
@@ -675,18 +731,17 @@ def _power(results: Results) -> Section:
     if "power.planning" in values:
         planned = values["power.planning"]
         tasks = planned["tasks_for_80"]
-        section.paragraphs.append(
+        section.tell(
+            "power.planning",
             "For a step from 57 % to 63 % right answers in one of three conditions, with people and tasks that differ "
             f"by {planned['person_sd']} and {planned['task_sd']} on the logit scale: 32 people a condition and 14 "
             f"tasks have a power of {planned['power']:.0%} by formula and {planned['simulated']:.0%} by "
             f"{planned['runs']} simulations through the two-way ANOVA; 80 % take {planned['people_for_80']:.0f} people "
-            f"a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 people."
+            f"a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 people.",
         )
-    return section
 
 
-def _published() -> Section:
-    section = Section("The text's printed figures, recomputed")
+def _published(section: Section) -> None:
     rows = []
     for one in recompute():
         printed = one.printed
@@ -710,7 +765,6 @@ def _published() -> Section:
     section.paragraphs.append(
         f"{len(rows) - len(failed)} of {len(rows)} reproduce; not: {', '.join(failed) or 'none'}."
     )
-    return section
 
 
 METHODS = (
@@ -754,15 +808,14 @@ DICTIONARY = (
 )
 
 
-def _methods(study: Study) -> Section:
-    section = Section("Methods, data dictionary, versions", [METHODS])
+def _methods(section: Section, study: Study) -> None:
+    section.paragraphs.append(METHODS)
     section.tables.append(
         Table("Data dictionary", ["table", "column", "holds"], DICTIONARY, "docs/analysis.md")
     )
     packages = ("occlumap", "numpy", "scipy", "statsmodels", "pandas", "matplotlib")
     versions = [[name, version(name)] for name in packages] + [["python", platform.python_version()]]
     section.tables.append(Table("Versions", ["package", "version"], versions, "importlib.metadata.version"))
-    return section
 
 
 STYLE = """

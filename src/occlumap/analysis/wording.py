@@ -46,7 +46,7 @@ def effect(term: str, test: Mapping[str, float], residual_df: float, of: str) ->
         term, "the interaction of heatmap and scores"
     )
     if _undefined(test, "F"):
-        return f"{_capital(name)}: no test for {of}, which does not vary within the cells."
+        return f"{_capital(name)}: no test for {of}: a cell has one participant, or nothing varies within the cells."
     about = f"(F({test['df']:.0f}, {residual_df:.0f}) = {test['F']:.3f}, {p_value(test['p'])})"
     if test["p"] < ALPHA:
         return f"{_capital(name)} has an effect on {of} {about}."
