@@ -17,6 +17,7 @@ from occlumap.errors import (
     FileFormatError,
     ImageError,
     MissingDependencyError,
+    OcclumapWarning,
     TargetError,
 )
 from occlumap.evaluation import gallery, methods
@@ -752,6 +753,65 @@ def test_only_what_a_run_makes_anew_loses_its_rows(photos, tmp_path):
         go(photos, tmp_path / "out", Protocol(("random",), steps=4), again=["rise"])
     go(photos, tmp_path / "out", again=["random"], limit=1)
     assert numbers() == before
+
+
+def test_a_method_made_anew_that_was_stopped_goes_on_with_its_new_heatmaps(photos, tmp_path, monkeypatch):
+    whole = METHODS["rise"].run
+
+    def numbers():
+        return sorted((row["photo"], row["metric"], row["value"]) for row in rows_of(tmp_path / "out"))
+
+    made = []
+
+    def changed(image, *arguments):
+        made.append(image)
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        return -whole(image, *arguments)
+
+    protocol = Protocol(("rise",), budgets=(30,), steps=4)
+    go(photos, tmp_path / "out", protocol)
+    monkeypatch.setitem(METHODS, "rise", Method("rise", changed, "black"))
+    with pytest.raises(KeyboardInterrupt):
+        go(photos, tmp_path / "out", protocol, again=["rise"])
+    assert len(rows_of(tmp_path / "out")) == 2 * protocol.group_size("rise")
+    go(photos, tmp_path / "out", protocol)
+    stopped = numbers()
+    go(photos, tmp_path / "out", protocol, again=["rise"])
+    assert numbers() == stopped
+
+
+def test_numbers_at_other_budgets_that_a_run_takes_out_are_told(photos, tmp_path):
+    go(photos, tmp_path / "out", Protocol(("rise",), budgets=(20, 30), steps=4))
+    with pytest.warns(OcclumapWarning, match="rise at 30 calls are taken out"):
+        go(photos, tmp_path / "out", Protocol(("rise",), budgets=(20,), steps=4), again=["rise"])
+    assert {row["budget"] for row in rows_of(tmp_path / "out")} == {"20"}
+
+
+@pytest.mark.parametrize("metrics", [("curves",), ("sanity", "grid-pointing")])
+def test_a_classifier_or_method_that_writes_into_what_it_gets_changes_no_number(
+    photos, tmp_path, monkeypatch, metrics
+):
+    class Writes(Brightest):
+        def __call__(self, batch):
+            found = super().__call__(batch)
+            batch[:] = 0
+            return found
+
+    def scribbles(image, *arguments):
+        image[:] = 0
+        return np.zeros(image.shape[:2])
+
+    monkeypatch.setitem(METHODS, "scribbles", Method("scribbles", scribbles, "black"))
+    protocol = Protocol(("scribbles", *FAST), budgets=(30,), steps=4, metrics=metrics)
+    found = []
+    for name, classifier in (("plain", Brightest()), ("writes", Writes())):
+        go(photos, tmp_path / name, protocol, classifier)
+        rows = [row for row in rows_of(tmp_path / name) if row["method"] != "scribbles"]
+        found.append([{**row, "seconds": ""} for row in rows])
+    go(photos, tmp_path / "alone", Protocol(FAST, budgets=(30,), steps=4, metrics=metrics))
+    alone = [{**row, "seconds": ""} for row in rows_of(tmp_path / "alone")]
+    assert found == [alone, alone]
 
 
 def test_other_pixels_or_another_class_under_the_same_name_are_refused(photos, tmp_path):

@@ -34,14 +34,15 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 @contextmanager
-def _going_on(out: Path) -> Iterator[None]:
+def _going_on(out: Path, again: bool) -> Iterator[None]:
     """Whoever stops a run is told how to go on; not so who is refused, as the same command would be refused again."""
     try:
         yield
     except BaseException as error:
         refused = isinstance(error, OcclumapError) and not isinstance(error, MeasuringError)
         if not refused and (out / "rows.csv").exists():
-            error.add_note(f"what was done is kept in {out}; the same command goes on from there")
+            without = " without --again" if again else ""
+            error.add_note(f"what was done is kept in {out}; the same command{without} goes on from there")
         raise
 
 
@@ -180,7 +181,12 @@ def benchmark(
             param_hint="--classifier",
         )
     command = shlex.join(["occlumap", *map(without_secrets, sys.argv[1:])])
-    with output_folder(out), signals_like_ctrl_c(), _going_on(out), ProgressBar("map") as progress:
+    with (
+        output_folder(out),
+        signals_like_ctrl_c(),
+        _going_on(out, bool(again)),
+        ProgressBar("map") as progress,
+    ):
         runner.run(
             classifiers,
             photos,

@@ -1,11 +1,12 @@
 """The benchmark: photographs x classifiers x methods x budgets to rows, and on from where it was stopped."""
 
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from occlumap._checks import one_of, whole_number
 from occlumap.classifiers import Classifier
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, OcclumapWarning
 from occlumap.evaluation.counting import Numbered
 from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel
@@ -64,16 +65,17 @@ def run(
                 "indices of the table those of the classifier's columns?"
             )
         others(entries, right[0].entry, 1)  # told now, not in the middle
-        panels.append(
-            Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol, tuple(again))
-        )
+        panels.append(Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
     record = Record(out, protocol, command)
     record.photographs(panels)
-    rows_file = out / "rows.csv"
-    done = recover(rows_file, protocol.group_size, _made_anew(panels, again))
+    if again:
+        for panel in panels:
+            panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
+    rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
+    done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
+    _tell_of_others(gone - {*groups})
     record.successes(done)
-    groups = protocol.groups()
     total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
     for panel in panels:
         for number, photograph in enumerate(panel.photographs):
@@ -97,10 +99,34 @@ def run(
     return rows_file
 
 
-def _made_anew(panels: list[Panel], again: Collection[str]) -> Callable[[Group], bool]:
-    """Whether a group is of a method that is made anew, on a photograph of this run; others keep map and rows."""
+def _made_anew(
+    panels: list[Panel], again: Collection[str], gone: set[tuple[str, int]]
+) -> Callable[[Group], bool]:
+    """Whether a group is of a method that is made anew, on a photograph of this run; others keep map and rows.
+
+    Those that are go into `gone`, (method, budget).
+    """
     judged = {(photograph.entry.name, panel.name) for panel in panels for photograph in panel.photographs}
-    return lambda group: group[:2] in judged and group[2].partition("~")[0] in again
+
+    def made_anew(group: Group) -> bool:
+        found = group[:2] in judged and group[2].partition("~")[0] in again
+        if found:
+            gone.add(group[2:])
+        return found
+
+    return made_anew
+
+
+def _tell_of_others(gone: set[tuple[str, int]]) -> None:
+    """Warn of numbers that a run takes out and does not make anew."""
+    if gone:
+        told = ", ".join(f"{method} at {budget:,} calls" for method, budget in sorted(gone))
+        warnings.warn(
+            f"the rows of {told} are taken out, as they were of the method before it changed, and not made anew: this "
+            "run has other budgets or controls. Ask for them too to have them back",
+            OcclumapWarning,
+            stacklevel=3,
+        )
 
 
 def _side(name: str, classifier: Classifier) -> int:

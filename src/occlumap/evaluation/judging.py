@@ -1,7 +1,7 @@
 """Judging: every metric of every method on one photograph."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from occlumap.classifiers import Classifier
 from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.kept import KeptScores
-from occlumap.evaluation.maps import Made, Maps
+from occlumap.evaluation.maps import Made, Maps, forget
 from occlumap.evaluation.methods import METHODS, Method
 from occlumap.evaluation.photographs import Entry, Photograph, control_of, others, read
 from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol
@@ -25,6 +25,9 @@ from occlumap.measuring import image_sha256
 
 SENSITIVITY_SHARE = 0.1
 """The n of sensitivity-n, as a share of the pixels."""
+
+JUDGING = "judging"
+"""Of a photograph's files, the one with the scores that judging asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,6 @@ class Panel:
     side: int
     out: Path
     protocol: Protocol
-    again: tuple[str, ...]
 
     @contextmanager
     def judging(self, number: int) -> "Iterator[Judge]":
@@ -79,13 +81,21 @@ class Panel:
         seed: int,
     ) -> Maps:
         """The heatmaps of a photograph, or of a `variant` of the task."""
-        maps = Maps(classifier, image, target, seed, self.kept(photograph, variant))
-        maps.forget(self.again)
-        return maps
+        return Maps(classifier, image, target, seed, self.kept(photograph.entry, variant))
 
-    def kept(self, photograph: Photograph, what: str) -> Path:
+    def forget(self, methods: Collection[str]) -> None:
+        """Take the heatmaps of `methods` out of what is kept of these photographs."""
+        judged = [photograph.entry for photograph in self.photographs]
+        controls = [control_of(self.entries, entry) for entry in judged] if self.protocol.controls else []
+        for entry in dict.fromkeys([*judged, *controls]):
+            file = self.kept(entry, "")
+            for one in [file, *file.parent.glob(f"{file.stem}-*.npz")]:
+                if one.exists() and one != self.kept(entry, JUDGING):
+                    forget(one, methods)
+
+    def kept(self, entry: Entry, what: str) -> Path:
         """The file with what is kept of a photograph: its heatmaps, or `what` else."""
-        stem = "-".join(filter(None, (slug(photograph.entry.name), what)))
+        stem = "-".join(filter(None, (slug(entry.name), what)))
         return self.out / "maps" / slug(self.name) / f"{stem}.npz"
 
 
@@ -97,7 +107,7 @@ class Judge:
         self._seed = panel.seed(self._photograph)
         self._image, self._target = self._photograph.pixels, self._photograph.entry.class_index
         identity = {"target": self._target, "image_sha256": image_sha256(self._image)}
-        self._kept = KeptScores(panel.kept(self._photograph, "judging"), identity)
+        self._kept = KeptScores(panel.kept(self._photograph.entry, JUDGING), identity)
         scores = self._kept.scores  # the ends of all curves of one reference are the same images
         self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
         self._maps: dict[str, Maps] = {}

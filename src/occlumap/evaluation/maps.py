@@ -62,15 +62,11 @@ class Maps:
             self._changed = True
         return self._made[key]
 
-    def forget(self, methods: Collection[str]) -> None:
-        """Make the heatmaps of `methods` anew when they are asked for; scores are kept."""
-        self._made = {key: made for key, made in self._made.items() if key.rpartition("@")[0] not in methods}
-
     def _run(self, method: Method, budget: int) -> Made:
         counted = CountedClass(self._classifier, self._target, self._kept, self._scores)
         started = time.perf_counter()
         try:
-            found = method.run(self._image, counted, 0, budget, self._seed)
+            found = method.run(self._image.copy(), counted, 0, budget, self._seed)
             seconds = time.perf_counter() - started
             if counted.calls > budget:
                 raise BudgetError(f"expected at most {budget} calls to be spent, got {counted.calls}")
@@ -110,3 +106,21 @@ class Maps:
                 self._made[key] = Made(arrays[f"map-{number}"], costs["calls"], costs["seconds"])
         except (KeyError, TypeError, AttributeError) as error:
             raise kept.damaged(self._file, error) from error
+
+
+def forget(file: Path, methods: Collection[str]) -> None:
+    """Take the heatmaps of `methods` out of what is kept, so that they are made anew; their scores stay."""
+    document, arrays, _ = kept.read(file, KIND, {})
+    try:
+        made = list(enumerate(document["made"].items()))
+        left = [
+            (number, key, costs) for number, (key, costs) in made if key.rpartition("@")[0] not in methods
+        ]
+        if len(left) == len(made):
+            return
+        maps = {f"map-{at}": arrays[f"map-{number}"] for at, (number, _, _) in enumerate(left)}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise kept.damaged(file, error) from error
+    rest = {name: array for name, array in arrays.items() if not name.startswith("map-")}
+    costs_left = {key: costs for _, key, costs in left}
+    _archive.write(file, KIND, {**document, "made": costs_left}, {**maps, **rest})

@@ -150,7 +150,7 @@ def right_ones(
         if len(right) == enough:
             break
         photograph = read(folder, entry, size, seed)
-        (row,) = score(classifier, photograph.pixels[None])
+        (row,) = score(classifier, photograph.pixels[None].copy())  # it may change its batch
         if entry.class_index >= len(row):
             raise TargetError(
                 f"expected class indices up to {len(row) - 1}, which the classifier has, got {entry.class_index} "

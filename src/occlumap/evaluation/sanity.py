@@ -85,7 +85,7 @@ def other_class(classifier: Classifier, image: Image, target: int) -> int:
     `occlumap.classifiers.score` raises.
     """
     check_image(image)
-    (scores,) = score(classifier, image[None])
+    (scores,) = score(classifier, image[None].copy())  # it may change its batch
     if len(scores) < 2:
         raise TargetError(f"expected a classifier with another class, got {name_of(classifier)!r} with one")
     check_target(target, len(scores))
