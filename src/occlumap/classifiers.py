@@ -98,13 +98,21 @@ def score(
     except MeasuringError:
         raise
     except (Exception, SystemExit) as error:  # a classifier must not end the program without a word
-        adapter = adapter_for(classifier)
-        advice = "" if adapter is None else f"; make a classifier of it with occlumap.adapters.{adapter}(...)"
         raise ClassifierError(
             f"the classifier {name!r} raised {type(error).__name__}: {error} (in calls {calls_before + 1} to "
-            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}){advice}"
+            f"{calls_before + rows}, on a uint8 batch of shape {batch.shape}){_adapter_advice(classifier)}"
         ) from error
-    return _checked(returned, name, rows, classes, calls_before, describe)
+    try:
+        return _checked(returned, name, rows, classes, calls_before, describe)
+    except ScoreError as error:
+        error.args = (f"{error}{_adapter_advice(classifier)}",)
+        raise
+
+
+def _adapter_advice(classifier: object) -> str:
+    """What to do with a library's model that was handed in as it is."""
+    adapter = adapter_for(classifier)
+    return "" if adapter is None else f"; make a classifier of it with occlumap.adapters.{adapter}(...)"
 
 
 def _in_time(classifier: Classifier, batch: NDArray[np.uint8], timeout: float, name: str) -> Any:

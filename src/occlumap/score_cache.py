@@ -42,7 +42,7 @@ class CachedClassifier:
                 "give fingerprint=..., a text that changes whenever its scores may (the hash of its weights, say)"
             )
         self.name, self.fingerprint = name_of(classifier), mark
-        for attribute in ("classes", "input_size", "prepare", "features"):
+        for attribute in ("classes", "input_size", "prepare", "features", "replicas"):
             if hasattr(classifier, attribute):
                 setattr(self, attribute, getattr(classifier, attribute))
         names = getattr(classifier, "classes", None)
@@ -71,8 +71,9 @@ class CachedClassifier:
             )
             known = {key: row for key, row in known.items() if key not in wrong}
         new = [at for at, key in enumerate(keys) if key not in known]
-        self.asked += len(new)
-        self.reused += len(keys) - len(new)
+        with self._lock:
+            self.asked += len(new)
+            self.reused += len(keys) - len(new)
         if not known:
             rows = self._classifier(batch)
             self._learn_columns(rows)

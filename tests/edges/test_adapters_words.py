@@ -297,6 +297,12 @@ def test_keras_asks_for_mean_and_std_unless_the_model_has_its_own():
     within = keras.Sequential([keras.layers.Input((8, 12, 3)), keras.layers.Rescaling(1 / 255)])
     classifier = adapters.from_keras(keras_model(within), output="logits")
     assert classifier.prepare(BATCH).max() == BATCH.max()
+    with pytest.warns(OcclumapWarning, match="a Rescaling layer at its input.*scaled twice") as caught:
+        adapters.from_keras(keras_model(within), output="logits", mean=127.5, std=127.5)
+    assert caught[0].filename == __file__
+    later = (keras.layers.Conv2D(4, 3), keras.layers.Rescaling(0.1))
+    with pytest.raises(ArgumentError, match="expected mean, std for a Keras model"):
+        adapters.from_keras(keras_model(*later), output="logits")
     with pytest.raises(ArgumentError, match="got both"):
         adapters.from_keras(keras_model(), output="logits", preprocess=lambda pixels: pixels, mean=1)
 
@@ -373,6 +379,21 @@ def test_embeddings_and_other_numbers_come_as_they_are(tmp_path, maker):
     np.testing.assert_allclose(adapters.similarity(embed, BATCH[0])(BATCH)[1, 0], cosine, rtol=1e-5)
 
 
+def test_probabilities_as_an_embedding_are_warned_about():
+    with pytest.warns(OcclumapWarning, match="output='numbers'"):
+        adapters.similarity(adapters.from_torch(test_adapters.torch_module(), **MADE), BATCH[0])
+
+
+def test_a_modules_dtype_is_that_of_its_first_floats():
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.ParameterList(), test_adapters.torch_module())
+    module[0].append(torch.nn.Parameter(torch.zeros(1, dtype=torch.int64), requires_grad=False))
+    module.forward = module[1].forward
+    np.testing.assert_allclose(
+        adapters.from_torch(module, **MADE)(BATCH), test_adapters.expected(BATCH), atol=1e-5
+    )
+
+
 def test_one_number_of_a_network_is_explained_by_regression():
     torch = pytest.importorskip("torch")
     pixels = 3 * np.prod(test_adapters.SIZE)
@@ -413,3 +434,81 @@ def test_margins_of_pairs_of_classes_are_refused(within):
     fitted.fit(test_adapters.BATCH.reshape(33, -1) / 255, np.arange(33) % 3)
     with pytest.raises(ArgumentError, match="each pair of the 3 classes"):
         adapters.from_sklearn(fitted, size=test_adapters.SIZE)
+
+
+def test_colour_beside_a_preparation_of_ones_own_is_refused():
+    with pytest.raises(ArgumentError, match="colour only with size, mean and std, got 'BGR'"):
+        adapters.from_torch(
+            test_adapters.torch_module(), output="logits", transform=lambda image: image, colour="BGR"
+        )
+    with pytest.raises(ArgumentError, match="colour only with mean and std, got 'BGR'"):
+        adapters.from_keras(keras_model(), output="logits", preprocess=lambda pixels: pixels, colour="BGR")
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, that TorchScript is old
+@pytest.mark.parametrize("kind", ["scripted", "frozen", "optimised", "exported", "exported within"])
+def test_torch_modules_without_a_mode_are_taken_as_in_eval_mode(kind):
+    torch = pytest.importorskip("torch")
+    module = test_adapters.torch_module().eval()
+    if kind.startswith("exported"):
+        sides = {0: torch.export.Dim("n")}
+        zeros = torch.zeros(2, 3, *test_adapters.SIZE)
+        made = torch.export.export(module, (zeros,), dynamic_shapes=(sides,)).module()
+        made = torch.nn.Sequential(made, torch.nn.Dropout(0.9)) if kind == "exported within" else made
+    else:
+        made = torch.jit.script(module)
+        made = made if kind == "scripted" else torch.jit.freeze(made)
+        made = torch.jit.optimize_for_inference(made) if kind == "optimised" else made
+    classifier = adapters.from_torch(made, **MADE)
+    np.testing.assert_allclose(classifier(BATCH), test_adapters.expected(BATCH), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers
+def test_a_pipeline_of_transformers_is_followed_in_dtype_function_and_labels(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from PIL import Image
+
+    folder = str(test_adapters.write_transformers(tmp_path / "vit"))
+    for told in ({"dtype": torch.bfloat16}, {"function_to_apply": "sigmoid"}, {"function_to_apply": "none"}):
+        pipeline = transformers.pipeline("image-classification", model=folder, **told)
+        theirs = {one["label"]: one["score"] for one in pipeline(Image.fromarray(BATCH[0]))}
+        classifier = adapters.from_huggingface(pipeline)
+        np.testing.assert_allclose(
+            classifier(BATCH[:1])[0], [theirs[name] for name in classifier.classes], atol=5e-3
+        )
+    with pytest.raises(ScoreError, match=r"occlumap\.adapters\.from_huggingface\("):
+        occlumap.explain(pipeline, BATCH[0])
+    pipeline.model.config.id2label = {1: "cat", 2: "dog", 3: "eel"}
+    with pytest.raises(ArgumentError, match="the columns 0 to 2, got 1, 2, 3"):
+        adapters.from_huggingface(pipeline)
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers and timm
+def test_an_image_processor_of_timm_in_transformers_is_taken():
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from types import SimpleNamespace
+
+    from PIL import Image
+
+    class Plain:
+        def __call__(self, images, return_tensors):  # as TimmWrapperImageProcessor: no input_data_format
+            assert all(isinstance(one, Image.Image) for one in images)
+            pixels = torch.from_numpy(np.stack([np.asarray(one) for one in images])).permute(0, 3, 1, 2)
+            return transformers.BatchFeature({"pixel_values": pixels.float()})
+
+    class Network(torch.nn.Linear):
+        dtype, device = torch.float32, torch.device("cpu")
+        config = SimpleNamespace(id2label={0: "a", 1: "b"}, num_labels=2, problem_type=None)
+
+        def forward(self, pixel_values):
+            return SimpleNamespace(logits=super().forward(pixel_values.mean((2, 3)) / 255))
+
+    pipeline = SimpleNamespace(task="image-classification", model=Network(3, 2), image_processor=Plain())
+    assert adapters.from_huggingface(pipeline)(BATCH).shape == (2, 2)
+
+
+def test_a_keras_model_itself_is_no_classifier_and_says_how_to_make_one():
+    with pytest.raises((ClassifierError, ScoreError), match=r"occlumap\.adapters\.from_keras\("):
+        occlumap.explain(keras_model(), BATCH[0])

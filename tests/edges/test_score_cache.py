@@ -140,3 +140,11 @@ def test_a_classifier_that_changes_its_batch_keeps_no_wrong_score(tmp_path):
     for _ in range(2):
         both = CachedClassifier(classify, tmp_path / "scores.sqlite3", "1")(np.stack([other, IMAGE]))
         np.testing.assert_allclose(both, np.stack([other, IMAGE])[..., ::-1].mean(axis=(1, 2)) / 255)
+
+
+def test_copies_behind_it_are_all_asked_at_once(tmp_path):
+    copies = [Counting(), Counting()]
+    cached = CachedClassifier(occlumap.adapters.replicas(copies), tmp_path / "scores.sqlite3")
+    occlumap.explain(cached, IMAGE, target=0, budget=100, batch_size=4)
+    assert cached.replicas == 2
+    assert cached.asked == sum(one.images for one in copies) == 100

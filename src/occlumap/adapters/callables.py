@@ -1,5 +1,6 @@
 """Callables that give something else than a row of class scores for each image, each by its name."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import whole_number
 from occlumap.adapters.preprocessing import real_numbers
-from occlumap.errors import ArgumentError, ImageError, ScoreError
+from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreError
 
 Scores = NDArray[np.float64]
 
@@ -179,12 +180,15 @@ def similarity(
     if about["input_size"] is not None:
         picture, _ = images.fit(picture, about["input_size"])
 
-    def directions(batch: NDArray[np.uint8]) -> Scores:
+    def embedded(batch: NDArray[np.uint8]) -> Scores:
         found = real_numbers(embed(batch), about["name"])
         if found.ndim != 2 or len(found) != len(batch):
             raise ScoreError(
                 f"expected embeddings of shape ({len(batch)}, d) from {about['name']!r}, got {found.shape}"
             )
+        return found
+
+    def directions(found: Scores) -> Scores:
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
             raise ScoreError(
@@ -194,10 +198,18 @@ def similarity(
         along: Scores = found / lengths
         return along
 
-    (towards,) = directions(picture[None])
+    own = embedded(picture[None])
+    if own.shape[1] > 1 and own.min() >= 0 and abs(own.sum() - 1) < 1e-4:
+        warnings.warn(
+            f"what {about['name']!r} gives adds up to 1, as probabilities do, of which nearly all images have much the "
+            "same; if it is a network whose embedding is meant, say output='numbers'",
+            OcclumapWarning,
+            stacklevel=2,
+        )
+    (towards,) = directions(own)
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
-        cosines: Scores = directions(batch) @ towards
+        cosines: Scores = directions(embedded(batch)) @ towards
         return cosines[:, None]
 
     return Adapted(scores, **about, classes=[name])

@@ -19,8 +19,9 @@ def from_huggingface(model: Any) -> Adapted:
 
     Scores are probabilities of all labels, in the order of the model's configuration: softmax of the logits, or the
     sigmoid of each where the configuration says `multi_label_classification` or has one label, the outputs as they are
-    where it says `regression`: as the pipeline has them. Images are given to the model's own
-    processor, so they are explained at their own size. Nothing is downloaded.
+    where it says `regression`: as the pipeline has them, whose own `function_to_apply` wins. Images are given to the
+    model's own processor, so they are explained at their own size, and then in the model's dtype. Nothing is
+    downloaded.
 
     Raises MissingDependencyError without transformers and torch, ClassifierNotFoundError for a folder that holds no
     such model or not all of its weights (a network without a classification head), ArgumentError for another kind of
@@ -36,12 +37,16 @@ def from_huggingface(model: Any) -> Adapted:
                 f"{type(model).__name__}"
             )
     torch = library("torch", "huggingface")
-    labels = [str(network.config.id2label[index]) for index in range(network.config.num_labels)]
-    kind = network.config.problem_type
-    several = kind == "multi_label_classification" or (kind != "regression" and len(labels) == 1)
+    labels = _labels(network.config)
+    applied = _applied(model, network.config)
 
     def inputs_of(batch: NDArray[np.uint8]) -> Any:
-        return processor(images=list(checked(batch)), return_tensors="pt", input_data_format="channels_last")
+        from PIL import Image
+
+        pictures = [
+            Image.fromarray(one) for one in checked(batch)
+        ]  # as a pipeline has them: every processor's kind
+        return processor(images=pictures, return_tensors="pt").to(network.device, network.dtype)
 
     def prepare(batch: NDArray[np.uint8]) -> Any:
         return inputs_of(batch)["pixel_values"]
@@ -49,12 +54,37 @@ def from_huggingface(model: Any) -> Adapted:
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         inputs = inputs_of(batch)
         with eval_mode(network), torch.inference_mode():
-            logits = network(**inputs.to(network.device)).logits.to("cpu", torch.float64).numpy()
-        if kind == "regression":
+            logits = network(**inputs).logits.to("cpu", torch.float64).numpy()
+        if applied == "none":
             return np.asarray(logits)
-        return 1 / (1 + np.exp(-logits)) if several else softmax(logits)
+        return 1 / (1 + np.exp(-logits)) if applied == "sigmoid" else softmax(logits)
 
     return Adapted(scores, type(network).__name__, labels, prepare=prepare)
+
+
+def _labels(config: Any) -> list[str]:
+    """A name for each column; ArgumentError for names of other columns than there are."""
+    columns = range(config.num_labels)
+    if set(config.id2label) != set(columns):
+        raise ArgumentError(
+            f"expected id2label of the model's configuration (config.json) to name the columns 0 to {len(columns) - 1},"
+            f" got {', '.join(map(str, config.id2label))!s:.80}; mend it there"
+        )
+    return [str(config.id2label[column]) for column in columns]
+
+
+def _applied(model: Any, config: Any) -> str:
+    """What is made of the logits: "none", "sigmoid" or "softmax", as the pipeline was told, or tells itself."""
+    told = getattr(model, "_postprocess_params", {}).get("function_to_apply")
+    if told is not None:
+        return str(getattr(told, "value", told))
+    if config.problem_type == "regression":
+        return "none"
+    return (
+        "sigmoid"
+        if config.problem_type == "multi_label_classification" or config.num_labels == 1
+        else "softmax"
+    )
 
 
 def _read(folder: Path) -> tuple[Any, Any]:

@@ -1,7 +1,8 @@
 """Keras 3 models, on whichever of its backends is set up."""
 
 import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, check_number, fitted, known_keys, scores_of
-from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError
+from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError, OcclumapWarning
 
 
 def from_keras(
@@ -28,8 +29,9 @@ def from_keras(
 
     `preprocess`: the model's own, such as `keras.applications.resnet.preprocess_input`, given float32 pixels 0..255
     (n, H, W, 3); else `mean` and `std`: input = (pixel - mean) / std; neither for a model that prepares its pixels
-    itself, by a Rescaling or Normalization layer. `size`: the model's own when None. `output`: "logits", of which
-    softmax makes probabilities, "probabilities", or "numbers", as they come. Loading a file runs in Keras's safe mode.
+    itself, by a Rescaling or Normalization layer before all others that have weights. `size`: the model's own when
+    None. `output`: "logits", of which softmax makes probabilities, "probabilities", or "numbers", as they come. Loading
+    a file runs in Keras's safe mode.
 
     Raises MissingDependencyError without Keras or its backend, ClassifierNotFoundError for no such file, ArgumentError
     for values that are missing, cannot be, or contradict the model.
@@ -52,13 +54,26 @@ def from_keras(
     )
     if preprocess is not None and not (mean is None and std is None):
         raise ArgumentError("expected either preprocess, or mean and std, got both")
-    if mean is None and std is None and (preprocess is not None or _prepares_itself(model)):
+    if preprocess is not None and colour != "RGB":
+        raise ArgumentError(
+            f"expected colour only with mean and std, got {colour!r} beside preprocess, which is given RGB and may "
+            "turn it itself"
+        )
+    itself = _prepares_itself(model)
+    if mean is None and std is None and (preprocess is not None or itself):
         mean, std = 0.0, 1.0
     given = {"size": size if size is not None else own, "layout": "NHWC", "colour": colour}
     preprocessing = Preprocessing.of(
         {**given, "mean": mean, "std": std, "output": output},
         "for a Keras model without a preprocess, or a Rescaling or Normalization layer of its own",
     )
+    if itself and (set(preprocessing.mean), set(preprocessing.std)) != ({0.0}, {1.0}):
+        warnings.warn(
+            f"the model has a {itself} layer at its input, and mean and std as well: pixels are scaled twice. Leave "
+            "mean and std out, unless it was trained so",
+            OcclumapWarning,
+            stacklevel=2,
+        )
     _check_ends(model, shape, preprocessing.channels if preprocess is None else None, names)
     if own is not None and own != preprocessing.size:
         raise ArgumentError(
@@ -91,11 +106,24 @@ def _keras() -> Any:
         ) from error
 
 
-def _prepares_itself(model: Any) -> bool:
-    return any(
-        type(layer).__name__ in ("Rescaling", "Normalization") or _prepares_itself(layer)
-        for layer in getattr(model, "layers", ())
-    )
+def _prepares_itself(model: Any) -> str:
+    """The kind of the layer that scales pixels, before any other that has weights; an empty text for none."""
+    for layer in _leaves(model):
+        kind = type(layer).__name__
+        if kind in ("Rescaling", "Normalization"):
+            return kind
+        if layer.weights:
+            break
+    return ""
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    """The layers that hold no others, from the input on."""
+    for layer in getattr(model, "layers", ()):
+        if hasattr(layer, "layers"):
+            yield from _leaves(layer)
+        else:
+            yield layer
 
 
 def _check_ends(model: Any, shape: Any, channels: int | None, classes: Sequence[str] | None) -> None:

@@ -63,6 +63,11 @@ def from_torch(
         raise ArgumentError(
             f"expected dtype to be one of torch's floats, such as torch.float32 or 'float32', got {dtype!r}"
         )
+    if transform is not None and colour != "RGB":
+        raise ArgumentError(
+            f"expected colour only with size, mean and std, got {colour!r} beside a transform, which is given RGB and "
+            "may turn it itself"
+        )
     preprocessing = None
     if transform is None:
         given = {"size": size, "mean": mean, "std": std, "colour": colour, "layout": "NCHW", "output": output}
@@ -77,7 +82,7 @@ def from_torch(
             from PIL import Image
 
             inputs = torch.stack([torch.as_tensor(transform(Image.fromarray(one))) for one in pixels])  # type: ignore[misc]
-        like = next(module.parameters(), None)
+        like = next((one for one in module.parameters() if one.is_floating_point()), None)
         where = device if device is not None else (like.device if like is not None else "cpu")
         kind = wanted if wanted is not None else (like.dtype if like is not None else torch.float32)
         return inputs.to(device=where, dtype=kind)
@@ -130,8 +135,13 @@ def eval_mode(module: Any) -> Iterator[None]:
     with _lock:
         inside = _inside.setdefault(module, _Inside())
         if not inside.calls:
-            inside.training = [(one, one.training) for one in module.modules()]
-            module.eval()
+            # what torch.jit.freeze leaves has no mode: it is always in eval mode
+            inside.training = [(one, one.training) for one in module.modules() if hasattr(one, "training")]
+            try:
+                module.eval()
+            except NotImplementedError:  # of torch.export, whose mode was settled then
+                for one, _ in inside.training:
+                    one.training = False
         inside.calls += 1
     try:
         yield
