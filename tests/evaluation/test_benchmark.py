@@ -781,6 +781,15 @@ def test_a_method_made_anew_that_was_stopped_goes_on_with_its_new_heatmaps(photo
     assert numbers() == stopped
 
 
+def test_a_table_with_too_few_classes_for_a_mosaic_is_refused_before_anything_is_made(photos, tmp_path):
+    lines = (photos / "photos.csv").read_text().splitlines()
+    (photos / "photos.csv").write_text("\n".join(lines[:4]))
+    go(photos, tmp_path / "curves", Protocol(("random",), steps=4))
+    with pytest.raises(ArgumentError, match="photographs of at least 4 classes, got 3"):
+        go(photos, tmp_path / "out", Protocol(("random",), steps=4, metrics=("grid-pointing",)))
+    assert not (tmp_path / "out").exists()
+
+
 def test_numbers_at_other_budgets_that_a_run_takes_out_are_told(photos, tmp_path):
     go(photos, tmp_path / "out", Protocol(("rise",), budgets=(20, 30), steps=4))
     with pytest.warns(OcclumapWarning, match="rise at 30 calls are taken out"):

@@ -127,7 +127,8 @@ def test_what_is_missing_is_named(tmp_path):
     ]
     rows += [row for photo in photographs(2) for row in srg(photo, "b", 0.5)]
     failures = [
-        {"photo": "n03.jpg", "classifier": "net", "method": "b", "budget": 100, "problem": "no memory"}
+        {"photo": "n03.jpg", "classifier": "net", "method": method, "budget": 100, "problem": "no memory"}
+        for method in ("b", "b~blurred")
     ]
     about = {
         "settings": {"methods": ["a", "b", "ghost"]},
@@ -146,6 +147,7 @@ def test_what_is_missing_is_named(tmp_path):
         "`x.jpg`, `y.jpg`",
     ):
         assert expected in text
+    assert text.count("`no memory`") == 1  # not again for the controls of a method that failed
 
 
 def test_undefined_figures_count_nowhere_and_are_said(tmp_path):

@@ -64,7 +64,9 @@ def run(
                 f"expected photographs that {name} gets right, got {len(wrong)}, all of them wrong; are the class "
                 "indices of the table those of the classifier's columns?"
             )
-        others(entries, right[0].entry, 1)  # told now, not in the middle
+        others(
+            entries, right[0].entry, 3 if "grid-pointing" in protocol.metrics else 1
+        )  # told now, not in the middle
         panels.append(Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
     record = Record(out, protocol, command)

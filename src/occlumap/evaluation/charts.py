@@ -73,7 +73,7 @@ def draw_curves(run: Run, classifier: str, crops: str, styles: list[str]) -> str
         ticks = [budget for budget in run.budgets[classifier] if budget]
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlabel("calls")
+        axes.set_xlabel("calls; points of one budget stand side by side")
         axes.set_ylabel("headline (higher is better)")
         axes.grid(axis="y", color="#e0e0e0", linewidth=0.8)
         axes.set_axisbelow(True)

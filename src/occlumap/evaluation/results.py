@@ -201,7 +201,10 @@ def _read_rows(path: Path) -> Any:
         )
     rows = rows[(rows != rows.columns).any(axis=1)]  # of files put one after another, each has its header
     if rows.empty:
-        raise FileFormatError(f"expected {str(path)!r} to have rows, got none; run the benchmark again")
+        raise FileFormatError(
+            f"expected {str(path)!r} to have rows, got none: the run was stopped before the first, or no "
+            "method made a heatmap, and warnings and benchmark.json say why"
+        )
     if not text.endswith("\n"):
         raise FileFormatError(
             f"expected {str(path)!r} to end with a line break, got a last row cut off, {text[-60:]!r}; {remedy}"
