@@ -1,5 +1,6 @@
 """occlumap analyse: the report, a frozen plan, blinding, and the replication package."""
 
+import hashlib
 import json
 import re
 import zipfile
@@ -9,7 +10,9 @@ import pytest
 pytest.importorskip("statsmodels")
 pytest.importorskip("reportlab")
 import occlumap
-from occlumap.analysis import plan, read, wording
+from occlumap.analysis import Results, plan, read, wording
+from occlumap.analysis import report as report_module
+from occlumap.errors import FileFormatError
 from tests.analysis.study_tables import drawn
 from tests.edges.command_line import run
 
@@ -116,6 +119,26 @@ def test_an_older_frozen_plan_without_a_part_is_refused_in_words(tmp_path):
     assert "expected confirmatory in the plan" in told
 
 
+def test_the_time_of_freezing_is_under_the_hash_and_of_an_earlier_plan_it_is_told_that_it_is_not(tmp_path):
+    path = tmp_path / "plan.json"
+    digest = plan.freeze(path)
+    document = json.loads(path.read_text())
+    assert digest == document["sha256"]
+    study = read(drawn(tmp_path / "data"))
+
+    def told(document):
+        return report_module.sections(study, Results(), [], document)[0].paragraphs[0]
+
+    assert "covers the plan and the time" in told(plan.read(path))
+    document["frozen"] = "2020-01-01T00:00:00+00:00"
+    path.write_text(json.dumps(document))
+    with pytest.raises(FileFormatError, match="it was changed"):
+        plan.read(path)
+    document["sha256"] = plan._digest(document["plan"])  # as earlier versions made it
+    path.write_text(json.dumps(document))
+    assert "covers the plan, not the time" in told(plan.read(path))
+
+
 def test_blinding_exchanges_names_and_nothing_else(tmp_path):
     study = read(drawn(tmp_path / "data"))
     hidden = plan.blinded(study, seed=1)
@@ -161,6 +184,64 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     result = run("analyse", "verify", str(package), code=1)
     assert "not as it was packed" in result.stderr
     assert "another result" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("data/x/participants.csv", "odd.zip, got data/x/participants.csv"),
+        ("data/0-a/notes.txt", "odd.zip, got data/0-a/notes.txt"),
+        ("data/0-a/../b.csv", "odd.zip, got data/0-a/../b.csv"),
+        (None, "odd.zip, got none"),
+        ("data/0-a/participants.csv", "codes.csv: not in /data/0-a"),
+    ],
+)
+def test_a_package_with_odd_names_or_without_its_tables_is_told_with_its_own_name(tmp_path, name, told):
+    package = tmp_path / "odd.zip"
+    files = {} if name is None else {name: b"a"}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    with zipfile.ZipFile(package, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+        archive.writestr("results.json", "{}")
+        archive.writestr("manifest.json", json.dumps({"sha256": digests}))
+    result = run("analyse", "verify", str(package), code=1)
+    assert "odd.zip" in result.stderr
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["data", "--out", "file/report"], "expected a folder to write into"),
+        (
+            ["package", "data", "--out", "nowhere/package.zip"],
+            "can be written into for the package, got nowhere",
+        ),
+        (["package", "data", "--out", "file"], "file is there; nothing is overwritten"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_analysis(tmp_path, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    drawn(tmp_path / "data")
+    (tmp_path / "file").write_text("of mine")
+    result = run("analyse", *arguments, code=1)
+    assert told in result.stderr
+    assert "accuracy" not in result.stderr  # the first sections of the analysis
+    assert (tmp_path / "file").read_text() == "of mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "code"),
+    [
+        (["data", "--published"], "expected no folder with --published", 2),
+        (["power", "--person-sd", "nan"], "expected deviations from 0 to 20", 1),
+        (["power", "--task-sd", "inf"], "0<=x<=20", 2),
+        (["power", "--people", "2"], "x>=3", 2),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(arguments, told, code):
+    assert told in run("analyse", *arguments, code=code).stderr
 
 
 def test_published_names_the_one_that_does_not_reproduce():

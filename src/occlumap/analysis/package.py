@@ -5,7 +5,9 @@ import hashlib
 import io
 import json
 import math
+import os
 import platform
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from occlumap.analysis.results_by_id import every_result
-from occlumap.analysis.tables import COLUMNS, read
-from occlumap.errors import FileFormatError
+from occlumap.analysis.tables import COLUMNS, TableError, read
+from occlumap.errors import ArgumentError, FileFormatError
 
 TOLERANCE = 1e-6
 """Relative: results of another machine's libraries may differ by so much; those of iterations by ITERATED."""
@@ -23,6 +25,8 @@ TOLERANCE = 1e-6
 ITERATED = 1e-3
 _ITERATED = ("glmm", "confidence.clmm", "ratio.betabinomial")
 _MANIFEST = "manifest.json"
+_TABLE = rf"data/[0-9]{{1,9}}-[^/\0]*/({'|'.join(COLUMNS)})\.csv"
+"""A table's name in a package: the folder's number in the order of merging, and its own name."""
 
 
 README = """The tables of a study and the results of their analysis by occlumap {occlumap}.
@@ -40,8 +44,10 @@ def write(
     """A zip at `path` of the tables of `folders` that the analysis reads, its results' `values`, the frozen `plan` if
     there is one, and a manifest of hashes, which is given back.
 
-    No other file of the folders is packed (`left_alone` names them): they may tell who took part.
+    No other file of the folders is packed (`left_alone` names them): they may tell who took part. Raises ArgumentError
+    as `check_path` does.
     """
+    check_path(path)
     files: dict[str, bytes] = {}
     for number, folder in enumerate(folders):
         for table in _tables(folder):
@@ -65,6 +71,18 @@ def write(
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
     return manifest
+
+
+def check_path(path: Path) -> None:
+    """ArgumentError unless `path` is a new file in a folder that is there and can be written into."""
+    if path.exists():
+        raise ArgumentError(
+            f"expected a new file for the package, but {path} is there; nothing is overwritten, name another"
+        )
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ArgumentError(
+            f"expected a folder that can be written into for the package, got {path.parent}; make it first"
+        )
 
 
 def left_alone(folders: Sequence[Path]) -> Iterator[str]:
@@ -103,6 +121,8 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
         manifest = json.loads(content[_MANIFEST])
         expected = json.loads(content["results.json"])
         hashes = dict(manifest["sha256"])
+        if not isinstance(expected, dict):
+            raise TypeError("results.json holds no results by id")
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
         raise FileFormatError(
             f"expected a replication package at {path} ({type(error).__name__}: {error})"
@@ -113,10 +133,11 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
         if hashlib.sha256(content.get(name, b"")).hexdigest() != digest
     ]
     tables = [name for name in hashes if name.startswith("data/")]
-    if any(
-        Path(name).is_absolute() or ".." in Path(name).parts or len(Path(name).parts) != 3 for name in tables
-    ):
-        raise FileFormatError(f"expected tables under data/ in {path}, got other paths")
+    odd = [name for name in tables if not re.fullmatch(_TABLE, name) or len(Path(name).parts) != 3]
+    if odd or not tables:
+        raise FileFormatError(
+            f"expected tables as data/0-name/participants.csv in {path}, got {', '.join(odd) or 'none'}"
+        )
     with tempfile.TemporaryDirectory() as temporary:
         for name in tables:
             file = Path(temporary) / name
@@ -125,7 +146,12 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
         folders = sorted(
             Path(temporary, "data").glob("*"), key=lambda folder: int(folder.name.partition("-")[0])
         )
-        found = every_result(read(folders), progress).values
+        try:
+            study = read(folders)
+        except TableError as error:
+            told = str(error).replace(temporary, "")
+            raise FileFormatError(f"expected tables that can be analysed in {path}: {told}") from error
+        found = every_result(study, progress).values
     for key in sorted({*expected, *found}):
         tolerance = ITERATED if key.startswith(_ITERATED) else TOLERANCE
         if key not in found or key not in expected or not _same(expected[key], found[key], tolerance):

@@ -42,7 +42,7 @@ LARGEST = 1_000_000
 
 
 def freeze(path: Path, plan: Any = None) -> str:
-    """Write the plan with the time and its SHA-256, which is given back.
+    """Write the plan with the time and the SHA-256 of both, which is given back.
 
     Raises ArgumentError when `path` is there: a frozen plan is not overwritten; or for a plan that is not as DEFAULT:
     texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an object of names), none of
@@ -52,11 +52,14 @@ def freeze(path: Path, plan: Any = None) -> str:
         raise ArgumentError(
             f"expected a new file for the plan, but {path} is there; a frozen plan is not overwritten"
         )
-    content = DEFAULT if plan is None else plan
-    _check(content)
+    content = {
+        "plan": DEFAULT if plan is None else plan,
+        "frozen": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    _check(content["plan"])
     digest = _digest(content)
-    frozen = {"plan": content, "sha256": digest, "frozen": datetime.now(UTC).isoformat(timespec="seconds")}
-    path.write_text(json.dumps(frozen, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps({**content, "sha256": digest}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
     return digest
 
 
@@ -84,11 +87,17 @@ def read(path: Path) -> dict[str, Any]:
             f"expected a frozen plan at {path}, as occlumap analyse freeze writes it, got none"
         )
     _check(document["plan"])
-    if _digest(document["plan"]) != document["sha256"]:
+    if not covers_time(document) and _digest(document["plan"]) != document["sha256"]:
         raise FileFormatError(
             f"expected the plan at {path} as it was frozen; its SHA-256 is another: it was changed"
         )
     return document
+
+
+def covers_time(document: Mapping[str, Any]) -> bool:
+    """Whether a frozen document's hash is of its plan and time; earlier versions hashed the plan alone."""
+    content = {"plan": document["plan"], "frozen": document.get("frozen")}
+    return bool(_digest(content) == document["sha256"])
 
 
 def _check(plan: Any) -> None:
@@ -115,8 +124,8 @@ def _check(plan: Any) -> None:
         raise ArgumentError(f"expected a plan of text that can be written as UTF-8: {error}") from error
 
 
-def _digest(plan: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plan, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def blinded(study: Study, seed: int | None = None) -> Study:

@@ -95,8 +95,10 @@ def tasks_for(
 def _check(shares: Mapping[str, float], person_sd: float, task_sd: float) -> None:
     if not all(0 < share < 1 for share in shares.values()) or len(shares) < 2:
         raise ArgumentError(f"expected two or more probabilities between 0 and 1, got {dict(shares)}")
-    if min(person_sd, task_sd) < 0:
-        raise ArgumentError(f"expected deviations of 0 or more, got {person_sd} and {task_sd}")
+    if not all(0 <= deviation <= 20 for deviation in (person_sd, task_sd)):
+        raise ArgumentError(
+            f"expected deviations from 0 to 20 on the logit scale, got {person_sd} and {task_sd}"
+        )
 
 
 def simulated_power(

@@ -10,6 +10,7 @@ from typing import Any
 
 from occlumap.analysis import wording
 from occlumap.analysis.figures import figures, svg
+from occlumap.analysis.plan import covers_time
 from occlumap.analysis.published import recompute
 from occlumap.analysis.results_by_id import Results
 from occlumap.analysis.tables import Study
@@ -159,7 +160,12 @@ def _plan(document: Mapping[str, Any], results: Results) -> Section:
     section = Section("The frozen plan")
     section.paragraphs.append(
         f"Frozen {document.get('frozen', 'at a time that it does not tell')}, SHA-256 {document['sha256']}. Compare it "
-        "with the one recorded elsewhere: who changes a plan can make its hash anew."
+        "with the one recorded elsewhere: who changes a plan can make its hash anew. "
+        + (
+            "The hash covers the plan and the time."
+            if covers_time(document)
+            else "An earlier version froze it: the hash covers the plan, not the time."
+        )
     )
     unknown = [one for one in plan["confirmatory"] if not any(_within(name, one) for name in results.values)]
     if unknown:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.text import printable
 from occlumap.errors import MissingDependencyError
 
@@ -45,9 +46,7 @@ def analyse() -> None:
 
 @analyse.command()
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("report"), show_default=True
-)
+@click.option("--out", type=FOLDER, default=Path("report"), show_default=True)
 @click.option(
     "--plan", type=click.Path(path_type=Path), help="A frozen plan: what is not in it is marked exploratory."
 )
@@ -66,6 +65,8 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
     from occlumap.analysis import read
 
     if published:
+        if folders:
+            raise click.UsageError("expected no folder with --published, which reads none")
         for line in printed.lines():
             click.echo(line)
         failed = [one.printed.what for one in printed.recompute() if not one.reproduces]
@@ -83,23 +84,17 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         study = plans.blinded(study)
     if frozen is not None:
         click.echo(f"plan: SHA-256 {frozen['sha256']}", err=True)
-    results = _analysed(study)
-    if blind:
-        results.values["design.blinded"] = True
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
-    found = report.sections(
-        study, results, None if frozen is None else frozen["plan"]["confirmatory"], frozen
-    )
-    report.write_html(found, out / "report.html")
-    report.write_pdf(found, out / "report.pdf")
-    written = [
-        out / "results.json",
-        out / "report.html",
-        out / "report.pdf",
-        *report.figure_files(found, out),
-    ]
-    for path in written:
+    with output_folder(out):
+        results = _analysed(study)
+        if blind:
+            results.values["design.blinded"] = True
+        (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
+        confirmatory = None if frozen is None else frozen["plan"]["confirmatory"]
+        found = report.sections(study, results, confirmatory, frozen)
+        report.write_html(found, out / "report.html")
+        report.write_pdf(found, out / "report.pdf")
+        figures = list(report.figure_files(found, out))
+    for path in (out / "results.json", out / "report.html", out / "report.pdf", *figures):
         click.echo(f"  {path}")
 
 
@@ -134,6 +129,7 @@ def package(folders: tuple[Path, ...], out: Path, plan: Path | None) -> None:
     from occlumap.analysis import plan as plans
     from occlumap.analysis import read
 
+    packages.check_path(out)
     if plan is not None:
         plans.read(plan)
     study = read(list(folders))
@@ -159,16 +155,16 @@ def verify(file: Path) -> None:
 
 
 @analyse.command()
-@click.option("--people", type=click.IntRange(2), default=32, show_default=True, help="People a condition.")
+@click.option("--people", type=click.IntRange(3), default=32, show_default=True, help="People a condition.")
 @click.option("--tasks", type=click.IntRange(2), default=14, show_default=True, help="Tasks each.")
 @click.option(
     "--shares", default="0.57,0.57,0.63", show_default=True, help="Chance of a right answer by condition."
 )
 @click.option(
-    "--person-sd", type=click.FloatRange(0), default=0.41, show_default=True, help="On the logit scale."
+    "--person-sd", type=click.FloatRange(0, 20), default=0.41, show_default=True, help="On the logit scale."
 )
 @click.option(
-    "--task-sd", type=click.FloatRange(0), default=1.04, show_default=True, help="On the logit scale."
+    "--task-sd", type=click.FloatRange(0, 20), default=1.04, show_default=True, help="On the logit scale."
 )
 @click.option("--runs", type=click.IntRange(2), default=1000, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
