@@ -195,14 +195,14 @@ def test_gaps_and_whole_numbers_as_other_programs_write_them_are_read(data, tmp_
 
 
 def test_when_all_are_excluded_the_report_is_written_all_the_same(data, tmp_path):
-    from occlumap.analysis import report
+    from occlumap.analysis import report, report_files
 
     study = read(
         changed(data, tmp_path / "none", participants=lambda t: t.assign(excluded_from_features="1"))
     )
     results = every_result(study, sections=set(SECTIONS) - {"mixed models", "power"})
     assert "not excluded" in results.problems["ratio"]
-    report.write_html(report.sections(study, results), tmp_path / "report.html")
+    report_files.write_html(report.sections(study, results), tmp_path / "report.html")
     assert "Left out: ratio" in (tmp_path / "report.html").read_text()
 
 
@@ -280,11 +280,11 @@ def test_a_byte_order_mark_other_line_ends_and_blank_lines_change_nothing(data, 
     ],
 )
 def test_a_report_is_written_of_what_does_not_vary_and_of_odd_names(data, tmp_path, tables, told):
-    from occlumap.analysis import report
+    from occlumap.analysis import report, report_files
 
     study = read(changed(data, tmp_path / "odd", **tables))
     found = every_result(study, sections=set(SECTIONS) - {"mixed models", "power"})
-    report.write_html(report.sections(study, found), tmp_path / "report.html")
+    report_files.write_html(report.sections(study, found), tmp_path / "report.html")
     assert told in (tmp_path / "report.html").read_text()
 
 
@@ -363,7 +363,7 @@ MADE = {
 def test_what_was_never_answered_is_left_out_and_told_and_the_report_is_written(
     data, tmp_path, change, section, left_out
 ):
-    from occlumap.analysis import report
+    from occlumap.analysis import report, report_files
 
     study = read(changed(data, tmp_path / "gaps", responses=change))
     found = every_result(study, sections=("design", section))
@@ -371,7 +371,7 @@ def test_what_was_never_answered_is_left_out_and_told_and_the_report_is_written(
     assert MADE.get(section, set()) <= found.values.keys()
     sections = report.sections(study, found)
     assert {"figure-25", "figure-27", "figure-29"} <= {name for one in sections for name, *_ in one.figures}
-    report.write_html(sections, tmp_path / "report.html")
+    report_files.write_html(sections, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert all(f"Left out: {name}: " in text for name in left_out)
 

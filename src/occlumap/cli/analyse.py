@@ -76,7 +76,7 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         return
     if not folders:
         raise click.UsageError("expected a folder of tables: occlumap analyse data/ --out report/")
-    from occlumap.analysis import report
+    from occlumap.analysis import report, report_files
 
     frozen = None if plan is None else plans.read(plan)
     study = read(list(folders))
@@ -91,9 +91,9 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
         confirmatory = None if frozen is None else frozen["plan"]["confirmatory"]
         found = report.sections(study, results, confirmatory, frozen)
-        report.write_html(found, out / "report.html")
-        report.write_pdf(found, out / "report.pdf")
-        figures = list(report.figure_files(found, out))
+        report_files.write_html(found, out / "report.html")
+        report_files.write_pdf(found, out / "report.pdf")
+        figures = list(report_files.figure_files(found, out))
     for path in (out / "results.json", out / "report.html", out / "report.pdf", *figures):
         click.echo(f"  {path}")
 

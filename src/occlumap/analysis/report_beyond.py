@@ -1,0 +1,207 @@
+"""Sections of the report on what the text lacks: models of single answers, effects, equivalence, power."""
+
+from occlumap.analysis import wording
+from occlumap.analysis.document import Section, table, with_interval
+from occlumap.analysis.report_as_published import R_CALLS
+from occlumap.analysis.results_by_id import Results
+
+
+def better(section: Section, results: Results) -> None:
+    """Models of single answers, signal detection, equivalence, Bayes factors, one family of all tests."""
+    values = results.values
+    section.paragraphs.append(
+        "A participant's share of right answers hides that the tasks differ and that the same tasks "
+        "recur: the mixed model "
+        "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
+    )
+    if "glmm.base.fixed" in values:
+        section.tables.append(
+            table(
+                "Mixed logistic model of single answers",
+                with_interval(values["glmm.base.fixed"]),
+                f"glmm.base.fixed; R: {R_CALLS['glmm']}",
+                "effect",
+            )
+        )
+        deviations = values["glmm.base.random_sd"]
+        if values["glmm.base.fit"]["singular"]:
+            section.tell(
+                "glmm.base.fit", "The mixed model is singular: a standard deviation of random effects is 0."
+            )
+        section.tell(
+            "glmm.base.random_sd",
+            "Standard deviations on the logit scale: "
+            + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
+            + ".",
+        )
+        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
+            if term in values.get("glmm.base.lrt", {}):
+                section.tell(
+                    "glmm.base.lrt",
+                    wording.likelihood_ratio(
+                        values["glmm.base.lrt"][term], name, "right answers", "the mixed logistic model"
+                    ),
+                )
+        section.tell(
+            "glmm.base.pairs.heatmap.tukey",
+            wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
+        )
+        section.tables.append(
+            table(
+                "Its Wald tests",
+                values["glmm.base.wald.type2"],
+                "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
+                "term",
+            )
+        )
+        section.tables.append(
+            table(
+                "Its differences, log odds ratios",
+                values["glmm.base.pairs.heatmap.tukey"],
+                f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+                "pair",
+            )
+        )
+    if "accuracy.signal_detection" in values:
+        section.tables.append(
+            table(
+                "Signal detection",
+                values["accuracy.signal_detection"],
+                "accuracy.signal_detection",
+                "heatmap",
+            )
+        )
+    if "accuracy.signal_detection_intervals" in values:
+        rows = values["accuracy.signal_detection_intervals"]
+        section.tell(
+            "accuracy.signal_detection_intervals",
+            *(
+                wording.sensitivity(row, "All" if name == "all" else f"Heatmap {name}")
+                for name, row in rows.items()
+            ),
+        )
+        section.tables.append(
+            table(
+                "Signal detection, with 95 % intervals that take answers as independent",
+                rows,
+                "accuracy.signal_detection_intervals",
+                "heatmap",
+            )
+        )
+    if "confidence.clmm.fixed" in values:
+        if values.get("confidence.clmm.singular"):
+            section.tell(
+                "confidence.clmm.singular",
+                "The model of confidence is singular: a standard deviation of random effects is 0.",
+            )
+        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
+            if term in values.get("confidence.clmm.lrt", {}):
+                section.tell(
+                    "confidence.clmm.lrt",
+                    wording.likelihood_ratio(
+                        values["confidence.clmm.lrt"][term], name, "confidence", "the cumulative logit model"
+                    ),
+                )
+        if "confidence.clmm.pairs.heatmap.tukey" in values:
+            section.tell(
+                "confidence.clmm.pairs.heatmap.tukey",
+                wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
+            )
+        section.tables.append(
+            table(
+                "Cumulative logit model of confidence",
+                with_interval(values["confidence.clmm.fixed"]),
+                f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
+                "effect",
+            )
+        )
+    if "ratio.betabinomial_dispersion" in values:
+        tests = values["ratio.betabinomial_dispersion"]
+        section.tell(
+            "ratio.betabinomial_dispersion",
+            wording.likelihood_ratio(
+                tests["lrt_heatmap"], "the heatmap", "the saliency-feature ratio", "the beta-binomial model"
+            ),
+        )
+        section.tell(
+            "ratio.betabinomial_dispersion",
+            wording.likelihood_ratio(
+                tests["lrt_dispersion"], "the heatmap", "the spread of the ratio", "the beta-binomial model"
+            ),
+        )
+    if "ratio.betabinomial_pairs" in values:
+        section.tell(
+            "ratio.betabinomial_pairs",
+            wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature"),
+        )
+    if "ratio.betabinomial" in values:
+        section.tables.append(
+            table(
+                "Beta-binomial model of the ratio",
+                with_interval(values["ratio.betabinomial"]["fixed"]),
+                f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
+                "effect",
+            )
+        )
+    for key, test in values.items():
+        if ".tost." in key:
+            measure, one, _, other = key.split(".")[0], *key.split(".")[2].split("_")
+            section.tell(key, f"{measure}: " + wording.equivalence(test, one, other))
+        if key.endswith("bayes.ttest"):
+            measure = key.split(".")[0]
+            section.tell(
+                key, *(wording.bayes(f"{measure}, {pair}", row["log_BF10"]) for pair, row in test.items())
+            )
+    if "multiplicity.family" in values:
+        family = values["multiplicity.family"]
+        rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
+        call = "multiplicity.family; R: p.adjust"
+        section.tables.append(table("The seven omnibus tests as one family", rows, call, "test"))
+    if "accuracy.screened.anova.type2" in values:
+        section.tables.append(
+            table(
+                "Accuracy of those who passed the comprehension questions",
+                values["accuracy.screened.anova.type2"],
+                f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
+                "term",
+            )
+        )
+
+
+def power(section: Section, results: Results) -> None:
+    """What the text's design could show, and how many people would do."""
+    values = results.values
+    if "power.sensitivity" in values:
+        smallest = values["power.sensitivity"]["0.8"]["f_ncp96"]
+        section.tell(
+            "power.sensitivity",
+            f"96 participants in three conditions show an effect of f = {smallest:.3f} with a power "
+            "of 80 %. Smaller ones "
+            "they miss more often than one time in five.",
+        )
+        rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
+        section.tables.append(
+            table("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
+        )
+        people = {
+            f"f = {f}": {"people a condition for 80 %": n} for f, n in values["power.n_per_group"].items()
+        }
+        section.tables.append(
+            table(
+                "People needed",
+                people,
+                "power.n_per_group; R: pwr::pwr.anova.test(k = 3, power = .8)",
+                "effect",
+            )
+        )
+    if "power.planning" in values:
+        planned = values["power.planning"]
+        tasks = planned["tasks_for_80"]
+        section.tell(
+            "power.planning",
+            "For a step from 57 % to 63 % right answers in one of three conditions, with people and tasks that differ "
+            f"by {planned['person_sd']} and {planned['task_sd']} on the logit scale: 32 people a condition and 14 "
+            f"tasks have a power of {planned['power']:.0%} by formula and {planned['simulated']:.0%} by "
+            f"{planned['runs']} simulations through the two-way ANOVA; 80 % take {planned['people_for_80']:.0f} people "
+            f"a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 people.",
+        )
