@@ -64,7 +64,10 @@ def requests_of(classifier: object) -> tuple[int, int] | None:
 
 
 def prepared(classifier: object, batch: NDArray[np.uint8]) -> NDArray[Any] | None:
-    """What the classifier's model is given for `batch`, as its `prepare` says; None when it has none."""
+    """What the classifier's model is given for `batch`, as its `prepare` says; None when it has none.
+
+    Whatever `prepare` raises is raised.
+    """
     prepare = getattr(classifier, "prepare", None)
     if not callable(prepare):
         return None

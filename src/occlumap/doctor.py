@@ -119,11 +119,11 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
     ]
     seconds_alone = (time.perf_counter() - started) / len(copies)
     largest = max(float(np.abs(in_batch).max()), 1e-300)
-    reached = [prepared(one, alone) for one in (getattr(classifier, "features", None), classifier)]
+    reached = [_reached(one, alone) for one in (getattr(classifier, "features", None), classifier)]
     return Report(
         name_of(classifier),
         _about(alone),
-        [_about(one) for one in reached if one is not None],
+        [one for one in reached if one],
         row,
         names,
         _softmax_twice(np.concatenate([in_batch, row[None]])),
@@ -132,6 +132,20 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
         seconds_in_batch,
         requests_of(classifier),
     )
+
+
+def _reached(classifier: object, batch: Image) -> str:
+    """What its model is given, in words; an empty text where it does not say."""
+    try:
+        inputs = prepared(classifier, batch.copy())
+    except Exception as error:  # noqa: BLE001 - only for looking at: the scores are there
+        return f"unknown: its prepare raised {type(error).__name__}: {error!s:.200}"
+    if inputs is None:
+        return ""
+    if inputs.dtype.kind not in "fiub" or not inputs.size:
+        what = f"an array of {inputs.dtype} of shape {inputs.shape}" if inputs.ndim else f"{inputs[()]!r:.80}"
+        return f"unknown: its prepare gave {what}, and not what the model takes as one array of numbers"
+    return _about(inputs)
 
 
 def _copies(image: Image) -> Image:

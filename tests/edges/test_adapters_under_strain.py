@@ -192,6 +192,35 @@ def test_an_answer_that_drips_is_over_when_its_time_is():
     server.socket.close()
 
 
+def test_each_secret_of_what_was_sent_is_masked_by_itself():
+    httpx = pytest.importorskip("httpx")
+    url = "http://ANNA:P%20W@host/score?key=TOP%2FSECRET&other=QUIET&v=2"
+    headers = {"Authorization": "Basic QU5OQTpQIFc=", "X-Api-Key": "HEADER"}
+    said = "2 keys: TOP/SECRET TOP%2FSECRET QUIET HEADER of ANNA P%20W P W QU5OQTpQIFc= from host"
+    answer = httpx.Response(401, text=said, request=httpx.Request("POST", url, headers=headers))
+    assert adapters.from_url(url)._hushed(answer) == "2 keys: ... ... ... ... of ... ... ... ... from host"
+
+
+def test_a_call_that_is_interrupted_waits_for_no_request_and_tries_none_again(monkeypatch):
+    monkeypatch.setattr(adapters.remote, "WAIT", 0.01)
+    server = Raw([b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"])
+
+    def encode(images):
+        if images.max() == 0:  # the other is being tried again
+            while classifier.retries < 2:
+                time.sleep(0.01)
+            raise KeyboardInterrupt
+        return {"content": b""}
+
+    classifier = adapters.from_url(
+        server.url, images_per_request=1, attempts=10, concurrency=2, encode=encode
+    )
+    with pytest.raises(KeyboardInterrupt):
+        classifier(np.stack([IMAGE * 0, IMAGE]))
+    assert classifier.retries < 9
+    server.socket.close()
+
+
 def test_a_server_that_repeats_our_secret_does_not_bring_it_into_the_error(monkeypatch):
     monkeypatch.setenv("OCCLUMAP_TEST_TOKEN", "SECRET-TOKEN")
     server = Raw([], echo=True)

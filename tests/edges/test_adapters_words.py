@@ -512,3 +512,9 @@ def test_an_image_processor_of_timm_in_transformers_is_taken():
 def test_a_keras_model_itself_is_no_classifier_and_says_how_to_make_one():
     with pytest.raises((ClassifierError, ScoreError), match=r"occlumap\.adapters\.from_keras\("):
         occlumap.explain(keras_model(), BATCH[0])
+
+
+def test_a_reference_of_another_size_is_told():
+    like = adapters.similarity(lambda batch: batch.reshape(len(batch), -1) * 1.0, BATCH[0, :4])
+    with pytest.raises(ScoreError, match=r"of 144 numbers .* got 288.*the reference having \(4, 12\)"):
+        like(BATCH)

@@ -176,3 +176,25 @@ def test_a_classifier_that_changes_its_batch_is_shown_as_it_was_given_and_agrees
     report = doctor.examine(classify, IMAGE)
     assert report.disagreement == 0
     assert report.given.endswith(_range(IMAGE))
+
+
+def failing(batch):
+    raise ZeroDivisionError("on purpose")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "told"),
+    [
+        (failing, "its prepare raised ZeroDivisionError: on purpose"),
+        (lambda batch: {"pixel_values": batch}, "its prepare gave {'pixel_values'"),
+        (lambda batch: ["a.png"], "its prepare gave an array of <U5 of shape (1,)"),
+        (lambda batch: np.zeros((0, 3)), "its prepare gave an array of float64 of shape (0, 3)"),
+    ],
+)
+def test_a_prepare_that_cannot_be_shown_is_told(prepare, told):
+    def classify(batch):
+        return light(batch)
+
+    classify.prepare = prepare
+    (reached,) = doctor.examine(classify, IMAGE).reached
+    assert told in reached

