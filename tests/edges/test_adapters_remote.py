@@ -1,6 +1,7 @@
 """A remote classifier: the contract, and what happens when the server is slow, drops, lies or restarts."""
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from occlumap import adapters
 from occlumap.adapters import from_url, remote
 from occlumap.errors import ArgumentError, ClassifierError
 from occlumap.score_cache import CachedClassifier
+from tests.edges import command_line
 
 pytest.importorskip("httpx")
 SERVER = Path(__file__).with_name("faulty_server.py")
@@ -285,3 +287,31 @@ def test_hooks_speak_to_another_service(start):
 def test_options_that_cannot_be_are_refused(url, options, told):
     with pytest.raises(ArgumentError, match=told):
         from_url(url, **options)
+
+
+HANGING = """
+import time
+from occlumap.adapters import from_url, remote
+def encode(images):
+    if len(images) > 1:
+        open("under_way", "w").close()
+        time.sleep(60)
+    return remote._as_json(images)
+classifier = from_url({!r}, encode=encode, images_per_request=2)
+"""
+
+
+def test_ctrl_c_ends_the_command_line_though_requests_are_under_way(start, tmp_path):
+    from PIL import Image
+
+    address, _ = start()
+    Image.fromarray(photo()).save(tmp_path / "photo.png")
+    (tmp_path / "hanging.py").write_text(HANGING.format(address))
+    process = command_line.start("explain", "photo.png", "--classifier", "hanging:classifier", cwd=tmp_path)
+    for _ in range(600):
+        if (tmp_path / "under_way").exists():
+            break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=40)  # a request takes 60
+    assert process.returncode == 130, errors

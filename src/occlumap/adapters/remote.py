@@ -125,7 +125,7 @@ class Remote:
         if len(parts) == 1 or self._concurrency == 1:
             rows = [self._ask(part, over) for part in parts]
         else:
-            pool = ThreadPoolExecutor(self._concurrency)
+            pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="occlumap request")
             try:
                 rows = list(pool.map(self._ask, parts, repeat(over)))
             finally:  # Ctrl-C, or a part that failed, waits for no other
