@@ -453,7 +453,10 @@ def test_torch_modules_without_a_mode_are_taken_as_in_eval_mode(kind):
     if kind.startswith("exported"):
         sides = {0: torch.export.Dim("n")}
         zeros = torch.zeros(2, 3, *test_adapters.SIZE)
-        made = torch.export.export(module, (zeros,), dynamic_shapes=(sides,)).module()
+        program = torch.export.export(module, (zeros,), dynamic_shapes=(sides,))
+        with pytest.raises(ArgumentError, match=r"got ExportedProgram; hand in its \.module\(\)"):
+            adapters.from_torch(program, **MADE)
+        made = program.module()
         made = torch.nn.Sequential(made, torch.nn.Dropout(0.9)) if kind == "exported within" else made
     else:
         made = torch.jit.script(module)

@@ -47,7 +47,8 @@ def from_torch(
     """
     torch = library("torch", "torch")
     if not isinstance(module, torch.nn.Module):
-        raise ArgumentError(f"expected a torch.nn.Module, got {type(module).__name__}")
+        advice = "; hand in its .module()" if isinstance(module, torch.export.ExportedProgram) else ""
+        raise ArgumentError(f"expected a torch.nn.Module, got {type(module).__name__}{advice}")
     one_of("output", output, OUTPUTS)
     if (transform is None) == all(one is None for one in (size, mean, std)):
         raise ArgumentError("expected either transform, or size, mean and std, got both or neither")
