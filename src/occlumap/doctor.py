@@ -93,7 +93,7 @@ _TWICE = (
 _ABOUT = {
     "probabilities": "probabilities that add up to 1",
     "independent probabilities": "numbers from 0 to 1, each for itself (sigmoid, multi-label, or one column)",
-    "logits": "logits, margins or other numbers, not probabilities; heatmaps are in these units (softmax: shares of the score)",
+    "logits": "logits, margins or other numbers, not probabilities; heatmaps are in these units (softmax: in shares)",
 }
 
 

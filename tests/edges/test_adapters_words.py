@@ -24,6 +24,7 @@ from occlumap.errors import (
 )
 from tests.edges import test_adapters
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras
 
 BATCH = test_adapters.BATCH[:2]
@@ -32,7 +33,6 @@ MADE = {key: test_adapters.SIDECAR[key] for key in ("output", "size", "mean", "s
 
 def keras_file(folder: Path, **changed: bytes) -> Path:
     """A small Keras file, some of whose members are others; `config` and `weights` name them."""
-    os.environ.setdefault("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     model = keras.Sequential(
         [keras.layers.Input((*test_adapters.SIZE, 3)), keras.layers.Flatten(), keras.layers.Dense(5)]
@@ -282,7 +282,6 @@ def test_several_labels_that_are_not_yes_or_no_are_refused():
 
 
 def keras_model(*layers, channels=3):
-    os.environ.setdefault("KERAS_BACKEND", "torch")
     keras = pytest.importorskip("keras")
     first = keras.layers.Input((*test_adapters.SIZE, channels))
     return keras.Sequential([first, *layers, keras.layers.Flatten(), keras.layers.Dense(5)])
