@@ -1,6 +1,6 @@
 """Whether the joint method's intervals hold on masks that it has not seen; writes docs/research/calibration.md.
 
-    python benchmarks/calibration.py mobilenet_v1_025_128 mobilenet_v1_050_160:20 efficientnet-lite0:8
+    python -m benchmarks.calibration mobilenet_v1_025_128 mobilenet_v1_050_160:20 efficientnet-lite0:8
 
 A classifier's name, and how many photographs at most. Needs `pip install '.[benchmark]'` and ../shared/data
 (OCCLUMAP_SHARED names it elsewhere). Photographs are those that the method was not tuned on (benchmarks/split.py)

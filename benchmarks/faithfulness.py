@@ -1,9 +1,9 @@
 """The runs behind docs/figures/faithfulness.md: our methods and their peers on the photographs of ../shared/data.
 
-    python benchmarks/faithfulness.py run mobilenet_v1_025_128   # or another of RUNS; goes on where it was
-    python benchmarks/faithfulness.py run mobilenet_v1_025_128 --again joint     # judges a method that changed anew
-    python benchmarks/faithfulness.py keep mobilenet_v1_025_128  # its rows into benchmarks/measured
-    python benchmarks/faithfulness.py write      # the page; sections of runs that are not there stay as they are
+    python -m benchmarks.faithfulness run mobilenet_v1_025_128   # or another of RUNS; goes on where it was
+    python -m benchmarks.faithfulness run mobilenet_v1_025_128 --again joint  # judges a method that changed anew
+    python -m benchmarks.faithfulness keep mobilenet_v1_025_128  # its rows into benchmarks/measured
+    python -m benchmarks.faithfulness write      # the page; sections of runs that are not there stay as they are
 
 Needs `pip install '.[peers]'`. Results are made in benchmarks/results (ignored by git), or where OCCLUMAP_RESULTS says.
 Hours on two cores: about one for mobilenet_v1_025_128, more for the others. What was kept of a run is unpacked where
@@ -74,9 +74,12 @@ def run(name: str, *options: str) -> None:
 def keep(name: str) -> None:
     MEASURED.mkdir(exist_ok=True)
     path = MEASURED / f"{name}.zip"
+    contents = {
+        file: (RESULTS / name / file).read_bytes() for file in KEPT
+    }  # first, so that no half of it is left
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as kept:
-        for file in KEPT:
-            kept.writestr(zipfile.ZipInfo(file), (RESULTS / name / file).read_bytes(), zipfile.ZIP_LZMA)
+        for file, content in contents.items():
+            kept.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_LZMA)
     print(f"wrote {path.relative_to(ROOT)}")
 
 

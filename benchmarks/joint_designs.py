@@ -1,8 +1,8 @@
 """Other ways to choose and to read masks than the joint method's first; writes docs/research/designs.md.
 
-    python benchmarks/joint_designs.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python -m benchmarks.joint_designs measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
     # what an earlier run measured there of as many photographs is kept: only designs that it lacks are tried
-    python benchmarks/joint_designs.py write
+    python -m benchmarks.joint_designs write
 
 Photographs to tune on, references and judgement are those of benchmarks/trials.py; every design has the same
 tree, prior and number of calls. Designs:

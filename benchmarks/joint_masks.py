@@ -1,8 +1,8 @@
 """Masks chosen and scores read in other ways than the joint method's, as it is now; writes docs/research/masks.md.
 
-    python benchmarks/joint_masks.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python -m benchmarks.joint_masks measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
     # what an earlier run measured there of as many photographs is kept: only trials that it lacks are made
-    python benchmarks/joint_masks.py write
+    python -m benchmarks.joint_masks write
 
 Photographs to tune on, references and judgement are those of benchmarks/trials.py; every trial has the same tree,
 prior, two fills in turn with a level each, and number of calls. Trials:

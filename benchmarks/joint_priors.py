@@ -1,7 +1,7 @@
 """What the joint method's prior should know of an image before a call is spent; writes docs/research/priors.md.
 
-    python benchmarks/joint_priors.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
-    python benchmarks/joint_priors.py write
+    python -m benchmarks.joint_priors measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python -m benchmarks.joint_priors write
 
 Every prior reads the same masks and scores, those of the method itself. It is judged twice: by the likelihood of the
 scores (restricted, log; of the first 300 calls), which tells more surely than any heatmap what the data support, and by

@@ -1,7 +1,7 @@
 """What moves the joint method, one variant at a time, on photographs to tune on; writes docs/research/joint.md.
 
-    python benchmarks/joint_variants.py measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
-    python benchmarks/joint_variants.py write
+    python -m benchmarks.joint_variants measure mobilenet_v1_025_128 [PHOTOGRAPHS]   # goes to benchmarks/results
+    python -m benchmarks.joint_variants write
 
 Needs `pip install '.[benchmark]'` and ../shared/data (OCCLUMAP_SHARED names it elsewhere). Photographs are split by
 their file's name (benchmarks/split.py); only those to tune on are used here, so that what docs/figures/faithfulness.md

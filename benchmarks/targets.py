@@ -1,6 +1,6 @@
 """What the joint method was meant to reach and what it reaches; writes docs/research/targets.md.
 
-    python benchmarks/targets.py    # reads what benchmarks/faithfulness.py measured or kept
+    python -m benchmarks.targets    # reads what benchmarks/faithfulness.py measured or kept
 
 Only photographs that it was not tuned on (benchmarks/split.py), paired, with the 95 % bootstrap interval of the mean
 difference over photographs; every figure is a mean over the references that no method of the run hid with.
