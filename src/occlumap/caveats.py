@@ -12,6 +12,9 @@ SMALL_SCORE = 0.05
 LEAST_EXPLAINED = 0.2
 """A joint model that explains a smaller share of its held-back masks is warned about."""
 
+FEW_MASKS = 10
+"""A joint model of fewer masks is warned about: what is chance cannot be told from them."""
+
 MOST_APART = 0.5
 """A joint model whose sums miss the original score by more than this share of it is warned about."""
 
@@ -41,6 +44,12 @@ def caveats(
         said.append(
             f"one value covers {share:.0f} % of the image: the heatmap singles nothing out. Try "
             f"{'another depth or fill' if fit is None else 'another fill, or more calls'}"
+        )
+    masks = len(measurements.scores)
+    if fit is not None and masks < FEW_MASKS:
+        said.append(
+            f"the model rests on {masks} masks only: intervals, and how well sums explain the scores, mean little. "
+            "Spend more calls; where the regions allow no more masks, divide them further"
         )
     if fit is not None and heatmap.any() and fit.explained < LEAST_EXPLAINED:
         said.append(

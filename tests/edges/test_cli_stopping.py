@@ -4,6 +4,7 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,26 @@ def test_ctrl_c_leaves_the_joint_methods_best_heatmap_so_far(folder):
     run(*command, "occlumap_toy:good", "--resume", "out/measurements.npz")
     assert len(occlumap.Explanation.load("out/explanation.npz").measurements) == 299
     assert files(folder / "out") == ["explanation.npz", "overlay.png", "tree.json"]
+
+
+def test_a_stopped_runs_heatmap_replaces_only_what_it_holds(folder):
+    joint = ["explain", "photo.png", "--method", "joint", "--batch-size", "7", "--classifier"]
+
+    def stopped(*options):
+        sys.modules.pop("occlumap_toy", None)
+        return run(*joint, "occlumap_toy:failing", *options, code=1).stderr
+
+    assert "the best heatmap so far: out/overlay.png" in stopped()
+    first = len(occlumap.Explanation.load("out/explanation.npz").measurements)
+    assert "the best heatmap so far: out/overlay.png" in stopped("--resume", "out/measurements.npz")
+    assert len(occlumap.Explanation.load("out/explanation.npz").measurements) > first
+    both = ["--target", "0", "--target", "1", "--out", "both"]
+    run(*joint, "occlumap_toy:good", *both)
+    finished = {path: path.read_bytes() for path in Path("both").rglob("*.npz")}
+    assert len(finished) == 2
+    said = stopped(*both, "--seed", "1")
+    assert said.count("holds another result") == 2
+    assert all(path.read_bytes() == content for path, content in finished.items())
 
 
 def test_what_was_resumed_from_is_kept_where_the_result_does_not_hold_it(folder):

@@ -790,6 +790,19 @@ def test_a_table_with_too_few_classes_for_a_mosaic_is_refused_before_anything_is
     assert not (tmp_path / "out").exists()
 
 
+def test_a_second_run_in_a_folder_at_once_is_refused(photos, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    go(photos, tmp_path / "out")
+    before = rows_of(tmp_path / "out")
+    with (tmp_path / "out" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ArgumentError, match="no other benchmark in .*, got one that is under way"):
+            go(photos, tmp_path / "out", Protocol(("centre",), steps=4))
+    assert rows_of(tmp_path / "out") == before
+    go(photos, tmp_path / "out", Protocol(("centre",), steps=4))
+    assert len(rows_of(tmp_path / "out")) > len(before)
+
+
 def test_numbers_at_other_budgets_that_a_run_takes_out_are_told(photos, tmp_path):
     go(photos, tmp_path / "out", Protocol(("rise",), budgets=(20, 30), steps=4))
     with pytest.warns(OcclumapWarning, match="rise at 30 calls are taken out"):

@@ -385,8 +385,11 @@ def test_regions_that_do_not_fit_are_refused_before_any_call(regions, message):
 def test_one_segment_is_no_tree():
     with pytest.raises(ImageError, match="two segments or more"):
         run(image=PICTURE[:1, :1])
-    with pytest.raises(ImageError, match="two segments or more"):
+    with pytest.raises(ArgumentError, match="regions with two labels or more, got 1"):
         run(regions=np.zeros((40, 48), int))
+    with pytest.warns(OcclumapWarning) as said:
+        run(regions=np.repeat([0, 1], 20 * 48).reshape(40, 48))
+    assert any("rests on 3 masks only" in str(one.message) for one in said)
 
 
 @pytest.mark.parametrize("image", [np.full((30, 30, 3), 99, np.uint8), PICTURE[:2, :2], PICTURE[:1, :9]])

@@ -71,6 +71,36 @@ def test_it_equals_the_textbooks_gaussian_process(count):
     assert close
 
 
+def ridge(kept, scores, of, ratio: float):
+    """Density of each leaf and level b, for masks (n, leaves)."""
+    design = kept * (of.areas / of.areas.sum())
+    centred, prior = design - design.mean(axis=0), ratio * prior_covariance(of)
+    weights = np.linalg.solve(centred @ prior @ centred.T + np.eye(len(design)), scores - scores.mean())
+    density = prior @ centred.T @ weights
+    return density, scores.mean() - design.mean(axis=0) @ density
+
+
+@pytest.mark.parametrize("count", [3, 4, 6, 12])
+def test_each_mask_is_predicted_without_itself_however_few_there_are(count):
+    of = tree()
+    truth = np.random.default_rng(5).normal(0, 1, of.leaves)
+    measurements = measured(of, lambda kept: 1 / (1 + np.exp(-3 * (kept @ truth))), count)
+    found = joint(measurements, 0, tree=of)
+    kept, scores, shares = measurements.masks.kept, measurements.scores[:, 0], of.areas / of.areas.sum()
+    (ratio, *_) = [
+        ratio
+        for ratio in RATIOS
+        if np.allclose(shares * ridge(kept, scores, of, ratio)[0], found.posterior.mean)
+    ]
+    errors = []
+    for left_out, others in enumerate(~np.eye(count, dtype=bool)):
+        density, level = ridge(kept[others], scores[others], of, ratio)
+        errors.append(scores[left_out] - level - kept[left_out] * shares @ density)
+    alone = (scores - scores.mean()) * count / (count - 1)
+    explained = 1 - np.square(errors).sum() / np.square(alone).sum()
+    assert found.fit.explained == pytest.approx(explained, abs=1e-4)
+
+
 def test_detail_is_the_distance_to_the_blurred_image_one_on_average():
     image = np.full((*SHAPE, 3), 100, np.uint8)
     image[:12, ::2] = 140

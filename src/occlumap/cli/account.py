@@ -55,5 +55,5 @@ def _meaning(explanation: Explanation) -> str:
     height, width = explanation.heatmap.shape
     return (
         f" (of the {height} x {width} pixels that the classifier saw; what hiding each costs on average while half of "
-        "them are hidden)"
+        "them are hidden, with 95 % intervals)"
     )

@@ -236,9 +236,8 @@ def explain(
         except BaseException as error:
             _keep_measurements(error, out)
             best = getattr(error, "explanation", None)
-            if best is not None and not (out / _FILES[0]).exists():  # a finished one is worth more
-                written = [_write(*one, photograph) for one in _placed(best, out)]
-                error.add_note(f"the best heatmap so far: {', '.join(str(files[0]) for files in written)}")
+            if best is not None:
+                _write_best(error, _placed(best, out), photograph)
             raise
         placed = _placed(found, out)
         if resume is not None and not placed[0][0].measurements.cover(resume):
@@ -291,6 +290,33 @@ def _as_argument(targets: tuple[int | str, ...]) -> int | str | list[int | str] 
     if not targets:
         return None
     return targets[0] if len(targets) == 1 else list(targets)
+
+
+def _write_best(
+    error: BaseException, placed: list[tuple[occlumap.Explanation, Path]], photograph: images.Photograph
+) -> None:
+    """Write the heatmaps of a stopped run where nothing is lost by it, and note on `error` where they are or not."""
+    free = [one for one in placed if _holds_earlier(*one)]
+    if free:
+        written = [_write(*one, photograph) for one in free]
+        error.add_note(f"the best heatmap so far: {', '.join(str(files[0]) for files in written)}")
+    for _, folder in placed:
+        if folder not in [where for _, where in free]:
+            error.add_note(
+                f"the best heatmap so far is not written: {folder} holds another result; for it, go on with "
+                "--resume and another --out"
+            )
+
+
+def _holds_earlier(explanation: occlumap.Explanation, folder: Path) -> bool:
+    """Whether it rests on all that the result in `folder` rests on, if there is one."""
+    file = folder / _FILES[0]
+    try:
+        return not file.exists() or explanation.measurements.cover(
+            occlumap.Explanation.load(file).measurements
+        )
+    except FileFormatError:
+        return False
 
 
 def _keep_measurements(error: BaseException, out: Path) -> None:

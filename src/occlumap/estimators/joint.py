@@ -138,11 +138,19 @@ def _solve(
     basis = shares[:, None] * (root @ vectors)  # from the eigenvectors' weights to importances of leaves
     mean = basis @ (shrunk * projected)
     covariance = (basis * (likely.noise * shrunk)) @ basis.T
-    rotated = design @ vectors
-    leverage = 1 / of_each[turns] + (rotated * rotated * shrunk).sum(axis=1)
-    left_out = (centred - rotated @ (shrunk * projected)) / np.maximum(1 - leverage, 1e-6)
+    # what the model leaves of each score, and 1 - its leverage, in the masks' own axes: as 1 minus a number close to 1
+    # both would be lost to rounding where masks are few
+    seen = eigenvalues > SAME * eigenvalues.max(initial=0.0)
+    axes = (design @ vectors[:, seen]) / np.sqrt(eigenvalues[seen])
+    left = 1 / (1 + likely.ratio * eigenvalues[seen])
+    spare = np.zeros(len(scores))
+    residual = axes @ (left * (axes.T @ centred))
+    if axes.shape[1] < len(scores) - len(of_each):
+        spare = np.maximum(1 - 1 / of_each[turns] - (axes * axes).sum(axis=1), 0)
+        residual += centred - axes @ (axes.T @ centred)
+    unexplained = np.maximum((axes * axes) @ left + spare, np.finfo(np.float64).tiny)
     return SegmentPosterior(tree, mean, covariance), _fit(
-        left_out, leverage, centred * (of_each / (of_each - 1))[turns], likely.noise
+        residual / unexplained, unexplained, centred * (of_each / (of_each - 1))[turns], likely.noise
     )
 
 
@@ -161,18 +169,19 @@ def _most_likely(
 
 def _fit(
     left_out: NDArray[np.float64],
-    leverage: NDArray[np.float64],
+    unexplained: NDArray[np.float64],
     of_mean_alone: NDArray[np.float64],
     noise: float,
 ) -> Fit:
     """How far each score is from what the model says without it (closed form of leaving one out).
 
-    `of_mean_alone`: how far it is from the mean of the others of its fill.
+    `unexplained`: 1 - the leverage of each mask. `of_mean_alone`: how far it is from the mean of the others of its
+    fill.
     """
     total = float(of_mean_alone @ of_mean_alone)
     if total == 0:
         return Fit(0.0, 0.0, (0.0, 0.0, 0.0))  # nothing varies, nothing is explained
-    predicted_std = np.sqrt(noise / np.maximum(1 - leverage, 1e-6))
+    predicted_std = np.sqrt(noise / unexplained)
     ratios = np.abs(left_out) / predicted_std
     low, middle, high = np.quantile(ratios, LEVELS).tolist()
     return Fit(1 - float(left_out @ left_out) / total, float(np.sqrt(noise)), (low, middle, high))

@@ -1,7 +1,9 @@
 """The benchmark: photographs x classifiers x methods x budgets to rows, and on from where it was stopped."""
 
+import errno
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from occlumap._checks import one_of, whole_number
@@ -69,36 +71,61 @@ def run(
         )  # told now, not in the middle
         panels.append(Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
-    record = Record(out, protocol, command)
-    record.photographs(panels)
-    if again:
+    with _alone_in(out):
+        record = Record(out, protocol, command)
+        record.photographs(panels)
+        if again:
+            for panel in panels:
+                panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
+        rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
+        done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
+        _tell_of_others(gone - {*groups})
+        record.successes(done)
+        total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
         for panel in panels:
-            panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
-    rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
-    done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
-    _tell_of_others(gone - {*groups})
-    record.successes(done)
-    total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
-    for panel in panels:
-        for number, photograph in enumerate(panel.photographs):
-            wanted = [group for group in groups if (photograph.entry.name, panel.name, *group) not in done]
-            count += len(groups) - len(wanted)
-            with panel.judging(number) as judge:
-                for method, budget in wanted:
-                    rows, problem = judge.rows(method, budget)
-                    judge.save_maps()  # first: no row without its heatmap, whatever stops the run
-                    append(rows_file, rows)
-                    group = (photograph.entry.name, panel.name, method, budget)
-                    if problem:
-                        record.failure(group, problem)
-                    else:
-                        record.successes([group])
-                    count += 1
-                    if progress is not None:
-                        progress(count, total)
-                if number < PHOTOGRAPHS and (wanted or not judge.drawn):
-                    judge.draw(groups)
+            for number, photograph in enumerate(panel.photographs):
+                wanted = [
+                    group for group in groups if (photograph.entry.name, panel.name, *group) not in done
+                ]
+                count += len(groups) - len(wanted)
+                with panel.judging(number) as judge:
+                    for method, budget in wanted:
+                        rows, problem = judge.rows(method, budget)
+                        judge.save_maps()  # first: no row without its heatmap, whatever stops the run
+                        append(rows_file, rows)
+                        group = (photograph.entry.name, panel.name, method, budget)
+                        if problem:
+                            record.failure(group, problem)
+                        else:
+                            record.successes([group])
+                        count += 1
+                        if progress is not None:
+                            progress(count, total)
+                    if number < PHOTOGRAPHS and (wanted or not judge.drawn):
+                        judge.draw(groups)
     return rows_file
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Refuse a second run in one folder: it would lose what the first writes down. Where locks are POSIX's."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArgumentError(
+                f"expected no other benchmark in {out}, got one that is under way there; wait for it, or choose "
+                "another folder"
+            ) from None
+        except OSError as error:  # a file system without locks
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+                raise
+        yield
 
 
 def _made_anew(
