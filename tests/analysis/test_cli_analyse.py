@@ -41,6 +41,7 @@ def test_it_writes_results_report_and_figures(report):
 def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     text = (report / "report.html").read_text()
     assert text.count("<svg") == 5
+    assert "could not be made" not in text
     assert "src=" not in text
     assert "Confirmatory: in the frozen plan." in text
     assert "Exploratory: not in the frozen plan." in text

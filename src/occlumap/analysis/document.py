@@ -48,7 +48,7 @@ def number(value: Any, places: int = 3) -> str:
     return f"{value:.{places}f}"
 
 
-def table(title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: str = "") -> Table:
+def table_of(title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: str = "") -> Table:
     """Rows by name, columns by the keys of the rows."""
     columns = list(
         dict.fromkeys(key for row in of.values() for key in row if not isinstance(row[key], dict | list))

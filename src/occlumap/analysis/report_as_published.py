@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from occlumap.analysis import wording
-from occlumap.analysis.document import Section, table
+from occlumap.analysis.document import Section, table_of
 from occlumap.analysis.results_by_id import Results
 from occlumap.analysis.tables import Study
 
@@ -45,7 +45,7 @@ def design(section: Section, study: Study, results: Results) -> None:
         for name, count in values["design.cells"].items()
     }
     section.tables.append(
-        table("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
+        table_of("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
     )
 
 
@@ -61,12 +61,12 @@ def _linear(section: Section, results: Results, measure: str, of: str) -> None:
         section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
         return
     section.tables.append(
-        table(
+        table_of(
             f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
         )
     )
     section.tables.append(
-        table(
+        table_of(
             f"{title} by heatmap",
             values[f"{measure}.descriptives.heatmap"],
             f"{measure}.descriptives.heatmap",
@@ -89,7 +89,7 @@ def _effects(section: Section, key: str, table: Mapping[str, Any], of: str) -> N
 def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of: str = "the ANOVA") -> None:
     if f"{measure}.effects.intervals" in values:
         section.tables.append(
-            table(
+            table_of(
                 f"Effect sizes of {of}, with 90 % intervals (Steiger)",
                 values[f"{measure}.effects.intervals"],
                 f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
@@ -98,7 +98,7 @@ def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of
         )
     if f"{measure}.effects.cohens_d" in values:
         section.tables.append(
-            table(
+            table_of(
                 "Standardised differences, d with 95 % intervals",
                 values[f"{measure}.effects.cohens_d"],
                 f"{measure}.effects.cohens_d; R: effectsize::cohens_d",
@@ -115,10 +115,10 @@ def accuracy(section: Section, results: Results) -> None:
         table = values["accuracy.anova.type2"]
         _effects(section, "accuracy.anova.type2", table, of)
         section.tables.append(
-            table("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
+            table_of("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
         )
         section.tables.append(
-            table(
+            table_of(
                 "Differences",
                 values["accuracy.pairs.heatmap.tukey"],
                 f"accuracy.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
@@ -133,7 +133,7 @@ def accuracy(section: Section, results: Results) -> None:
                 f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {wording.chance(row)}.",
             )
         section.tables.append(
-            table(
+            table_of(
                 "Accuracy by outcome",
                 values["accuracy.by_outcome"],
                 f"accuracy.by_outcome; R: {R_CALLS['outcome']}",
@@ -156,14 +156,16 @@ def confidence(section: Section, results: Results) -> None:
             wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence"),
         )
         section.tables.append(
-            table(
+            table_of(
                 "Kruskal-Wallis of participants' medians, between cells",
                 {"cells": values["confidence.kruskal.participant_median"]},
                 f"confidence.kruskal.participant_median; R: {R_CALLS['kruskal']}",
             )
         )
         section.tables.append(
-            table("Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell")
+            table_of(
+                "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
+            )
         )
         if "confidence.kruskal_effects.participant_median" in values:
             rows = {
@@ -172,7 +174,7 @@ def confidence(section: Section, results: Results) -> None:
                 if f"confidence.kruskal_effects.participant_{kind}" in values
             }
             section.tables.append(
-                table(
+                table_of(
                     "Effect sizes of Kruskal-Wallis, with 95 % bootstrap intervals",
                     rows,
                     "confidence.kruskal_effects; R: effectsize::rank_epsilon_squared",
@@ -192,7 +194,7 @@ def ratio(section: Section, results: Results) -> None:
             "ratio.pairs.heatmap.tukey", wording.pairs(values["ratio.pairs.heatmap.tukey"], f"the {of}")
         )
         section.tables.append(
-            table(
+            table_of(
                 "Two-way ANOVA, White-corrected (HC3)",
                 table,
                 f"ratio.white.type2.hc3; R: {R_CALLS['white']}",
@@ -200,7 +202,7 @@ def ratio(section: Section, results: Results) -> None:
             )
         )
         section.tables.append(
-            table(
+            table_of(
                 "Differences, without White's correction",
                 values["ratio.pairs.heatmap.tukey"],
                 f"ratio.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
@@ -216,7 +218,7 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
         for heatmap, row in values["codes.kinds_within"].items():
             section.tell("codes.kinds_within", wording.kinds(heatmap, row))
         section.tables.append(
-            table(
+            table_of(
                 "Codes an answer by kind, within each heatmap",
                 values["codes.kinds_within"],
                 "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE, correct = FALSE), p.adjust holm",
@@ -240,7 +242,7 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
                 f"{title}, participants as the unit: {'differences in ' if told else 'no difference is shown'}"
                 f"{', '.join(told)} after Holm's correction of {len(rows)} tests.",
             )
-            section.tables.append(table(title, rows, f"codes.{key}; R: {call}", ""))
+            section.tables.append(table_of(title, rows, f"codes.{key}; R: {call}", ""))
 
 
 def reliability(section: Section, results: Results) -> None:
@@ -262,7 +264,7 @@ def reliability(section: Section, results: Results) -> None:
             "segments for Fleiss' and Krippendorff's (Zapf et al. 2016), as if segments were independent."
         )
         section.tables.append(
-            table(
+            table_of(
                 "Kappa and alpha of codes and of their groups, with 95 % intervals",
                 rows,
                 "reliability.code, reliability.group; R: psych::cohen.kappa, irr::kripp.alpha",
@@ -287,7 +289,7 @@ def codes(section: Section, results: Results) -> None:
             "answers as the unit may show what one with participants does not.",
         )
         section.tables.append(
-            table(
+            table_of(
                 "Occlusion and LRP, answers with each code",
                 {
                     code: row

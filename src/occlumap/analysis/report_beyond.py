@@ -1,7 +1,7 @@
 """Sections of the report on what the text lacks: models of single answers, effects, equivalence, power."""
 
 from occlumap.analysis import wording
-from occlumap.analysis.document import Section, table, with_interval
+from occlumap.analysis.document import Section, table_of, with_interval
 from occlumap.analysis.report_as_published import R_CALLS
 from occlumap.analysis.results_by_id import Results
 
@@ -16,7 +16,7 @@ def better(section: Section, results: Results) -> None:
     )
     if "glmm.base.fixed" in values:
         section.tables.append(
-            table(
+            table_of(
                 "Mixed logistic model of single answers",
                 with_interval(values["glmm.base.fixed"]),
                 f"glmm.base.fixed; R: {R_CALLS['glmm']}",
@@ -47,7 +47,7 @@ def better(section: Section, results: Results) -> None:
             wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
         )
         section.tables.append(
-            table(
+            table_of(
                 "Its Wald tests",
                 values["glmm.base.wald.type2"],
                 "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
@@ -55,7 +55,7 @@ def better(section: Section, results: Results) -> None:
             )
         )
         section.tables.append(
-            table(
+            table_of(
                 "Its differences, log odds ratios",
                 values["glmm.base.pairs.heatmap.tukey"],
                 f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
@@ -64,7 +64,7 @@ def better(section: Section, results: Results) -> None:
         )
     if "accuracy.signal_detection" in values:
         section.tables.append(
-            table(
+            table_of(
                 "Signal detection",
                 values["accuracy.signal_detection"],
                 "accuracy.signal_detection",
@@ -81,7 +81,7 @@ def better(section: Section, results: Results) -> None:
             ),
         )
         section.tables.append(
-            table(
+            table_of(
                 "Signal detection, with 95 % intervals that take answers as independent",
                 rows,
                 "accuracy.signal_detection_intervals",
@@ -108,7 +108,7 @@ def better(section: Section, results: Results) -> None:
                 wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
         section.tables.append(
-            table(
+            table_of(
                 "Cumulative logit model of confidence",
                 with_interval(values["confidence.clmm.fixed"]),
                 f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
@@ -136,7 +136,7 @@ def better(section: Section, results: Results) -> None:
         )
     if "ratio.betabinomial" in values:
         section.tables.append(
-            table(
+            table_of(
                 "Beta-binomial model of the ratio",
                 with_interval(values["ratio.betabinomial"]["fixed"]),
                 f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
@@ -156,10 +156,10 @@ def better(section: Section, results: Results) -> None:
         family = values["multiplicity.family"]
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
         call = "multiplicity.family; R: p.adjust"
-        section.tables.append(table("The seven omnibus tests as one family", rows, call, "test"))
+        section.tables.append(table_of("The seven omnibus tests as one family", rows, call, "test"))
     if "accuracy.screened.anova.type2" in values:
         section.tables.append(
-            table(
+            table_of(
                 "Accuracy of those who passed the comprehension questions",
                 values["accuracy.screened.anova.type2"],
                 f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
@@ -181,13 +181,13 @@ def power(section: Section, results: Results) -> None:
         )
         rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
         section.tables.append(
-            table("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
+            table_of("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
         )
         people = {
             f"f = {f}": {"people a condition for 80 %": n} for f, n in values["power.n_per_group"].items()
         }
         section.tables.append(
-            table(
+            table_of(
                 "People needed",
                 people,
                 "power.n_per_group; R: pwr::pwr.anova.test(k = 3, power = .8)",
