@@ -51,6 +51,9 @@ KEPT = ("benchmark.json", "rows.csv", "summary.csv", "pairs.csv")
 
 Row = dict[str, str]
 
+Values = dict[tuple[str, int], dict[str, float]]
+"""A number for each photograph, by method and budget."""
+
 
 def run(name: str, *options: str) -> None:
     unpack(name)
@@ -143,7 +146,7 @@ def page_of(name: str, folder: Path) -> Iterator[str]:
         part = [row for row in summary if row["crops"] == crops]
         yield from ("", f"### {crops} crops", "")
         yield from headline_table(part)
-        yield from across_budgets(folder, crops, document["headline_references"])
+        yield from across_budgets(folder, crops)
         yield from ("", "Tests with Holm's correction over all pairs of a budget:", "")
         yield from verdicts([row for row in pairs if row["crops"] == crops], "On all photographs, at")
         yield from verdicts(
@@ -222,20 +225,14 @@ def verdicts(
             )
 
 
-def across_budgets(folder: Path, crops: str, references: list[str]) -> Iterator[str]:
+def across_budgets(folder: Path, crops: str) -> Iterator[str]:
     """Our joint method at each budget - every other at each, on the photographs that it was not tuned on."""
-    gains: dict[tuple[str, int], dict[str, list[float]]] = {}
-    for row in read(folder / "rows.csv"):
-        photo, _, cut = row["photo"].partition("#")
-        judged = row["metric"] == "srg" and row["reference"] in references and (cut or "centre") == crops
-        if judged and not to_tune_on(photo):
-            of_method = gains.setdefault((row["method"], int(row["budget"])), {})
-            of_method.setdefault(row["photo"], []).append(float(row["value"]))
-    ours = sorted(budget for method, budget in gains if method == "joint")
+    found = untuned(folder, "srg", crops)
+    ours = sorted(budget for method, budget in found if method == "joint")
     if not ours:
         return
-    photos = sorted(set.intersection(*(set(found) for found in gains.values())))
-    means = {key: np.array([np.mean(found[photo]) for photo in photos]) for key, found in gains.items()}
+    photos = sorted(set.intersection(*(set(of) for of in found.values())))
+    means = {key: np.array([of[photo] for photo in photos]) for key, of in found.items()}
     yield ""
     yield (
         f"`joint` - each other method, on the {len(photos)} photographs of these that it was not tuned on, paired, "
@@ -247,6 +244,19 @@ def across_budgets(folder: Path, crops: str, references: list[str]) -> Iterator[
     for method, budget in sorted(set(means) - {("joint", budget) for budget in ours}):
         cells = [interval(means["joint", mine] - means[method, budget]) for mine in ours]
         yield f"| `{method}` | {budget or '-'} | {' | '.join(cells)} |"
+
+
+def untuned(folder: Path, metric: str, crops: str) -> Values:
+    """A metric on the photographs that the joint method was not tuned on, mean over the references of the headline."""
+    references = [*json.loads((folder / "benchmark.json").read_text())["headline_references"], ""]
+    found: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in read(folder / "rows.csv"):
+        photo, _, cut = row["photo"].partition("#")
+        asked = row["metric"] == metric and row["reference"] in references and (cut or "centre") == crops
+        if asked and row["value"] and not to_tune_on(photo):
+            of_method = found.setdefault((row["method"], int(row["budget"])), {})
+            of_method.setdefault(row["photo"], []).append(float(row["value"]))
+    return {key: {photo: float(np.mean(of)) for photo, of in photos.items()} for key, photos in found.items()}
 
 
 def named(methods: list[str]) -> str:

@@ -87,6 +87,17 @@ def draw(
     return np.array(rows)
 
 
+def likelihoods(values: Floats, projected: Floats, freedom: int) -> tuple[Floats, Floats]:
+    """Of each of `RATIOS` the restricted log-likelihood, up to a constant, and the noise's variance.
+
+    `values`: the eigenvalues of the masks' kernel; `projected`: the scores along its eigenvectors.
+    """
+    growth = 1 + RATIOS[:, None] * values
+    noise = (projected**2 / growth).sum(axis=1) / freedom
+    found = -0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
+    return found, noise
+
+
 def fit(board: Board, kept: Bools, scores: Floats) -> tuple[Floats, float, float]:
     """Posterior mean importance of each piece, s^2 and the noise's variance, by restricted maximum likelihood."""
     design = kept * board.shares
@@ -94,11 +105,9 @@ def fit(board: Board, kept: Bools, scores: Floats) -> tuple[Floats, float, float
     values, vectors = np.linalg.eigh(centre @ (design @ board.prior @ design.T) @ centre)
     values = np.maximum(values, 0)
     projected = vectors.T @ (scores - scores.mean())
-    growth = 1 + RATIOS[:, None] * values
-    noise = (projected**2 / growth).sum(axis=1) / (len(kept) - 1)
-    likelihood = -0.5 * ((len(kept) - 1) * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
+    likelihood, noise = likelihoods(values, projected, len(kept) - 1)
     best = int(likelihood.argmax())
-    weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
+    weights = centre @ (vectors @ (projected / (1 + RATIOS[best] * values))) * RATIOS[best]
     mean = board.shares * (board.prior @ (design.T @ weights))
     return mean, float(RATIOS[best] * noise[best]), float(noise[best])
 
@@ -112,11 +121,9 @@ def fit_levels(board: Board, kept: Bools, scores: Floats, groups: NDArray[np.int
     values, vectors = np.linalg.eigh(centre @ (design @ board.prior @ design.T) @ centre)
     values, freedom = np.maximum(values, 0), len(kept) - level.shape[1]
     projected = vectors.T @ (centre @ scores)
-    growth = 1 + RATIOS[:, None] * values
-    noise = (projected**2 / growth).sum(axis=1) / freedom
-    likelihood = -0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
+    likelihood, _ = likelihoods(values, projected, freedom)
     best = int(likelihood.argmax())
-    weights = centre @ (vectors @ (projected / growth[best])) * RATIOS[best]
+    weights = centre @ (vectors @ (projected / (1 + RATIOS[best] * values))) * RATIOS[best]
     importance: Floats = board.shares * (board.prior @ (design.T @ weights))
     return importance, float(likelihood[best])
 
@@ -237,7 +244,7 @@ def keeps_in_turn(case: Case, budget: int) -> NDArray[np.float32]:
     return board.heatmap(fit_groups(board, kept, board.scores(kept), groups))
 
 
-def _scores_in_turn(board: Board, kept: Bools, turn: NDArray[np.int64], names: tuple[str, ...]) -> Floats:
+def scores_in_turn(board: Board, kept: Bools, turn: NDArray[np.int64], names: tuple[str, ...]) -> Floats:
     scores = np.empty(len(kept))
     for number, name in enumerate(names):
         scores[turn == number] = board.scores(kept[turn == number], name)
@@ -248,7 +255,7 @@ def two_fills(case: Case, budget: int) -> NDArray[np.float32]:
     board, tree = board_of(case)
     kept = draw(tree, budget, np.random.default_rng(0))
     turn = np.arange(budget) // len(MASK_CUTS) % 2
-    return board.heatmap(fit(board, kept, _scores_in_turn(board, kept, turn, TWO_FILLS))[0])
+    return board.heatmap(fit(board, kept, scores_in_turn(board, kept, turn, TWO_FILLS))[0])
 
 
 def fills_with_levels(*names: str) -> Trial:
@@ -256,7 +263,7 @@ def fills_with_levels(*names: str) -> Trial:
         board, tree = board_of(case)
         kept = draw(tree, budget, np.random.default_rng(0))
         turn = np.arange(budget) // len(MASK_CUTS) % len(names)
-        return board.heatmap(fit_levels(board, kept, _scores_in_turn(board, kept, turn, names), turn)[0])
+        return board.heatmap(fit_levels(board, kept, scores_in_turn(board, kept, turn, names), turn)[0])
 
     return design
 
@@ -271,7 +278,7 @@ def keeps_and_fills(case: Case, budget: int) -> NDArray[np.float32]:
     board, tree = board_of(case)
     kept = draw(tree, budget, np.random.default_rng(0), (0.5, 0.8))
     turn = np.arange(budget) // len(MASK_CUTS)
-    scores = _scores_in_turn(board, kept, turn // 2 % 2, TWO_FILLS)
+    scores = scores_in_turn(board, kept, turn // 2 % 2, TWO_FILLS)
     return board.heatmap(fit_groups(board, kept, scores, turn % 4))
 
 

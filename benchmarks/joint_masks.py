@@ -24,7 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import trials
-from benchmarks.joint_designs import TWO_FILLS, Board, Bools, Floats, _scores_in_turn, draw, fit_levels
+from benchmarks.joint_designs import (
+    TWO_FILLS,
+    Board,
+    Bools,
+    Floats,
+    draw,
+    fit_levels,
+    likelihoods,
+    scores_in_turn,
+)
 from benchmarks.trials import BASE, ROOT, Case, Trial
 from occlumap.estimators.joint import RATIOS, detail_of, prior_covariance
 from occlumap.samplers import KEEP, MASK_CUTS
@@ -56,7 +65,7 @@ class Asked:
         """Measure masks (n, leaves)."""
         old = len(self.kept)
         self.kept = np.concatenate([self.kept, kept])
-        new = _scores_in_turn(self.board, kept, self.turns()[old:], TWO_FILLS)
+        new = scores_in_turn(self.board, kept, self.turns()[old:], TWO_FILLS)
         self.scores = np.concatenate([self.scores, new])
 
     def importance(self) -> Floats:
@@ -93,7 +102,9 @@ def ratio_of(asked: Asked) -> float:
     design, level = levelled(asked)
     values, vectors = np.linalg.eigh(design @ asked.board.prior @ design.T)
     projected = vectors.T @ (asked.scores - level @ (level.T @ asked.scores))
-    return float(RATIOS[likelihoods(np.maximum(values, 0), projected, len(design) - level.shape[1]).argmax()])
+    return float(
+        RATIOS[likelihoods(np.maximum(values, 0), projected, len(design) - level.shape[1])[0].argmax()]
+    )
 
 
 def levelled(asked: Asked) -> tuple[Floats, Floats]:
@@ -101,14 +112,6 @@ def levelled(asked: Asked) -> tuple[Floats, Floats]:
     level = np.linalg.qr(np.eye(len(TWO_FILLS))[asked.turns()])[0]
     design = asked.kept * asked.board.shares
     return design - level @ (level.T @ design), level
-
-
-def likelihoods(values: Floats, projected: Floats, freedom: int) -> Floats:
-    """Restricted log-likelihood of each of `RATIOS`, up to a constant; from a kernel's eigenvalues."""
-    growth = 1 + RATIOS[:, None] * values
-    noise = (projected**2 / growth).sum(axis=1) / freedom
-    found: Floats = -0.5 * (freedom * np.log(np.maximum(noise, 1e-300)) + np.log(growth).sum(axis=1))
-    return found
 
 
 def most_uncertain(case: Case, budget: int) -> NDArray[np.float32]:
@@ -161,7 +164,7 @@ def pairs(case: Case, budget: int) -> NDArray[np.float32]:
         kernel = kernel - (kernel @ level) @ level.T
         values, vectors = np.linalg.eigh(kernel)
         values, projected = np.maximum(values, 0), vectors.T @ centred
-        found = likelihoods(values, projected, len(design) - level.shape[1])
+        found, _ = likelihoods(values, projected, len(design) - level.shape[1])
         if found.max() > best:
             best, ratio = float(found.max()), RATIOS[found.argmax()]
             weights = vectors @ (projected / (1 + ratio * values)) * ratio

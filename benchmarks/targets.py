@@ -6,7 +6,6 @@ Only photographs that it was not tuned on (benchmarks/split.py), paired, with th
 difference over photographs; every figure is a mean over the references that no method of the run hid with.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -14,17 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.faithfulness import RESULTS, ROOT, read, unpack
-from benchmarks.split import bounds, interval, to_tune_on
+from benchmarks.faithfulness import RESULTS, ROOT, Values, unpack, untuned
+from benchmarks.split import bounds, interval
 
 PAGE = ROOT / "docs/research/targets.md"
 MODELS = ("mobilenet_v1_025_128", "mobilenet_v1_050_160", "efficientnet-lite0")
 CONTROLS = ("random", "centre", "edges", "constant")
 ALLOWED = 0.02
 """Not below: the interval's lower end is above minus this."""
-
-Values = dict[tuple[str, int], dict[str, float]]
-"""A number for each photograph, by method and budget."""
 
 
 class Target(NamedTuple):
@@ -87,15 +83,7 @@ def values(run: str, metric: str, crops: str) -> Values:
     folder = RESULTS / run
     if not (folder / "summary.csv").exists():
         return {}
-    references = [*json.loads((folder / "benchmark.json").read_text())["headline_references"], ""]
-    found: dict[tuple[str, int], dict[str, list[float]]] = {}
-    for row in read(folder / "rows.csv"):
-        photo, _, cut = row["photo"].partition("#")
-        asked = row["metric"] == metric and row["reference"] in references and (cut or "centre") == crops
-        if asked and row["value"] and not to_tune_on(photo):
-            of_method = found.setdefault((row["method"], int(row["budget"])), {})
-            of_method.setdefault(row["photo"], []).append(float(row["value"]))
-    return {key: {photo: float(np.mean(of)) for photo, of in photos.items()} for key, photos in found.items()}
+    return untuned(folder, metric, crops)
 
 
 def lines_of(target: Target) -> Iterator[str]:

@@ -176,11 +176,9 @@ def joint_plan(
             "raise it (100 calls give a rough heatmap, 300 a good one)"
         )
     tree, name = _segment_tree(image, "slic" if regions is None else regions)
-    if tree.leaves < 2 and name in ("labels", "tree"):
-        raise ArgumentError(
-            f"expected regions with two labels or more, got {tree.leaves}; divide them further"
-        )
     if tree.leaves < 2:
+        if name in ("labels", "tree"):
+            raise ArgumentError("expected regions with two labels or more, got 1; divide them further")
         raise ImageError(
             f"expected an image of two segments or more, got one of {image.shape[0]} x {image.shape[1]} pixels; use a "
             "larger image, or regions with more labels"

@@ -120,6 +120,7 @@ def test_an_older_frozen_plan_without_a_part_is_refused_in_words(tmp_path):
     assert "expected confirmatory in the plan" in told
 
 
+@pytest.mark.filterwarnings("ignore:.*could not be made")
 def test_the_time_of_freezing_is_under_the_hash_and_of_an_earlier_plan_it_is_told_that_it_is_not(tmp_path):
     path = tmp_path / "plan.json"
     digest = plan.freeze(path)

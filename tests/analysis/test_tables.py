@@ -391,6 +391,7 @@ def test_a_cell_of_one_participant_has_no_hc3_and_costs_nothing_else(data, tmp_p
     assert "ratio.effects.cohens_d" in found.values
 
 
+@pytest.mark.filterwarnings("ignore:.*could not be made")
 def test_a_part_of_the_report_that_cannot_be_made_says_so_and_costs_no_other(data):
     from occlumap.analysis import report
 

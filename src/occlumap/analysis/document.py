@@ -36,6 +36,14 @@ class Section:
         self.paragraphs += texts
         self.told_of |= dict.fromkeys(texts, of)
 
+    def show(self, title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: str = "") -> None:
+        """Add a table: rows by name, columns by the keys of the rows."""
+        columns = list(
+            dict.fromkeys(key for row in of.values() for key in row if not isinstance(row[key], dict | list))
+        )
+        rows = [[name, *(number(row.get(column)) for column in columns)] for name, row in of.items()]
+        self.tables.append(Table(title, [first, *columns], rows, call))
+
 
 def number(value: Any, places: int = 3) -> str:
     """A value as the tables show it."""
@@ -46,15 +54,6 @@ def number(value: Any, places: int = 3) -> str:
     if value != 0 and (abs(value) < 10**-places or abs(value) >= 1e5):
         return f"{value:.2e}"
     return f"{value:.{places}f}"
-
-
-def table_of(title: str, of: Mapping[str, Mapping[str, Any]], call: str, first: str = "") -> Table:
-    """Rows by name, columns by the keys of the rows."""
-    columns = list(
-        dict.fromkeys(key for row in of.values() for key in row if not isinstance(row[key], dict | list))
-    )
-    rows = [[name, *(number(row.get(column)) for column in columns)] for name, row in of.items()]
-    return Table(title, [first, *columns], rows, call)
 
 
 def with_interval(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The report of a study: its sections in their order, each marked as planned or exploratory."""
 
 import platform
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from occlumap.analysis.report_as_published import accuracy, codes, confidence, d
 from occlumap.analysis.report_beyond import better, power
 from occlumap.analysis.results_by_id import Results
 from occlumap.analysis.tables import Study
+from occlumap.errors import OcclumapWarning
 
 
 def sections(
@@ -61,9 +63,9 @@ def _filled(title: str, fill: Callable[..., None], *given: Any) -> Section:
     try:
         fill(section, *given)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-        section.paragraphs.append(
-            f"{title}: the rest could not be made ({type(error).__name__}: {error}); please report it."
-        )
+        told = f"{title}: the rest could not be made ({type(error).__name__}: {error}); please report it."
+        section.paragraphs.append(told)
+        warnings.warn(told, OcclumapWarning, stacklevel=3)
     return section
 
 

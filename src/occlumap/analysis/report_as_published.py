@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from occlumap.analysis import wording
-from occlumap.analysis.document import Section, table_of
+from occlumap.analysis.document import Section
 from occlumap.analysis.results_by_id import Results
 from occlumap.analysis.tables import Study
 
@@ -44,9 +44,7 @@ def design(section: Section, study: Study, results: Results) -> None:
         name: {"participants": count, "analysed for features": values["design.cells_features"][name]}
         for name, count in values["design.cells"].items()
     }
-    section.tables.append(
-        table_of("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
-    )
+    section.show("Cells of the design", cells, "design.cells; table(heatmap:scores)", "heatmap:scores")
 
 
 def _always_yes(values: Mapping[str, Any]) -> float:
@@ -60,18 +58,14 @@ def _linear(section: Section, results: Results, measure: str, of: str) -> None:
     if f"{measure}.anova.type2" not in values:
         section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
         return
-    section.tables.append(
-        table_of(
-            f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
-        )
+    section.show(
+        f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
     )
-    section.tables.append(
-        table_of(
-            f"{title} by heatmap",
-            values[f"{measure}.descriptives.heatmap"],
-            f"{measure}.descriptives.heatmap",
-            "heatmap",
-        )
+    section.show(
+        f"{title} by heatmap",
+        values[f"{measure}.descriptives.heatmap"],
+        f"{measure}.descriptives.heatmap",
+        "heatmap",
     )
     if f"{measure}.shapiro.raw" in values:
         section.tell(f"{measure}.shapiro.raw", wording.normality(values[f"{measure}.shapiro.raw"], of))
@@ -88,22 +82,18 @@ def _effects(section: Section, key: str, table: Mapping[str, Any], of: str) -> N
 
 def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of: str = "the ANOVA") -> None:
     if f"{measure}.effects.intervals" in values:
-        section.tables.append(
-            table_of(
-                f"Effect sizes of {of}, with 90 % intervals (Steiger)",
-                values[f"{measure}.effects.intervals"],
-                f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
-                "term",
-            )
+        section.show(
+            f"Effect sizes of {of}, with 90 % intervals (Steiger)",
+            values[f"{measure}.effects.intervals"],
+            f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
+            "term",
         )
     if f"{measure}.effects.cohens_d" in values:
-        section.tables.append(
-            table_of(
-                "Standardised differences, d with 95 % intervals",
-                values[f"{measure}.effects.cohens_d"],
-                f"{measure}.effects.cohens_d; R: effectsize::cohens_d",
-                "pair",
-            )
+        section.show(
+            "Standardised differences, d with 95 % intervals",
+            values[f"{measure}.effects.cohens_d"],
+            f"{measure}.effects.cohens_d; R: effectsize::cohens_d",
+            "pair",
         )
 
 
@@ -114,16 +104,12 @@ def accuracy(section: Section, results: Results) -> None:
     if "accuracy.anova.type2" in values:
         table = values["accuracy.anova.type2"]
         _effects(section, "accuracy.anova.type2", table, of)
-        section.tables.append(
-            table_of("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
-        )
-        section.tables.append(
-            table_of(
-                "Differences",
-                values["accuracy.pairs.heatmap.tukey"],
-                f"accuracy.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
-                "pair",
-            )
+        section.show("Two-way ANOVA", table, f"accuracy.anova.type2; R: {R_CALLS['anova.type2']}", "term")
+        section.show(
+            "Differences",
+            values["accuracy.pairs.heatmap.tukey"],
+            f"accuracy.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+            "pair",
         )
         _effect_tables(section, values, "accuracy")
     if "accuracy.by_outcome" in values:
@@ -132,13 +118,11 @@ def accuracy(section: Section, results: Results) -> None:
                 "accuracy.by_outcome",
                 f"{outcome}: {row['proportion']:.1%} of {row['n']} answers are right, {wording.chance(row)}.",
             )
-        section.tables.append(
-            table_of(
-                "Accuracy by outcome",
-                values["accuracy.by_outcome"],
-                f"accuracy.by_outcome; R: {R_CALLS['outcome']}",
-                "outcome",
-            )
+        section.show(
+            "Accuracy by outcome",
+            values["accuracy.by_outcome"],
+            f"accuracy.by_outcome; R: {R_CALLS['outcome']}",
+            "outcome",
         )
 
 
@@ -155,17 +139,13 @@ def confidence(section: Section, results: Results) -> None:
             "confidence.kruskal.participant_median",
             wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence"),
         )
-        section.tables.append(
-            table_of(
-                "Kruskal-Wallis of participants' medians, between cells",
-                {"cells": values["confidence.kruskal.participant_median"]},
-                f"confidence.kruskal.participant_median; R: {R_CALLS['kruskal']}",
-            )
+        section.show(
+            "Kruskal-Wallis of participants' medians, between cells",
+            {"cells": values["confidence.kruskal.participant_median"]},
+            f"confidence.kruskal.participant_median; R: {R_CALLS['kruskal']}",
         )
-        section.tables.append(
-            table_of(
-                "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
-            )
+        section.show(
+            "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
         )
         if "confidence.kruskal_effects.participant_median" in values:
             rows = {
@@ -173,13 +153,11 @@ def confidence(section: Section, results: Results) -> None:
                 for kind in ("median", "mean")
                 if f"confidence.kruskal_effects.participant_{kind}" in values
             }
-            section.tables.append(
-                table_of(
-                    "Effect sizes of Kruskal-Wallis, with 95 % bootstrap intervals",
-                    rows,
-                    "confidence.kruskal_effects; R: effectsize::rank_epsilon_squared",
-                    "measure",
-                )
+            section.show(
+                "Effect sizes of Kruskal-Wallis, with 95 % bootstrap intervals",
+                rows,
+                "confidence.kruskal_effects; R: effectsize::rank_epsilon_squared",
+                "measure",
             )
 
 
@@ -193,21 +171,17 @@ def ratio(section: Section, results: Results) -> None:
         section.tell(
             "ratio.pairs.heatmap.tukey", wording.pairs(values["ratio.pairs.heatmap.tukey"], f"the {of}")
         )
-        section.tables.append(
-            table_of(
-                "Two-way ANOVA, White-corrected (HC3)",
-                table,
-                f"ratio.white.type2.hc3; R: {R_CALLS['white']}",
-                "term",
-            )
+        section.show(
+            "Two-way ANOVA, White-corrected (HC3)",
+            table,
+            f"ratio.white.type2.hc3; R: {R_CALLS['white']}",
+            "term",
         )
-        section.tables.append(
-            table_of(
-                "Differences, without White's correction",
-                values["ratio.pairs.heatmap.tukey"],
-                f"ratio.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
-                "pair",
-            )
+        section.show(
+            "Differences, without White's correction",
+            values["ratio.pairs.heatmap.tukey"],
+            f"ratio.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+            "pair",
         )
         _effect_tables(section, values, "ratio", "the ANOVA without White's correction")
 
@@ -217,13 +191,11 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
     if "codes.kinds_within" in values:
         for heatmap, row in values["codes.kinds_within"].items():
             section.tell("codes.kinds_within", wording.kinds(heatmap, row))
-        section.tables.append(
-            table_of(
-                "Codes an answer by kind, within each heatmap",
-                values["codes.kinds_within"],
-                "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE, correct = FALSE), p.adjust holm",
-                "heatmap",
-            )
+        section.show(
+            "Codes an answer by kind, within each heatmap",
+            values["codes.kinds_within"],
+            "codes.kinds_within; R: wilcox.test(saliency, general, paired = TRUE, correct = FALSE), p.adjust holm",
+            "heatmap",
         )
     for key, title, call in (
         ("kinds_between", "Codes an answer of each kind, between heatmaps", "t.test, p.adjust holm"),
@@ -242,7 +214,7 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
                 f"{title}, participants as the unit: {'differences in ' if told else 'no difference is shown'}"
                 f"{', '.join(told)} after Holm's correction of {len(rows)} tests.",
             )
-            section.tables.append(table_of(title, rows, f"codes.{key}; R: {call}", ""))
+            section.show(title, rows, f"codes.{key}; R: {call}", "")
 
 
 def reliability(section: Section, results: Results) -> None:
@@ -263,13 +235,11 @@ def reliability(section: Section, results: Results) -> None:
             "Intervals are asymptotic for Cohen's kappa (Fleiss, Cohen & Everitt 1969), and a bootstrap over the "
             "segments for Fleiss' and Krippendorff's (Zapf et al. 2016), as if segments were independent."
         )
-        section.tables.append(
-            table_of(
-                "Kappa and alpha of codes and of their groups, with 95 % intervals",
-                rows,
-                "reliability.code, reliability.group; R: psych::cohen.kappa, irr::kripp.alpha",
-                "",
-            )
+        section.show(
+            "Kappa and alpha of codes and of their groups, with 95 % intervals",
+            rows,
+            "reliability.code, reliability.group; R: psych::cohen.kappa, irr::kripp.alpha",
+            "",
         )
     else:
         section.paragraphs.append(f"Left out: {results.problems.get('reliability', 'no double coding')}")
@@ -288,18 +258,16 @@ def codes(section: Section, results: Results) -> None:
             f"{', '.join(told) or 'no code'} after Holm's correction of {compared['family_size']} tests. A test with "
             "answers as the unit may show what one with participants does not.",
         )
-        section.tables.append(
-            table_of(
-                "Occlusion and LRP, answers with each code",
-                {
-                    code: row
-                    | {
-                        f"conditional_{name}": value
-                        for name, value in values["codes.occlusion_vs_lrp_odds_ratio_intervals"][code].items()
-                    }
-                    for code, row in compared["codes"].items()
-                },
-                "codes.occlusion_vs_lrp; R: fisher.test",
-                "code",
-            )
+        section.show(
+            "Occlusion and LRP, answers with each code",
+            {
+                code: row
+                | {
+                    f"conditional_{name}": value
+                    for name, value in values["codes.occlusion_vs_lrp_odds_ratio_intervals"][code].items()
+                }
+                for code, row in compared["codes"].items()
+            },
+            "codes.occlusion_vs_lrp; R: fisher.test",
+            "code",
         )

@@ -1,7 +1,7 @@
 """Sections of the report on what the text lacks: models of single answers, effects, equivalence, power."""
 
 from occlumap.analysis import wording
-from occlumap.analysis.document import Section, table_of, with_interval
+from occlumap.analysis.document import Section, with_interval
 from occlumap.analysis.report_as_published import R_CALLS
 from occlumap.analysis.results_by_id import Results
 
@@ -15,13 +15,11 @@ def better(section: Section, results: Results) -> None:
         "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
     )
     if "glmm.base.fixed" in values:
-        section.tables.append(
-            table_of(
-                "Mixed logistic model of single answers",
-                with_interval(values["glmm.base.fixed"]),
-                f"glmm.base.fixed; R: {R_CALLS['glmm']}",
-                "effect",
-            )
+        section.show(
+            "Mixed logistic model of single answers",
+            with_interval(values["glmm.base.fixed"]),
+            f"glmm.base.fixed; R: {R_CALLS['glmm']}",
+            "effect",
         )
         deviations = values["glmm.base.random_sd"]
         if values["glmm.base.fit"]["singular"]:
@@ -46,30 +44,24 @@ def better(section: Section, results: Results) -> None:
             "glmm.base.pairs.heatmap.tukey",
             wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
         )
-        section.tables.append(
-            table_of(
-                "Its Wald tests",
-                values["glmm.base.wald.type2"],
-                "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
-                "term",
-            )
+        section.show(
+            "Its Wald tests",
+            values["glmm.base.wald.type2"],
+            "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
+            "term",
         )
-        section.tables.append(
-            table_of(
-                "Its differences, log odds ratios",
-                values["glmm.base.pairs.heatmap.tukey"],
-                f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
-                "pair",
-            )
+        section.show(
+            "Its differences, log odds ratios",
+            values["glmm.base.pairs.heatmap.tukey"],
+            f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
+            "pair",
         )
     if "accuracy.signal_detection" in values:
-        section.tables.append(
-            table_of(
-                "Signal detection",
-                values["accuracy.signal_detection"],
-                "accuracy.signal_detection",
-                "heatmap",
-            )
+        section.show(
+            "Signal detection",
+            values["accuracy.signal_detection"],
+            "accuracy.signal_detection",
+            "heatmap",
         )
     if "accuracy.signal_detection_intervals" in values:
         rows = values["accuracy.signal_detection_intervals"]
@@ -80,13 +72,11 @@ def better(section: Section, results: Results) -> None:
                 for name, row in rows.items()
             ),
         )
-        section.tables.append(
-            table_of(
-                "Signal detection, with 95 % intervals that take answers as independent",
-                rows,
-                "accuracy.signal_detection_intervals",
-                "heatmap",
-            )
+        section.show(
+            "Signal detection, with 95 % intervals that take answers as independent",
+            rows,
+            "accuracy.signal_detection_intervals",
+            "heatmap",
         )
     if "confidence.clmm.fixed" in values:
         if values.get("confidence.clmm.singular"):
@@ -107,13 +97,11 @@ def better(section: Section, results: Results) -> None:
                 "confidence.clmm.pairs.heatmap.tukey",
                 wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
-        section.tables.append(
-            table_of(
-                "Cumulative logit model of confidence",
-                with_interval(values["confidence.clmm.fixed"]),
-                f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
-                "effect",
-            )
+        section.show(
+            "Cumulative logit model of confidence",
+            with_interval(values["confidence.clmm.fixed"]),
+            f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
+            "effect",
         )
     if "ratio.betabinomial_dispersion" in values:
         tests = values["ratio.betabinomial_dispersion"]
@@ -135,13 +123,11 @@ def better(section: Section, results: Results) -> None:
             wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature"),
         )
     if "ratio.betabinomial" in values:
-        section.tables.append(
-            table_of(
-                "Beta-binomial model of the ratio",
-                with_interval(values["ratio.betabinomial"]["fixed"]),
-                f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
-                "effect",
-            )
+        section.show(
+            "Beta-binomial model of the ratio",
+            with_interval(values["ratio.betabinomial"]["fixed"]),
+            f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
+            "effect",
         )
     for key, test in values.items():
         if ".tost." in key:
@@ -156,15 +142,13 @@ def better(section: Section, results: Results) -> None:
         family = values["multiplicity.family"]
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
         call = "multiplicity.family; R: p.adjust"
-        section.tables.append(table_of("The seven omnibus tests as one family", rows, call, "test"))
+        section.show("The seven omnibus tests as one family", rows, call, "test")
     if "accuracy.screened.anova.type2" in values:
-        section.tables.append(
-            table_of(
-                "Accuracy of those who passed the comprehension questions",
-                values["accuracy.screened.anova.type2"],
-                f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
-                "term",
-            )
+        section.show(
+            "Accuracy of those who passed the comprehension questions",
+            values["accuracy.screened.anova.type2"],
+            f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
+            "term",
         )
 
 
@@ -180,19 +164,15 @@ def power(section: Section, results: Results) -> None:
             "they miss more often than one time in five.",
         )
         rows = {f"f = {f}": row for f, row in values["power.given_f"].items()}
-        section.tables.append(
-            table_of("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
-        )
+        section.show("Power", rows, "power.given_f; R: pwr::pwr.anova.test, pwr.f2.test", "effect")
         people = {
             f"f = {f}": {"people a condition for 80 %": n} for f, n in values["power.n_per_group"].items()
         }
-        section.tables.append(
-            table_of(
-                "People needed",
-                people,
-                "power.n_per_group; R: pwr::pwr.anova.test(k = 3, power = .8)",
-                "effect",
-            )
+        section.show(
+            "People needed",
+            people,
+            "power.n_per_group; R: pwr::pwr.anova.test(k = 3, power = .8)",
+            "effect",
         )
     if "power.planning" in values:
         planned = values["power.planning"]

@@ -296,12 +296,10 @@ def _write_best(
     error: BaseException, placed: list[tuple[occlumap.Explanation, Path]], photograph: images.Photograph
 ) -> None:
     """Write the heatmaps of a stopped run where nothing is lost by it, and note on `error` where they are or not."""
-    free = [one for one in placed if _holds_earlier(*one)]
-    if free:
-        written = [_write(*one, photograph) for one in free]
-        error.add_note(f"the best heatmap so far: {', '.join(str(files[0]) for files in written)}")
-    for _, folder in placed:
-        if folder not in [where for _, where in free]:
+    for explanation, folder in placed:
+        if _holds_earlier(explanation, folder):
+            error.add_note(f"the best heatmap so far: {_write(explanation, folder, photograph)[0]}")
+        else:
             error.add_note(
                 f"the best heatmap so far is not written: {folder} holds another result; for it, go on with "
                 "--resume and another --out"

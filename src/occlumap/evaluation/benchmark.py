@@ -72,37 +72,46 @@ def run(
         panels.append(Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
     with _alone_in(out):
-        record = Record(out, protocol, command)
-        record.photographs(panels)
-        if again:
-            for panel in panels:
-                panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
-        rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
-        done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
-        _tell_of_others(gone - {*groups})
-        record.successes(done)
-        total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
+        return _judged(panels, out, protocol, again, command, progress)
+
+
+def _judged(
+    panels: list[Panel],
+    out: Path,
+    protocol: Protocol,
+    again: Collection[str],
+    command: str,
+    progress: Progress | None,
+) -> Path:
+    record = Record(out, protocol, command)
+    record.photographs(panels)
+    if again:
         for panel in panels:
-            for number, photograph in enumerate(panel.photographs):
-                wanted = [
-                    group for group in groups if (photograph.entry.name, panel.name, *group) not in done
-                ]
-                count += len(groups) - len(wanted)
-                with panel.judging(number) as judge:
-                    for method, budget in wanted:
-                        rows, problem = judge.rows(method, budget)
-                        judge.save_maps()  # first: no row without its heatmap, whatever stops the run
-                        append(rows_file, rows)
-                        group = (photograph.entry.name, panel.name, method, budget)
-                        if problem:
-                            record.failure(group, problem)
-                        else:
-                            record.successes([group])
-                        count += 1
-                        if progress is not None:
-                            progress(count, total)
-                    if number < PHOTOGRAPHS and (wanted or not judge.drawn):
-                        judge.draw(groups)
+            panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
+    rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
+    done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
+    _tell_of_others(gone - {*groups})
+    record.successes(done)
+    total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
+    for panel in panels:
+        for number, photograph in enumerate(panel.photographs):
+            wanted = [group for group in groups if (photograph.entry.name, panel.name, *group) not in done]
+            count += len(groups) - len(wanted)
+            with panel.judging(number) as judge:
+                for method, budget in wanted:
+                    rows, problem = judge.rows(method, budget)
+                    judge.save_maps()  # first: no row without its heatmap, whatever stops the run
+                    append(rows_file, rows)
+                    group = (photograph.entry.name, panel.name, method, budget)
+                    if problem:
+                        record.failure(group, problem)
+                    else:
+                        record.successes([group])
+                    count += 1
+                    if progress is not None:
+                        progress(count, total)
+                if number < PHOTOGRAPHS and (wanted or not judge.drawn):
+                    judge.draw(groups)
     return rows_file
 
 

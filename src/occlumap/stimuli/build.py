@@ -5,7 +5,8 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -213,9 +214,8 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
     with working_folder(config.out.parent, config.out.name) as working:
         writer = _Writer(working, config)
-        made = _unchanged_by(
-            config.conditions, model, lambda: _pictures(writer, config, split, model, tasks, progress)
-        )
+        with _unchanged_by(config.conditions, model):
+            made = _pictures(writer, config, split, model, tasks, progress)
         manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
         check_manifest(manifest)
         (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -227,18 +227,18 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     return manifest
 
 
-def _unchanged_by(conditions: Iterable[str], model: Model, make: Callable[[], "_Pictures"]) -> "_Pictures":
-    """What `make` gives; StimuliError if a package's condition has changed the network meanwhile."""
+@contextmanager
+def _unchanged_by(conditions: Iterable[str], model: Model) -> Iterator[None]:
+    """StimuliError at the end if a package's condition has changed the network inside."""
     foreign = [name for name in conditions if name not in BUILT_IN]
     network = model.classifier.network
     before = weights_hash(network) if foreign else ""
-    made = make()
+    yield
     if foreign and (network.training or weights_hash(network) != before):
         raise StimuliError(
             f"expected conditions to leave the network as it is, but {' or '.join(foreign)} changed its weights or "
             "its mode, so heatmaps made after that are of another; work on a copy (copy.deepcopy)"
         )
-    return made
 
 
 def file_hash(path: Path) -> str:
