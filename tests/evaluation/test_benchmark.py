@@ -456,6 +456,26 @@ def test_a_protocol_is_checked_at_the_door(settings, error, message):
         Protocol(**settings)
 
 
+@pytest.mark.parametrize(
+    ("key", "method", "message"),
+    [
+        ("mine", Method("other", np.ones, fill="black"), "of the same name.*'other'"),
+        ("mine~blurred", Method("mine~blurred", np.ones, fill="black"), "without ~"),
+        ("mine", np.ones, "to be a Method"),
+        ("mine", Method("mine", np.ones, fill="Blurred"), "did you mean blur"),
+    ],
+)
+def test_a_method_of_ones_own_is_checked_at_the_door(monkeypatch, key, method, message):
+    monkeypatch.setitem(METHODS, key, method)
+    with pytest.raises(ArgumentError, match=message):
+        Protocol(methods=(key,))
+
+
+def test_classifiers_come_with_names(photos, tmp_path):
+    with pytest.raises(ArgumentError, match=r"\{'name': classifier\}"):
+        run([Brightest()], photos, photos / "photos.csv", tmp_path / "out", Protocol(("random",)))
+
+
 def test_a_method_without_its_package_is_told(monkeypatch):
     monkeypatch.setattr(methods, "find_spec", lambda package: None)
     with pytest.raises(MissingDependencyError, match="lime needs lime.*benchmark,peers"):

@@ -225,7 +225,7 @@ def test_a_constant_heatmap_predicts_the_area():
 @given(
     heatmap=arrays(np.float64, (4, 5), elements=st.integers(-50, 50)),
     drops=arrays(np.float64, 5, elements=st.integers(-50, 50)),
-    power=st.integers(-20, 20),
+    power=st.integers(-600, 600),
 )
 def test_predictions_are_correlations_in_any_unit(heatmap, drops, power):
     found = region_prediction(heatmap, REGIONS, drops)
@@ -262,6 +262,8 @@ def test_the_weights_of_an_additive_classifier_are_sensitive_for_every_n(size):
     assert sensitivity_n(WEIGHTS, sets, drops) == pytest.approx(1)
     assert sensitivity_n(-WEIGHTS, sets, drops) == pytest.approx(-1)
     assert sensitivity_n(WEIGHTS * 7 + 3, sets, drops) == pytest.approx(1)
+    assert sensitivity_n(WEIGHTS * 1e160, sets, drops) == pytest.approx(1)
+    assert sensitivity_n(WEIGHTS * 1e-170, sets, drops) == pytest.approx(1)
 
 
 def test_sensitivity_worked_by_hand():

@@ -49,6 +49,11 @@ def run(
     line in benchmark.json; a classifier that fails stops the run, and what was done is kept. Gives the path of
     rows.csv.
     """
+    if not isinstance(classifiers, Mapping) or not classifiers:
+        raise ArgumentError(
+            f"expected classifiers by the names that rows have, {{'name': classifier}}, got {classifiers!r:.80}"
+        )
+    photos, table, out = Path(photos), Path(table), Path(out)
     for name in again:
         one_of(
             "a method to make again", name, protocol.methods

@@ -1,9 +1,10 @@
 """The protocol of a benchmark: metrics, references and all else that decides a number."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from occlumap._checks import one_of, whole_number
+from occlumap._checks import nearest, one_of, whole_number
 from occlumap.errors import ArgumentError, MissingDependencyError
 from occlumap.evaluation.methods import METHODS, Method, installed
 from occlumap.evaluation.photographs import CROPS
@@ -82,7 +83,8 @@ class Protocol:
         whole_number("seed", self.seed, minimum=0)
         if self.size is not None:
             whole_number("size", self.size, minimum=8)
-        for method in self.chosen:
+        for name, method in zip(self.methods, self.chosen, strict=True):
+            _check(name, method)
             if missing := method.missing():
                 raise MissingDependencyError(
                     f"the method {method.name} needs {', '.join(missing)}, not installed; run, in a clone of occlumap: "
@@ -115,6 +117,20 @@ class Protocol:
             elif "~" not in method:
                 count += len(METRICS[metric])
         return count
+
+
+def _check(name: str, method: Method) -> None:
+    """ArgumentError for a method of the caller's own that could not be told from others in rows and headline."""
+    if not isinstance(method, Method) or method.name != name or not re.fullmatch(r"[^~@,\s]+", name):
+        got = f"Method({method.name!r}, ...)" if isinstance(method, Method) else type(method).__name__
+        raise ArgumentError(
+            f"expected METHODS[{name!r}] to be a Method of the same name, without ~, @, commas and spaces, got {got}"
+        )
+    if method.fill not in REFERENCES and (meant := nearest(method.fill, REFERENCES, count=1)):
+        raise ArgumentError(
+            f"expected the fill of {name} to be one of the references {', '.join(REFERENCES)}, which then leaves the "
+            f"headline, or another word, got {method.fill!r}{meant}"
+        )
 
 
 def headline_references(fills: Collection[str]) -> list[str]:
