@@ -150,27 +150,27 @@ def explanation_rows():
 
 
 def joint_rows():
-    """Wall time of a joint explanation of 300 calls / of as many ready-made batches, same classifier."""
+    """Share of a joint explanation's wall time, 300 calls, that is not the classifier's."""
     import occlumap
 
-    classifier = occlumap.load("efficientnet-lite0")
-    image = photograph()
-    ready = np.repeat(image[None], BATCH, axis=0)
-    sizes = [1, *[BATCH] * (299 // BATCH), 299 % BATCH]
+    classifier, image, inside = occlumap.load("efficientnet-lite0"), photograph(), []
 
-    def batches():
-        for size in sizes:
-            classifier(ready[:size])
+    def timed(batch):
+        start = time.perf_counter()
+        scores = classifier(batch)
+        inside.append(time.perf_counter() - start)
+        return scores
 
-    occlumap.explain(classifier, image, budget=20)  # imports what it needs
-    pairs = [
-        (seconds(lambda: occlumap.explain(classifier, image)), seconds(batches)) for _ in range(2 * ROUNDS)
-    ]
-    ratios = [ours / theirs for ours, theirs in pairs]
+    occlumap.explain(timed, image, budget=20)  # imports what it needs
+    shares = []
+    for _ in range(4 * ROUNDS):
+        inside.clear()
+        whole = seconds(lambda: occlumap.explain(timed, image))
+        shares.append(1 - sum(inside) / whole)
     yield (
-        "wall time of a joint explanation of 300 calls / of as many ready-made batches, EfficientNet-Lite0",
-        f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
-        "at most 1.05",
+        "share of the wall time of a joint explanation of 300 calls that is not the classifier's, EfficientNet-Lite0",
+        f"{statistics.median(shares):.3f} ({min(shares):.3f} to {max(shares):.3f})",
+        "under 0.05",
     )
 
 

@@ -35,7 +35,7 @@ def seconds(name: str, value: object) -> float:
     >>> seconds("timeout", 30)
     30.0
     """
-    return positive_number(name, value, threading.TIMEOUT_MAX, "of seconds")
+    return positive_number(name, value, threading.TIMEOUT_MAX, "of seconds, not infinite,")
 
 
 def positive_number(name: str, value: object, most: float, unit: str) -> float:

@@ -149,6 +149,7 @@ class Neighbours:
 
     def prepare_mask(self, image: Image) -> MaskPainter:
         """Mean colour of the visible pixels beside the hidden ones."""
+        mean_colour = _mean_colour(image)
 
         def paint(hidden: NDArray[np.bool_]) -> Image:
             beside = np.zeros_like(hidden)
@@ -157,7 +158,7 @@ class Neighbours:
             beside[:, 1:] |= hidden[:, :-1]
             beside[:, :-1] |= hidden[:, 1:]
             beside &= ~hidden
-            return _mean_colour(image, beside if beside.any() else hidden)
+            return mean_colour(beside if beside.any() else hidden)
 
         return paint
 
@@ -217,7 +218,7 @@ class Mean:
 
     def prepare_mask(self, image: Image) -> MaskPainter:
         """Mean colour of all that is hidden."""
-        return lambda hidden: _mean_colour(image, hidden)
+        return _mean_colour(image)
 
     def __str__(self) -> str:
         return "mean"
@@ -286,11 +287,12 @@ class Inpaint:
                 "the fill 'inpaint' needs OpenCV, which is not installed; run, in a clone of occlumap: pip "
                 "install '.[opencv]'"
             ) from error
+        mean_colour = _mean_colour(image)
         flag = cv2.INPAINT_TELEA if self.algorithm == "telea" else cv2.INPAINT_NS
 
         def paint(hidden: NDArray[np.bool_]) -> Image:
             if hidden.all():
-                return _mean_colour(image, hidden)
+                return mean_colour(hidden)
             painted: Image = cv2.inpaint(image, hidden.astype(np.uint8) * 255, self.radius, flag)
             return painted
 
@@ -480,9 +482,18 @@ def _strips(colours: NDArray[np.float64], bounds: NDArray[np.int32]) -> Iterator
     return (strip[:width] for strip, width in zip(strips, widths, strict=True))
 
 
-def _mean_colour(image: Image, mask: NDArray[np.bool_]) -> Image:
-    """The mean colour of the pixels of `mask`, (1, 1, 3); at least one pixel."""
-    return _to_uint8(image[mask].mean(axis=0, dtype=np.float64))[None, None]
+def _mean_colour(image: Image) -> MaskPainter:
+    """A function of a mask with a pixel that gives the mean colour of its pixels, (1, 1, 3).
+
+    By a product with the pixels, much faster than picking them; float64 holds its sums exactly, in any order.
+    """
+    pixels = image.reshape(-1, 3).astype(np.float64)
+
+    def mean_colour(mask: NDArray[np.bool_]) -> Image:
+        inside = mask.ravel().astype(np.float64)
+        return _to_uint8(inside @ pixels / np.count_nonzero(mask))[None, None]
+
+    return mean_colour
 
 
 def _to_uint8(colours: NDArray[np.float64]) -> Image:

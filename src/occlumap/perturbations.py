@@ -187,15 +187,28 @@ class SegmentMasks:
 
     def apply(self, image: Image, paint: MaskPainters) -> Image:
         """The perturbed images, uint8 (n, H, W, 3), in memory of their own."""
-        batch = np.empty((len(self), *image.shape), np.uint8)
-        shown = self.kept.astype(np.uint8) * np.uint8(255)
-        for made, values, turn in zip(batch, shown, self.turns(len(paint)).tolist(), strict=True):
-            visible = values.take(self.labels)
-            painted = paint[turn](visible == 0) if not values.all() else image
-            # bit by bit, the image where visible is all ones and the fill where it is 0: several times np.where's speed
-            np.bitwise_and(image ^ painted, np.repeat(visible, 3).reshape(image.shape), out=made)
-            np.bitwise_xor(made, painted, out=made)
-        return batch
+        height, width = image.shape[:2]
+        # whole rows of values, not pixels of three: several times faster, as is all that follows
+        batch = np.empty((len(self), height, 3 * width), np.uint8)
+        plain = image.reshape(height, 3 * width)
+        turns = self.turns(len(paint)).tolist()
+        places = self.labels.astype(np.intp)
+        for first in range(0, len(self), 8):
+            # a byte for each pixel, one bit for each of eight masks: 1 where the pixel is visible
+            bits = np.packbits(self.kept[first : first + 8], axis=0, bitorder="little")[0].take(places)
+            bits_of_values = bits.repeat(3).reshape(plain.shape)
+            for bit, made in enumerate(batch[first : first + 8]):
+                hidden = (bits & (1 << bit)) == 0
+                painted = paint[turns[first + bit]](hidden) if hidden.any() else image
+                if painted.shape != image.shape:  # one colour
+                    painted = np.broadcast_to(painted, (1, width, 3))
+                painted = painted.reshape(-1, 3 * width)
+                # the image where visible is all ones, what is painted where it is 0
+                visible = np.negative(bits_of_values >> bit & 1)
+                np.bitwise_xor(plain, painted, out=made)
+                made &= visible
+                made ^= painted
+        return batch.reshape(len(self), *image.shape)
 
     def describe(self, index: int) -> str:
         """Mask `index` in words, for messages."""

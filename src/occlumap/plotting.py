@@ -178,7 +178,9 @@ def _segment_tree(explanation: "Explanation", photograph: Any) -> "Figure":
     count = "1 segment" if len(nodes) == 1 else f"{len(nodes)} segments"
     picture, extent = _placed(explanation, photograph)
     figure, (axes,) = _figure(
-        1, f"{_title(explanation)}\n{count} that matter: red for the target, blue against it", picture
+        1,
+        f"{_title(explanation)}\n{count} at the scale that says most: red for the target, blue against it",
+        picture,
     )
     _show(axes, picture)
     most = max((abs(node.importance) for node in nodes), default=0.0) or 1.0

@@ -138,7 +138,7 @@ def slic_labels(image: Image, leaves: int = LEAVES) -> Labels:
     from skimage.segmentation import slic
 
     shape = (image.shape[0], image.shape[1])
-    labels = _renumbered(slic(image, n_segments=leaves, compactness=10, start_label=0))
+    labels: Labels = slic(image, n_segments=leaves, compactness=10, start_label=0).astype(np.int32)
     enough = min(leaves, shape[0] * shape[1]) / 4
     return labels if labels.max() + 1 >= enough else grid_labels(shape, leaves)
 
@@ -174,7 +174,7 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
     least |a| |b| / (|a| + |b|) x squared distance of their means; of equals those made first.
     Labels may be any whole numbers.
 
-    Raises ArgumentError for labels of another shape than the image.
+    Raises ArgumentError for labels of another shape than the image, or with some masked.
     """
     if not isinstance(labels, np.ndarray) or labels.shape != image.shape[:2] or labels.dtype.kind not in "iu":
         got = (
@@ -186,18 +186,24 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
             f"expected a label map of whole numbers of shape {image.shape[:2]}, one for each pixel that the classifier "
             f"sees, got {got}"
         )
-    leaf_of = _renumbered(labels)
+    if np.ma.is_masked(labels):
+        raise ArgumentError(
+            "expected a label for each pixel, got a masked array with some left out; give them a label of their own: "
+            "labels.filled(-1)"
+        )
+    leaf_of = _renumbered(np.asarray(labels))
     count = int(leaf_of.max()) + 1
     features = _features(image)
     sizes = np.bincount(leaf_of.ravel()).astype(np.float64).tolist()
     sums = [np.bincount(leaf_of.ravel(), weights=channel.ravel()) for channel in features]
-    means = [row / size for row, size in zip(np.stack(sums, axis=1), sizes, strict=True)]
+    # lists, not arrays: for five numbers much faster
+    means = [(row / size).tolist() for row, size in zip(np.stack(sums, axis=1), sizes, strict=True)]
     neighbours = _neighbours(leaf_of, count)
 
     def cost(one: int, other: int) -> tuple[float, int, int]:
-        apart = means[one] - means[other]
         share = sizes[one] * sizes[other] / (sizes[one] + sizes[other])
-        return share * float((apart * apart).sum()), one, other
+        apart = sum([(a - b) * (a - b) for a, b in zip(means[one], means[other], strict=True)])
+        return share * apart, one, other
 
     queue = [cost(one, other) for one in range(count) for other in neighbours[one] if one < other]
     heapq.heapify(queue)
@@ -212,7 +218,12 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
         alive -= {one, other}
         alive.add(made)
         sizes.append(sizes[one] + sizes[other])
-        means.append((means[one] * sizes[one] + means[other] * sizes[other]) / sizes[made])
+        means.append(
+            [
+                (a * sizes[one] + b * sizes[other]) / sizes[made]
+                for a, b in zip(means[one], means[other], strict=True)
+            ]
+        )
         around = (neighbours[one] | neighbours[other]) - {one, other}
         neighbours.append(around)
         for neighbour in around:
@@ -236,8 +247,8 @@ def _neighbours(labels: Labels, count: int) -> list[set[int]]:
     neighbours: list[set[int]] = [set() for _ in range(count)]
     for one, other in ((labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])):
         differ = one != other
-        pairs = np.unique(np.stack([one[differ], other[differ]], axis=1), axis=0)
-        for a, b in pairs.tolist():
+        pairs = np.unique(one[differ].astype(np.int64) * count + other[differ])  # far faster than unique rows
+        for a, b in zip(*(side.tolist() for side in np.divmod(pairs, count)), strict=True):
             neighbours[a].add(b)
             neighbours[b].add(a)
     return neighbours

@@ -66,7 +66,7 @@ def test_every_plot_draws_segments_with_and_without_the_photograph(by_segments, 
 def test_the_tree_of_segments_colours_those_that_matter(by_segments):
     figure = plotting.tree(by_segments)
     matter = [node for node in by_segments.tree() if node.state == "leaf"]
-    assert f"{len(matter)} segments that matter" in figure.get_suptitle()
+    assert f"{len(matter)} segments at the scale that says most" in figure.get_suptitle()
     values = np.asarray(figure.axes[0].get_images()[1].get_array().filled(np.nan))
     for node in matter:
         inside = np.isin(by_segments.posterior.tree.labels, node.segments)

@@ -432,7 +432,7 @@ def test_a_budget_of_less_than_two_masks_is_refused(budget):
             {"regions": np.arange(70 * 70).reshape(70, 70), "image": np.zeros((70, 70), np.uint8)},
             "at most 4000",
         ),
-        ({"time_limit": float("inf")}, "time_limit to be a number of seconds"),
+        ({"time_limit": float("inf")}, "time_limit to be a number of seconds, not infinite"),
         ({"time_limit": -1}, "time_limit to be a number of seconds"),
         ({"time_limit": True}, "time_limit to be a number of seconds"),
     ],
@@ -505,6 +505,13 @@ def test_a_fill_of_rectangles_only_is_refused_in_words():
 def test_a_fill_that_paints_something_else_is_a_fill_error(value):
     with pytest.raises(FillError, match=r"uint8 image of shape \(40, 48, 3\)"):
         run(fill=Wrong(value))
+
+
+@pytest.mark.parametrize("value", [np.uint8(9), np.array([9], np.uint8), np.full((1, 1, 1), 9, np.uint8)])
+def test_a_fill_may_paint_one_grey(value):
+    grey = run(fill=Wrong(np.full(PICTURE.shape, 9, np.uint8)), budget=30)
+    found = run(fill=Wrong(np.asarray(value)), budget=30)
+    np.testing.assert_array_equal(found.heatmap, grey.heatmap)
 
 
 def test_a_model_that_does_not_fit_is_warned_about():

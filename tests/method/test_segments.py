@@ -165,6 +165,13 @@ def test_rows_of_different_lengths_are_no_tree(labels, merges):
         SegmentTree(labels, merges)
 
 
+def test_a_label_map_with_pixels_left_out_is_refused():
+    labels = np.ma.array(np.arange(16).reshape(4, 4), mask=np.eye(4, dtype=bool))
+    with pytest.raises(ArgumentError, match="a label for each pixel.*masked"):
+        merged(picture((4, 4)), labels)
+    assert merged(picture((4, 4)), np.ma.array(labels.data)).leaves == 16
+
+
 @pytest.mark.parametrize("labels", [np.zeros((3, 4), int), np.zeros((4, 4)), [[0]], np.zeros((4, 4), bool)])
 def test_labels_that_do_not_fit_the_image_are_refused(labels):
     with pytest.raises(ArgumentError, match=r"label map of whole numbers of shape \(4, 4\)"):
