@@ -22,7 +22,11 @@ def study_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values["completion_url"] = "https://app.example/complete"
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
     server.set_up(
-        folder / "study.yaml", str(folder / "db.sqlite3"), "x" * 40, https=False, hosts="testserver,127.0.0.1"
+        folder / "study.yaml",
+        str(folder / "db.sqlite3"),
+        "secret-" * 8,
+        https=False,
+        hosts="testserver,127.0.0.1",
     )
     server.migrate(configuration.read(folder / "study.yaml"))
     return folder

@@ -324,6 +324,25 @@ def test_a_coders_words_on_a_participant_go_with_what_is_erased(bench):
     assert not Exclusion.objects.exists()
 
 
+def test_answers_coded_twice_are_exported_as_segments_with_a_code_of_each_coder(bench, study):
+    from occlumap.study import export
+
+    answer = said((0, "ears tail"), (1, "ears eyes fur"), ("new", ""), (0, "ears tail collar"))
+    _, columns, found = next(table for table in export.tables(study) if table[0] == "double_coding")
+    rows = list(found)
+    assert columns == [
+        "segment_id",
+        "participant_id",
+        "task_id",
+        "coder_a",
+        "coder_b",
+        "coder_c",
+        "config_sha256",
+    ]
+    assert [row[3:6] for row in rows] == [["ears", "ears", ""], ["tail", "eyes", ""], ["(none)", "fur", ""]]
+    assert {tuple(row[1:3]) for row in rows} == {(answer.participant.public_id, answer.task_id)}
+
+
 def test_agreement_of_a_code_is_that_of_a_table_reckoned_by_hand():
     # of 10 answers, both chose ears in 4, one alone in 1 and in 2, none in 3: they agree in 0.7
     pairs = [({"ears"}, {"ears"})] * 4 + [({"ears"}, set())] + [(set(), {"ears"})] * 2 + [(set(), set())] * 3

@@ -64,7 +64,7 @@ def test_a_database_that_cannot_be_had_is_told_in_a_line(study_folder, database,
     environment = {
         **os.environ,
         "OCCLUMAP_STUDY_DATABASE": database,
-        "OCCLUMAP_STUDY_SECRET": "x" * 40,
+        "OCCLUMAP_STUDY_SECRET": "secret-" * 8,
         "OCCLUMAP_STUDY_HOSTS": "study.example",
     }
     command = [sys.executable, "-m", "occlumap", "study", "serve", str(study_folder / "study.yaml")]

@@ -103,7 +103,7 @@ def ordeal(tmp_path_factory, cluster):
     address = f"http://127.0.0.1:{port}/"
     environment = {
         "OCCLUMAP_STUDY_DATABASE": cluster.address,
-        "OCCLUMAP_STUDY_SECRET": "x" * 50,
+        "OCCLUMAP_STUDY_SECRET": "secret-" * 8,
         "OCCLUMAP_STUDY_HOSTS": "127.0.0.1",
         "OCCLUMAP_STUDY_HTTPS": "0",
     }

@@ -161,6 +161,23 @@ def test_the_export_is_what_the_analysis_reads(researcher, study, tmp_path):
     assert every_result(found).values["design.cells"] == dict.fromkeys(study.cells, 2)
     assert any("no codes yet" in remark for remark in found.remarks)
 
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study import export
+    from occlumap.study.coding import services
+
+    services.prepare()
+    coders = [get_user_model().objects.create_user(name).pk for name in ("one", "other")]
+    for answer in services.answers()[:10]:
+        for coder, codes in zip(coders, (["ears", "tail"], ["ears", "eyes"]), strict=True):
+            services.code(answer.pk, coder, codes)
+    export.write(study, tmp_path)
+    values = every_result(read(tmp_path), sections={"agreement of coders"}).values
+    assert (values["reliability.code.cohen_ab"]["n"], values["reliability.code.cohen_ab"]["agreement"]) == (
+        20,
+        0.5,
+    )
+
 
 def test_every_row_has_the_configurations_hash_and_every_column_stands_in_the_dictionary(study):
     from occlumap.study.export import tables
@@ -185,7 +202,10 @@ def test_text_that_a_spreadsheet_would_run_is_made_plain(study):
     from occlumap.study.export import _plain
 
     assert _plain("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert _plain("-1+HYPERLINK(1)") == "'-1+HYPERLINK(1)"
+    assert _plain("-cmd|' /C calc'!A0")[0] == "'"
     assert _plain("ears = eyes") == "ears = eyes"
+    assert _plain("- ears\n- tail (long)") == "- ears\n- tail (long)"
 
 
 def test_the_self_report_is_made_plain_too(study):
@@ -262,6 +282,92 @@ def test_a_study_is_frozen_at_launch(study):
     start()
     with pytest.raises(ArgumentError, match="frozen at launch"):
         prepare(make({**study.values, "title": "Another"}, study.folder))
+
+
+def test_what_was_launched_is_served_whatever_the_file_says_since(study):
+    from occlumap.study import configured
+    from occlumap.study.participants.services import prepare
+
+    file = study.folder / "study.yaml"
+    prepare(study)
+    before = file.read_text()
+    file.write_text(before.replace("A study", "Another study"))
+    configured.configuration.cache_clear()  # as in a worker that was started again
+    try:
+        assert "<title>A study</title>" in client().get("/").content.decode()
+        assert configured.configuration().sha256 == study.sha256
+    finally:
+        file.write_text(before)
+
+
+def test_another_image_than_the_launched_one_is_told(study, tmp_path):
+    import shutil
+
+    from occlumap.study.domain.configuration import Configuration
+    from occlumap.study.participants.services import prepare
+
+    prepare(study)
+    start()
+    shutil.copytree(study.folder / "stimuli", tmp_path / "stimuli")
+    prepare(Configuration(study.values, tmp_path))
+    first = next(iter(study.images))
+    (tmp_path / "stimuli" / first).write_bytes(b"another")
+    with pytest.raises(ArgumentError, match=f"{first} is not what it was"):
+        prepare(Configuration(study.values, tmp_path))
+
+
+@pytest.mark.parametrize("command", [["export", "--out", "data"], ["researcher", "ann"]])
+def test_a_command_refuses_what_was_not_launched_and_makes_nothing(study, tmp_path, monkeypatch, command):
+    import os
+
+    import yaml
+    from click.testing import CliRunner
+
+    from occlumap.cli.group import occlumap as main
+    from occlumap.study.participants.services import prepare
+
+    monkeypatch.chdir(tmp_path)
+    for name, value in os.environ.items():  # what the command sets
+        if name.startswith("OCCLUMAP_STUDY_"):
+            monkeypatch.setenv(name, value)
+    prepare(study)
+    start()
+    values = {**study.values, "version": "2", "stimuli": str(study.folder / "stimuli/manifest.json")}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    ran = CliRunner().invoke(main, ["study", *command, "--config", "study.yaml"])
+    assert ran.exit_code == 1
+    assert "expected the configuration with which this study was launched" in ran.output
+    assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
+
+
+def test_an_export_that_fails_leaves_no_parts(study, tmp_path):
+    from occlumap.study import export
+    from occlumap.study.participants.models import Answer
+
+    go_to(start(), "end")
+    Answer.objects.filter(position=3).update(task_id="gone")
+    with pytest.raises(KeyError):
+        export.write(study, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_have_the_hash_of_the_configuration_of_their_participant(study, tmp_path):
+    from occlumap.study import export
+    from occlumap.study.participants.models import Participant
+
+    go_to(start(), "end")
+    Participant.objects.update(config_sha256="of an earlier one")
+    for name, columns, rows in export.tables(study):
+        if name in ("participants", "responses", "reports", "events"):
+            assert {row[columns.index("config_sha256")] for row in rows} == {"of an earlier one"}
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\x00b", "a" * 151])
+def test_a_name_that_no_login_can_have_is_refused(study, name):
+    from occlumap.study import server
+
+    with pytest.raises(ArgumentError, match="expected a name of 1 to 150 characters"):
+        server.researcher(name)
 
 
 def test_another_stimulus_set_or_text_is_another_configuration(study):
@@ -523,6 +629,42 @@ def test_a_tasks_image_is_known_among_examples_by_its_bytes(study):
     shutil.copy(study.folder / "stimuli" / study.manifest["tasks"][0]["image"], copy)
     found = changed_set(study, lambda tasks, _: tasks[3]["examples"][0].update(image="images/copy.png"))
     assert launch.faults(found) == ["the image of task 1 is an example too, which gives its outcome away"]
+
+
+@pytest.mark.parametrize("ending", ["exif", "xmp", "text", "comment"])
+def test_an_image_that_carries_words_is_refused_before_launch(study, tmp_path, ending):
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from occlumap.study.domain import launch
+
+    picture, path = Image.new("RGB", (4, 4)), tmp_path / "picture"
+    exif, text = Image.Exif(), PngInfo()
+    exif[0x010E] = "TP score 0.83"
+    text.add(b"tEXt", b"dpi\0TP score 0.83", after_idat=True)
+    {
+        "exif": lambda: picture.save(path, "JPEG", exif=exif),
+        "xmp": lambda: picture.save(path, "WEBP", xmp=b"TP score 0.83"),
+        "text": lambda: picture.save(path, "PNG", pnginfo=text),
+        "comment": lambda: picture.save(path, "GIF", comment=b"TP score 0.83"),
+    }[ending]()
+    assert launch._carried(path)
+    picture.save(path, "JPEG", icc_profile=b"a profile", progressive=True, dpi=(72, 72))
+    assert launch._carried(path) == []
+
+
+def test_an_image_that_changed_since_the_set_was_frozen_is_refused_before_launch(study):
+    from occlumap.study.domain import launch
+
+    files = dict(study.images_sha256)
+    name = next(iter(files))
+    frozen = changed_set(study, lambda tasks, limits: None)
+    frozen.manifest["files"] = files
+    before = launch.faults(frozen)
+    frozen.manifest["files"] = {**files, name: "0" * 64}
+    assert [one for one in launch.faults(frozen) if one not in before] == [
+        f"the image {name} is not the one of the manifest (`files`): it has changed since the set was frozen"
+    ]
 
 
 def test_the_icon_that_browsers_ask_for_is_no_error(study):

@@ -134,7 +134,7 @@ def test_without_a_database_named_none_is_made_where_one_happens_to_be(tmp_path)
     environment = {
         **ENVIRONMENT,
         "DJANGO_SETTINGS_MODULE": "occlumap.study.settings",
-        "OCCLUMAP_STUDY_SECRET": "x" * 40,
+        "OCCLUMAP_STUDY_SECRET": "secret-" * 8,
     }
     environment.pop("OCCLUMAP_STUDY_DATABASE", None)
     command = [sys.executable, "-m", "django", "makemigrations", "--check"]
@@ -152,6 +152,29 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(tmp_path):
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "any other: --port 0" in output
+    assert not (tmp_path / "occlumap-study").exists()  # no login was made that nobody saw
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "found none"), (b"no database" * 99, "not a database")])
+def test_a_database_that_is_none_is_told_in_a_line_and_not_made(tmp_path, content, told):
+    from occlumap.study import demo_stimuli
+
+    demo_stimuli.write(tmp_path / "stimuli")
+    (tmp_path / "study.yaml").write_text("title: A study\n")
+    database = tmp_path / "study.sqlite3"
+    if content is not None:
+        database.write_bytes(content)
+    process = study(
+        *("export", "--config", "study.yaml", "--out", "data"),
+        folder=tmp_path,
+        environment={"OCCLUMAP_STUDY_DATABASE": str(database)},
+    )
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert told in output
+    assert len(output.splitlines()) == 1
+    assert database.exists() == (content is not None)
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_study_with_faults_is_not_served(tmp_path):

@@ -54,10 +54,10 @@ def demo(port: int, folder: Path) -> None:
     """
     import yaml
 
-    from occlumap.errors import ArgumentError
     from occlumap.study import demo_stimuli, server
     from occlumap.study.domain import configuration as configurations
 
+    server.assert_free(port)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "study.yaml"
     if not config.exists():
@@ -69,17 +69,11 @@ def demo(port: int, folder: Path) -> None:
     server.set_up(config, str(folder / "study.sqlite3"), _secret(folder), https=False)
     server.migrate(configuration)
     password = server.researcher()
-    try:
-        running, _ = server.serve(port)
-    except OSError as error:
-        raise ArgumentError(
-            f"expected a free port, but {port} cannot be had ({error}); any other: --port 0"
-        ) from error
+    running, _ = server.serve(port)
     address = f"http://127.0.0.1:{running.server_port}/"
     click.echo(f"study:      {address}")
-    click.echo(
-        f"researcher: {address}researcher/  name {server.RESEARCHER}, password {password or '(as shown at first)'}"
-    )
+    again = f"(as shown at first; a new one: occlumap study researcher {server.RESEARCHER} --reset --folder {folder})"
+    click.echo(f"researcher: {address}researcher/  name {server.RESEARCHER}, password {password or again}")
     click.echo(f"kept in:    {folder}/  (Ctrl-C ends it)")
     try:
         while True:
@@ -109,7 +103,8 @@ def check(config: Path) -> None:
     for fault in faults:
         click.echo(f"  {fault}", err=True)
     if faults:
-        raise click.ClickException(f"{len(faults)} faults: not to be launched")
+        told = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise click.ClickException(f"{told}: not to be launched")
     click.echo("nothing to mend")
 
 
@@ -133,7 +128,7 @@ def serve(config: Path, bind: str, workers: int) -> None:
     """Serve the study of CONFIG for real, by gunicorn.
 
     Refused while `occlumap study check` finds a fault. The environment has OCCLUMAP_STUDY_DATABASE
-    (postgresql://user:password@host/name), OCCLUMAP_STUDY_SECRET (32 characters or more), OCCLUMAP_STUDY_HOSTS (the
+    (postgresql://user:password@host/name), OCCLUMAP_STUDY_SECRET (50 characters or more), OCCLUMAP_STUDY_HOSTS (the
     names under which it is served) and OCCLUMAP_STUDY_PROXIES (how many proxies stand in front; 0).
     """
     import os
@@ -169,7 +164,7 @@ def serve(config: Path, bind: str, workers: int) -> None:
     if password:
         click.echo(f"researcher: name {server.RESEARCHER}, password {password} (shown once)")
     # connections are kept longer than people and proxies keep them: who ends one first may lose a page that is sent
-    threads = ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75"]
+    threads = ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", str(workers), *threads]
     sys.stdout.flush()
     os.execv(sys.executable, [*command, "occlumap.study.wsgi:application"])  # noqa: S606 - it becomes the server
@@ -222,7 +217,7 @@ def bots(
         from occlumap.study.domain import configuration as configurations
         from occlumap.study.domain import psychometrics
 
-        tasks = configurations.read(config or folder / "study.yaml").tasks.values()
+        tasks = (configurations.read(config) if config else _opened(folder, None)).tasks.values()
         model = psychometrics.read(fitted / "responses.csv") if fitted else psychometrics.OF_THE_TEXT
         knowledge = participants.Knowledge({task["image"]: task["outcome"] for task in tasks}, model)
     found = participants.many(url, count, kind, seed, at_once, log, browser=browser, knowledge=knowledge)
@@ -267,7 +262,10 @@ def researcher(name: str, reset: bool, folder: Path, config: Path | None) -> Non
 
 
 def _opened(folder: Path, config: Path | None) -> "Configuration":
-    """The study of `config`, with the database that the environment names, or the demo's in `folder`; ready for use."""
+    """The study of `config`, with the database that the environment names, or the demo's in `folder`; ready for use.
+
+    ArgumentError where it is not the one that was launched in that database.
+    """
     import os
 
     from occlumap.errors import ArgumentError
@@ -286,4 +284,5 @@ def _opened(folder: Path, config: Path | None) -> "Configuration":
             raise ArgumentError("expected the study's database in OCCLUMAP_STUDY_DATABASE")
     configuration = configurations.read(config)
     server.set_up(config, database, secret, https=False)
+    server.assert_launched(configuration)
     return configuration

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from occlumap.study.domain import progress, reward
+from occlumap.study.domain import codebook, progress, reward
 from occlumap.study.domain.configuration import Configuration
 
 DICTIONARY = (
@@ -18,7 +19,7 @@ DICTIONARY = (
     (
         "every table",
         "config_sha256",
-        "of the configuration, texts and stimulus set with which the study was launched",
+        "of the configuration, texts and stimulus set with which this participant took part",
     ),
     ("participants", "source", "the study's title and version"),
     ("participants", "heatmap, scores, first_class", "the condition, and the class whose block came first"),
@@ -49,6 +50,17 @@ DICTIONARY = (
         "every coding, also those that another replaced; 1 if it settles a difference; UTC",
     ),
     (
+        "double_coding",
+        "segment_id, task_id, coder_a, coder_b, coder_c",
+        "answers that two coders coded, a row for each pair of codes: the same codes together, then the others by "
+        f"name; {codebook.NONE} where a coder has no more; coder_a coded the answer first; coder_c: empty",
+    ),
+    (
+        "every table",
+        "texts",
+        "a text that a spreadsheet would run as a formula begins with a ' that was put there",
+    ),
+    (
         "reports",
         "useful_outcomes, useful_heatmaps, useful_scores, learned",
         "1 not at all to 4 very, empty if it was not shown; free text",
@@ -60,13 +72,14 @@ DICTIONARY = (
 def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
     """(name, columns, rows) of each table, of participants who finished; events of all.
 
-    The hash of the configuration with which the study was launched stands in every row.
+    The hash of the configuration with which a participant took part stands in each of their rows.
     """
-    from occlumap.study.participants.models import StudyState
+    from occlumap.study.participants.models import Participant
 
-    launched = StudyState.objects.values_list("config_sha256", flat=True).get(pk=1)
+    of = dict(Participant.objects.values_list("public_id", "config_sha256"))
     for name, columns, rows in _tables(study):
-        yield name, [*columns, "config_sha256"], ([*row, launched] for row in rows)
+        at = columns.index("participant_id")
+        yield name, [*columns, "config_sha256"], ([*row, of.get(row[at], "")] for row in rows)
     yield "data_dictionary", ["table", "column", "holds"], [list(row) for row in DICTIONARY]
 
 
@@ -103,9 +116,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
                 one.first_class,
                 int(bool(one.screening_passed)),
                 int(one.pk in excluded),
-                one.started_at.isoformat(),
-                one.consented_at.isoformat() if one.consented_at else "",
-                one.finished_at.isoformat() if one.finished_at else "",
+                *(at.isoformat() if at else "" for at in (one.started_at, one.consented_at, one.finished_at)),
             ]
             for one in finished
         ),
@@ -144,6 +155,15 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
                 one.at.isoformat(),
             ]
             for one in codings.order_by("pk")
+        ),
+    )
+    segments = enumerate(coding.segments(), start=1)
+    yield (
+        "double_coding",
+        ["segment_id", "participant_id", "task_id", "coder_a", "coder_b", "coder_c"],
+        (
+            [number, answer.participant.public_id, answer.task_id, a, b, ""]
+            for number, (answer, a, b) in segments
         ),
     )
     reports = Page.objects.filter(step="report", participant__state=progress.FINISHED).select_related(
@@ -187,8 +207,8 @@ def _response(answer: Any, study: Configuration) -> list[Any]:
 
 
 def _plain(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """Text that a spreadsheet does not run as a formula; a list's "- ears" is none, and stays."""
+    return f"'{text}" if re.match(r"[=+@\t\r]|-.*(\w\(|\|)", text, re.DOTALL) else text
 
 
 @contextmanager
@@ -204,16 +224,20 @@ def _one_moment() -> Iterator[None]:
 def write(study: Configuration, folder: Path) -> list[Path]:
     """Each table as a CSV file in `folder`, all of one moment; none is replaced before all are written."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    with _one_moment():
-        for name, columns, rows in tables(study):
-            path = folder / f"{name}.csv"
-            with path.with_suffix(".csv.part").open("w", newline="", encoding="utf-8") as file:
-                _write(file, columns, rows)
-            written.append(path)
-    for path in written:
-        path.with_suffix(".csv.part").replace(path)
-    return written
+    parts: dict[Path, Path] = {}
+    try:
+        with _one_moment():
+            for name, columns, rows in tables(study):
+                part = folder / f"{name}.csv.part"
+                parts[part] = folder / f"{name}.csv"
+                with part.open("w", newline="", encoding="utf-8") as file:
+                    _write(file, columns, rows)
+        for part, path in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+    return list(parts.values())
 
 
 def archive(study: Configuration) -> bytes:

@@ -64,26 +64,63 @@ def _reach() -> None:
 
 
 def migrate(configuration: Configuration) -> None:
-    """Bring the database up to date, and write what the study needs."""
+    """Bring the database up to date, and write what the study needs; ArgumentError for a file that is no database."""
     from django.core.management import call_command
+    from django.db import DatabaseError
 
     from occlumap.study.coding.services import prepare as prepare_codebook
     from occlumap.study.participants.services import prepare
 
-    call_command("migrate", verbosity=0, interactive=False)
-    prepare(configuration)
-    prepare_codebook()
+    try:
+        call_command("migrate", verbosity=0, interactive=False)
+        prepare(configuration)
+        prepare_codebook()
+    except DatabaseError as error:
+        raise _no_database(error) from error
+
+
+def assert_launched(configuration: Configuration) -> None:
+    """ArgumentError for a database without a launched study, or with one of another configuration; writes nothing."""
+    from django.conf import settings
+    from django.db import DatabaseError, connection
+
+    from occlumap.study.participants import services
+    from occlumap.study.participants.models import StudyState
+
+    name = settings.DATABASES["default"]["NAME"]
+    if connection.vendor == "sqlite" and not Path(name).is_file():
+        raise ArgumentError(f"expected the database of a study at {name}, found none")
+    try:
+        state = StudyState.objects.filter(pk=1).first()
+    except DatabaseError as error:
+        raise _no_database(error) from error
+    if state is None:
+        raise ArgumentError(
+            f"expected a study that was launched in the database {name}, found none: serve it first"
+        )
+    services.assert_launched(state, configuration)
+
+
+def _no_database(error: Exception) -> ArgumentError:
+    told = str(error).strip().splitlines()
+    return ArgumentError(
+        f"expected the database of a study that this version has served ({told[0] if told else error}); name "
+        "another, or start the study once by this version, which brings its tables up to date"
+    )
 
 
 def researcher(name: str = RESEARCHER, *, reset: bool = False) -> str | None:
     """A researcher's login with a new password, which is given back; None where there is one already.
 
     `reset`: give that one a new password, and take its second factor away; whoever is logged in by it no longer is.
+    Raises ArgumentError for a name that none can have.
     """
     from django.contrib.auth import get_user_model
     from django.db import transaction
     from django_otp.plugins.otp_totp.models import TOTPDevice
 
+    if not name.isprintable() or not 1 <= len(name.strip()) <= 150:
+        raise ArgumentError(f"expected a name of 1 to 150 characters, got {name!r}")
     users = get_user_model().objects
     password = secrets.token_urlsafe(12)
     with transaction.atomic():
@@ -98,6 +135,20 @@ def researcher(name: str = RESEARCHER, *, reset: bool = False) -> str | None:
         user.save()
         TOTPDevice.objects.filter(user=user).delete()
     return password
+
+
+def assert_free(port: int) -> None:
+    """ArgumentError for a port of this machine's loopback that somebody else has."""
+    import socket
+
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ArgumentError(
+                f"expected a free port, but {port} cannot be had ({error}); any other: --port 0"
+            ) from error
 
 
 def serve(port: int) -> tuple[Any, threading.Thread]:

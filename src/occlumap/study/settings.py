@@ -58,9 +58,10 @@ def _database(address: str) -> dict[str, object]:
 
 STUDY_CONFIG = Path(os.environ.get("OCCLUMAP_STUDY_CONFIG", "study.yaml"))
 SECRET_KEY = os.environ.get("OCCLUMAP_STUDY_SECRET", "")
-if len(SECRET_KEY) < 32:
+if len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5:  # as `check --deploy` of Django wants it
     raise ArgumentError(
-        "expected a secret of 32 characters or more in OCCLUMAP_STUDY_SECRET, got a shorter one or none"
+        "expected a secret of 50 characters or more, 5 of them different, in OCCLUMAP_STUDY_SECRET, got less or none; "
+        "a new one: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
     )
 HTTPS = os.environ.get("OCCLUMAP_STUDY_HTTPS", "1") == "1"
 _PROXIES = os.environ.get("OCCLUMAP_STUDY_PROXIES", "0")

@@ -48,7 +48,7 @@ def add_code(name: str, group: str) -> Code:
 
 def answers(coder_pk: int | None = None) -> list[Answer]:
     """All answers of people who finished, in an order that tells nothing; one of a coder's own for a coder."""
-    found = Answer.objects.filter(participant__state=progress.FINISHED)
+    found = Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant")
     return sorted(found, key=lambda answer: codebook.order_of(answer.pk, coder_pk))
 
 
@@ -192,6 +192,16 @@ def differences() -> list[tuple[Answer, Coding, Coding]]:
         seen = min(a.version, b.version)
         if any(decided < since[name] <= seen for name in set(a.codes) ^ set(b.codes)):
             found.append((answer, a, b))
+    return found
+
+
+def segments() -> list[tuple[Answer, str, str]]:
+    """(answer, code, code) of the answers that two coders coded, of the codes that both have seen."""
+    since = _since()
+    found = []
+    for answer, a, b in pairs():
+        seen = {name for name, version in since.items() if version <= min(a.version, b.version)}
+        found += [(answer, *pair) for pair in codebook.segments(seen & set(a.codes), seen & set(b.codes))]
     return found
 
 

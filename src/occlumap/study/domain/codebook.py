@@ -10,6 +10,9 @@ from occlumap.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 
 GROUPS = ("saliency", "general")
 
+NONE = "(none)"
+"""Beside a code of one coder, where the other gave none; no code can be called so."""
+
 FEW = 10
 """Answers of two coders: with fewer, one answer more or less turns agreement over."""
 
@@ -68,6 +71,18 @@ def agreement(pairs: Sequence[tuple[Set[str], Set[str]]], codes: Sequence[str]) 
         one = sum(first != second for first, second in chosen)
         found.append(CodeAgreement(code, len(pairs), both, one, kappa, alpha, fleiss))
     return found
+
+
+def segments(first: Set[str], second: Set[str]) -> list[tuple[str, str]]:
+    """The codes of two coders of one answer side by side: the same ones together, then the others by name.
+
+    >>> segments({"ears", "tail"}, {"ears", "eyes", "fur"})
+    [('ears', 'ears'), ('tail', 'eyes'), ('(none)', 'fur')]
+    """
+    from itertools import zip_longest
+
+    both = [(code, code) for code in sorted(first & second)]
+    return both + list(zip_longest(sorted(first - second), sorted(second - first), fillvalue=NONE))
 
 
 def coded_twice(answer: int, share: float) -> bool:

@@ -68,6 +68,22 @@ class Configuration:
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
     @property
+    def frozen(self) -> str:
+        """All that is served, as text, for `thawed`: values, manifest, and the hash of each image's file."""
+        return json.dumps(
+            {"values": dict(self.values), "manifest": self.manifest, "images": self.images_sha256}
+        )
+
+    @cached_property
+    def images_sha256(self) -> dict[str, str]:
+        """The SHA-256 of the file of each image that is there."""
+        return {
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in self.images.items()
+            if path.is_file()
+        }
+
+    @property
     def cells(self) -> list[str]:
         """The cells of the design: "heatmap:scores"."""
         return [
@@ -195,6 +211,14 @@ def read(path: Path) -> Configuration:
     """
     given = read_yaml(path, "a study's configuration") or {}
     return make(given, path.parent)
+
+
+def thawed(frozen: str, folder: Path) -> Configuration:
+    """The configuration that was `frozen`; `folder`: where its file lies."""
+    document = json.loads(frozen)
+    configuration = Configuration(document["values"], folder)
+    vars(configuration).update(manifest=document["manifest"], images_sha256=document["images"])
+    return configuration
 
 
 def make(given: object, folder: Path) -> Configuration:

@@ -10,6 +10,22 @@ from occlumap.study.domain import colours, stimulus_set, wording
 from occlumap.study.domain import texts as own_texts
 from occlumap.study.domain.configuration import MARK, PLACEHOLDERS, Configuration
 
+_NO_WORDS = {
+    *(
+        "jfif",
+        "jfif_version",
+        "jfif_unit",
+        "jfif_density",
+        "adobe",
+        "adobe_transform",
+        "progressive",
+        "progression",
+    ),
+    *("dpi", "aspect", "gamma", "srgb", "chromaticity", "transparency", "interlace", "icc_profile"),
+    *("version", "background", "loop", "duration", "timestamp", "extension"),
+}
+"""What Pillow tells of a file that says how to show the picture, and nothing else."""
+
 _FILLED_BY_US = (*PLACEHOLDERS, "title", "base", "per_correct", "maximum", "tasks", "examples")
 
 
@@ -89,11 +105,18 @@ def _stimuli(configuration: Configuration) -> Iterator[str]:
             if missing:
                 yield f"an example of task {task['id']} has no heatmap {', '.join(missing)}"
                 break
+    frozen = configuration.manifest.get("files")
     for name, path in configuration.images.items():
         if not path.is_file():
             yield f"the image {name} is not there"
-        elif not _is_picture(path):
+            continue
+        if isinstance(frozen, dict) and frozen.get(name) != configuration.images_sha256[name]:
+            yield f"the image {name} is not the one of the manifest (`files`): it has changed since the set was frozen"
+        carried = _carried(path)
+        if carried is None:
             yield f"the image {name} cannot be read as a picture"
+        elif carried:
+            yield f"the image {name} carries metadata ({', '.join(carried)}), which may give its task away: remove it"
     words = {"tp", "fp", "fn", "tn", *map(str.lower, configuration.classes)}
     for task in tasks:
         if words & set(re.split(r"[^a-z]+", Path(task["image"]).stem.lower())):
@@ -103,14 +126,19 @@ def _stimuli(configuration: Configuration) -> Iterator[str]:
     )
 
 
-def _is_picture(path: Path) -> bool:
+def _carried(path: Path) -> list[str] | None:
+    """The names of what an image's file holds in words beside the picture; None for what is no picture."""
     from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            return picture.format in ("PNG", "JPEG", "WEBP", "GIF")
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return False
+            if picture.format not in ("PNG", "JPEG", "WEBP", "GIF"):
+                return None
+            picture.load()  # texts of a PNG may follow the picture
+            found = {str(key) for key in picture.info} - _NO_WORDS | set(getattr(picture, "text", ()))
+            return sorted(found | ({"exif"} if picture.getexif() else set()))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _quotas(configuration: Configuration) -> Iterator[str]:

@@ -11,9 +11,10 @@ def new_code() -> str:
 
 
 class StudyState(models.Model):
-    """One row: the frozen configuration's hash, and whether new people are let in."""
+    """One row: the frozen configuration and its hash, and whether new people are let in."""
 
     config_sha256 = models.CharField(max_length=64)
+    launched = models.TextField(default="")
     paused = models.BooleanField(default=False)
     launched_at = models.DateTimeField(auto_now_add=True)
 
@@ -38,7 +39,7 @@ class Participant(models.Model):
     screening_passed = models.BooleanField(null=True)
     comprehension_failures = models.PositiveIntegerField(default=0)
     config_sha256 = models.CharField(max_length=64)
-    started_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(auto_now_add=True, null=True)
     consented_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 

@@ -10,9 +10,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils.crypto import salted_hmac
 
+from occlumap.errors import ArgumentError
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.assignment import assign, order_on_return
-from occlumap.study.domain.configuration import Configuration
+from occlumap.study.domain.configuration import Configuration, thawed
 from occlumap.study.participants.models import (
     Answer,
     Cell,
@@ -48,21 +49,33 @@ def prepare(configuration: Configuration) -> None:
 
     The configuration is frozen by the first participant: with another one the study is not served.
     """
-    from occlumap.errors import ArgumentError
-
     with transaction.atomic():
         state, _ = StudyState.objects.get_or_create(pk=1, defaults={"config_sha256": configuration.sha256})
-        if state.config_sha256 != configuration.sha256:
-            if Participant.objects.exists():
-                raise ArgumentError(
-                    "expected the configuration with which this study was launched (hash "
-                    f"{state.config_sha256[:12]}), got another ({configuration.sha256[:12]}); a study is frozen at "
-                    "launch: use a new database for a new version"
-                )
-            state.config_sha256 = configuration.sha256
+        if Participant.objects.exists():
+            assert_launched(state, configuration)
+        if not state.launched or not Participant.objects.exists():
+            state.config_sha256, state.launched = configuration.sha256, configuration.frozen
             state.save()
         for name in configuration.cells:
             Cell.objects.get_or_create(name=name)
+
+
+def assert_launched(state: StudyState, configuration: Configuration) -> None:
+    """ArgumentError for another configuration, manifest or image than those with which the study was launched."""
+    if state.config_sha256 != configuration.sha256:
+        raise ArgumentError(
+            f"expected the configuration with which this study was launched (hash {state.config_sha256[:12]}), got "
+            f"another ({configuration.sha256[:12]}): the configuration, a text or the manifest is not what it was; a "
+            "study is frozen at launch: put the launched files back, or use a new database for a new version"
+        )
+    launched = thawed(state.launched, configuration.folder).images_sha256 if state.launched else {}
+    changed = [name for name, digest in launched.items() if configuration.images_sha256.get(name) != digest]
+    if changed:
+        raise ArgumentError(
+            f"expected the images with which this study was launched, but {changed[0]} is not what it was, or is gone "
+            f"({len(changed)} of {len(launched)} images); put the launched files back, or use a new database for a new "
+            "version"
+        )
 
 
 def all_steps(participant: Participant, configuration: Configuration) -> tuple[str, ...]:
@@ -388,7 +401,8 @@ def erase(participant: Participant) -> None:
     for table in (Answer, Page, Consent, Identity, Event):
         table.objects.filter(participant=participant).delete()
     participant.cell, participant.first_class, participant.seed = None, "", 0
-    participant.lease_until = participant.consented_at = participant.finished_at = None
+    participant.lease_until = participant.started_at = None
+    participant.consented_at = participant.finished_at = None
     participant.screening_passed, participant.comprehension_failures = None, 0
 
 
