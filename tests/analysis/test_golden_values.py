@@ -51,6 +51,13 @@ def test_nothing_was_left_out(results):
     assert results.problems == {}
 
 
+@pytest.mark.parametrize(
+    ("heatmap", "p"), [("none", 0.135600), ("lrp", 1.33613e-6), ("occlusion", 4.37031e-6)]
+)
+def test_wilcoxons_test_of_kinds_takes_equal_differences_as_ties(results, heatmap, p):
+    assert results.values["codes.kinds_within"][heatmap]["p"] == pytest.approx(p, rel=1e-3)
+
+
 @pytest.mark.parametrize("level", ["code", "group"])
 def test_every_agreement_of_coders_has_an_interval(results, level):
     for name in ("cohen_ab", "cohen_ac", "fleiss", "krippendorff_ab", "krippendorff_abc"):

@@ -140,6 +140,34 @@ def test_tukeys_differences_are_those_of_statsmodels(unbalanced):
     np.testing.assert_allclose(bounds, expected.confint, rtol=1e-6)
 
 
+def test_groups_that_do_not_vary_are_not_compared_by_rounding():
+    random = np.random.default_rng(0)
+    groups = {"x": np.full(20, 0.1), "y": np.full(20, 0.7), "z": random.normal(0, 1, 20)}
+    assert list(group_tests.games_howell(groups)) == ["z-x", "z-y"]
+    assert math.isnan(effect_intervals.standardised_differences(groups)["y-x"]["d"])
+    with pytest.raises(ArgumentError, match="nothing varies in x, y"):
+        group_tests.welch_anova(groups)
+    with pytest.raises(ArgumentError, match="nothing varies"):
+        group_tests.tost(groups["x"], groups["y"], 1.0)
+    design = linear_models.design(pd.DataFrame({"a": list("xy") * 20}), ("a",))
+    with pytest.raises(ArgumentError, match="nothing varies within"):
+        linear_models.fit(design, np.array([0.1, 0.7] * 20))
+    table = pd.DataFrame({"a": [name for name in "xyz" for _ in range(20)], "b": list("uv") * 30})
+    y = np.concatenate(list(groups.values()))
+    model = linear_models.fit(linear_models.design(table, ("a", "b", "a:b")), y)
+    of = (model.design, model.coefficients, model.covariance("HC3"), model.df, "a", "none")
+    pairs = linear_models.pairwise(*of)
+    assert math.isnan(pairs["x - y"]["p"])
+    assert pairs["x - z"]["p"] < 1
+    assert math.isnan(linear_models.white_anova(model, 3, "HC3")["a:b"]["p"])
+
+
+def test_distances_from_the_median_that_are_equal_are_ties():
+    whole = {"x": np.arange(1.0, 10), "y": np.arange(1.0, 10)[::2] * 2, "z": np.array([3.0, 5, 6, 7, 12])}
+    tenths = {name: values / 10 for name, values in whole.items()}
+    assert group_tests.fligner_exact(tenths)["chi2"] == group_tests.fligner(whole)["chi2"]
+
+
 def test_a_mixed_model_finds_what_was_drawn():
     random = np.random.default_rng(0)
     people, tasks = 200, 30

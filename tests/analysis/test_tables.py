@@ -1,11 +1,15 @@
 """Tables of a study: what is read, what is refused and how it is named, and how exports are merged."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("statsmodels")
 from occlumap.analysis import TableError, every_result, read
 from occlumap.analysis.results_by_id import SECTIONS
+from occlumap.errors import ArgumentError
 from tests.analysis.study_tables import changed, drawn
 
 
@@ -115,14 +119,106 @@ def test_one_outcome_only_is_told_and_the_rest_is_there(tmp_path):
     assert "accuracy.anova.type2" in results.values
 
 
-def test_without_variation_a_model_says_so(data, tmp_path):
-    def all_right(table):
-        yes = table["outcome"].isin(["TP", "FP"])
-        return table.assign(answer=yes.map({True: "yes", False: "no"}), correct="1")
+def all_right(table):
+    yes = table["outcome"].isin(["TP", "FP"])
+    return table.assign(answer=yes.map({True: "yes", False: "no"}), correct="1")
 
+
+def two_of_three(table):
+    """Everybody's codes: two saliency features and a general attribute, so that each ratio is 2 / 3."""
+    kinds = {"ears": "saliency", "legs": "saliency", "colour": "general"}
+    people = sorted(set(table["participant_id"]))
+    rows = [[one, "1", code, group] for one in people for code, group in kinds.items()]
+    return pd.DataFrame(rows, columns=table.columns)
+
+
+@pytest.mark.parametrize(
+    ("change", "section", "name", "told"),
+    [
+        ({"codes": lambda t: t.assign(group="saliency")}, "saliency-feature ratio", "ratio", "same, 1"),
+        ({"codes": two_of_three}, "saliency-feature ratio", "ratio", "same, 0.667"),
+        ({"responses": lambda t: t.assign(confidence="3")}, "confidence", "confidence", "same, 3"),
+        ({"responses": all_right}, "mixed models", "glmm", "one kind only"),
+    ],
+)
+def test_a_measure_that_does_not_vary_is_left_out_as_a_whole_and_told_once(
+    data, tmp_path, change, section, name, told
+):
+    found = every_result(read(changed(data, tmp_path / "same", **change)), sections=(section,))
+    assert not found.values
+    assert list(found.problems) == [name]
+    assert told in found.problems[name]
+
+
+def test_accuracy_that_does_not_vary_has_no_test_of_itself_nor_of_those_who_passed(data, tmp_path):
     study = read(changed(data, tmp_path / "right", responses=all_right))
-    results = every_result(study, sections=("mixed models",))
-    assert "one kind only" in results.problems["glmm.base"]
+    found = every_result(study, sections=("accuracy", "confidence", "saliency-feature ratio", "multiplicity"))
+    assert "nothing varies" in found.problems["accuracy"]
+    told = [name for name in found.values if name.startswith("accuracy.")]
+    assert all(name.split(".")[1] in ("boxplot", *DESCRIBED) for name in told)
+    assert found.values["accuracy.by_outcome"]["TP"]["participant_p_vs_half"] is None
+    assert "multiplicity.family" not in found.values
+
+
+DESCRIBED = ("by_outcome", "by_outcome_heatmap", "signal_detection", "signal_detection_intervals")
+
+
+def test_an_accuracy_that_differs_between_cells_only_is_not_tested_against_rounding(data, tmp_path):
+    def by_cell(table):
+        right = table["participant_id"].between("P009", "P012") | (table["task_id"] != "1")
+        right &= table["task_id"] != "2"
+        yes = right == table["outcome"].isin(["TP", "FP"])
+        return table.assign(answer=yes.map({True: "yes", False: "no"}), correct=right.astype(int).astype(str))
+
+    study = read(changed(data, tmp_path / "cells", responses=by_cell))
+    found = every_result(study, sections=("accuracy",))
+    assert "nothing varies within the cells" in found.problems["accuracy"]
+    assert not any(name.startswith(("accuracy.anova", "accuracy.screened")) for name in found.values)
+
+
+def test_a_result_that_cannot_be_had_costs_no_other(data, tmp_path):
+    def lrp_same(table):
+        same = of_lrp(table) & (table["group"] == "general")
+        table.loc[same, "code"] = "other " + table["code"]
+        return table.assign(group=table["group"].mask(same, "saliency"))
+
+    study = read(changed(data, tmp_path / "lrp", codes=lrp_same))
+    found = every_result(study, sections=("saliency-feature ratio",))
+    assert "nothing varies in lrp" in found.problems["ratio.welch.heatmap"]
+    assert {"ratio.kruskal.cell", "ratio.effects.cohens_d", "ratio.games_howell"} < found.values.keys()
+    assert "ratio" not in found.problems
+
+
+def test_a_section_that_there_is_none_of_is_refused(data):
+    with pytest.raises(ArgumentError, match=r"expected sections among design, .*, got acuracy"):
+        every_result(read(data), sections=("acuracy",))
+
+
+def test_equal_differences_of_kinds_are_ties(data, tmp_path):
+    """Of 10 answers 3 and 1, 6 and 4: both differ by 0.2, which 0.3 - 0.1 and 0.6 - 0.4 in floats do not."""
+    from scipy import stats
+
+    from occlumap.analysis import code_kinds
+
+    study = read(data)
+    people = sorted(study.participants["participant_id"])
+    first = study.responses[study.responses["task_id"] == "1"]
+    tasks = [str(one) for one in range(1, 11)]
+    responses = pd.concat([first.assign(task_id=task) for task in tasks])
+    random = np.random.default_rng(0)
+    counts = {one: random.integers(0, 11, 2).tolist() for one in people}
+    rows = [
+        [one, task, f"{kind}{task}", kind]
+        for one in people
+        for kind, count in zip(("saliency", "general"), counts[one], strict=True)
+        for task in tasks[:count]
+    ]
+    codes = pd.DataFrame(rows, columns=study.codes.columns)
+    found = dict(code_kinds.kind_results(replace(study, responses=responses, codes=codes)))
+    of_heatmap = dict(zip(study.participants["participant_id"], study.participants["heatmap"], strict=True))
+    for heatmap, row in found["kinds_within"].items():
+        whole = [counts[one][0] - counts[one][1] for one in people if of_heatmap[one] == heatmap]
+        assert row["p"] == stats.wilcoxon(whole).pvalue
 
 
 def test_exports_are_merged_and_keep_their_source(data, tmp_path):
@@ -275,7 +371,7 @@ def test_a_byte_order_mark_other_line_ends_and_blank_lines_change_nothing(data, 
     ("tables", "told"),
     [
         ({"responses": lambda t: t.assign(confidence="3")}, "all values are the same"),
-        ({"codes": lambda t: t.assign(group="saliency", code="x" + t["code"])}, "cannot be compared"),
+        ({"codes": lambda t: t.assign(group="saliency", code="x" + t["code"])}, "all values are the same"),
         ({"codes": lambda t: t.assign(code=t["code"].replace("ears", "<i>$e_{a}^$</i>"))}, "&lt;i&gt;"),
     ],
 )
@@ -325,7 +421,7 @@ GAPS = {
     "ratings but of one heatmap": (
         emptied(lambda t: t["participant_id"] > "P008", confidence=""),
         "confidence",
-        ["confidence", "confidence.clm"],
+        ["confidence.kruskal.heatmap", "confidence.clm"],
     ),
     "answers of a heatmap": (
         emptied(of_lrp),

@@ -13,20 +13,28 @@ from occlumap.analysis.tables import GROUPS, Study
 
 
 def mentions(study: Study) -> Any:
-    """Participants not excluded, with `saliency` and `general`: codes of the kind an answer that was given."""
+    """Participants not excluded, with `saliency` and `general`: codes of the kind an answer that was given; and their
+    `difference`, made of counts, so that equal ones are the same number.
+    """
     given = measures.analysed_answers(study)
     codes = measures.analysed_codes(study)
     people = given.groupby("participant_id").agg(answers=("task_id", "size"), heatmap=("heatmap", "first"))
-    for kind in GROUPS:
-        counts = codes[codes["group"] == kind].groupby("participant_id").size()
-        people[kind] = counts.reindex(people.index, fill_value=0) / people["answers"]
-    return people
+    saliency, general = (
+        codes[codes["group"] == kind].groupby("participant_id").size().reindex(people.index, fill_value=0)
+        for kind in GROUPS
+    )
+    return people.assign(
+        saliency=saliency / people["answers"],
+        general=general / people["answers"],
+        difference=(saliency - general) / people["answers"],
+    )
 
 
 def kind_results(study: Study) -> Iterator[tuple[str, Any]]:
     """`kinds_within`: for each heatmap, saliency features against general attributes of the same people (Wilcoxon
-    1945). `kinds_between`: for each kind, each pair of heatmaps (Welch's t test). `by_heatmap`: for each code, all
-    heatmaps (Kruskal-Wallis of people's shares of answers). Each family of p values is adjusted by Holm's method.
+    1945). `kinds_between`: for each kind, each pair of heatmaps of which one varies (Welch's t test).
+    `by_heatmap`: for each code, all heatmaps (Kruskal-Wallis of people's shares of answers). Each family of p values is
+    adjusted by Holm's method.
     """
     from scipy import stats
 
@@ -37,7 +45,7 @@ def kind_results(study: Study) -> Iterator[tuple[str, Any]]:
     within: dict[str, dict[str, Any]] = {}
     for heatmap in heatmaps:
         part = people[people["heatmap"] == heatmap]
-        differences = (part["saliency"] - part["general"]).to_numpy()
+        differences = part["difference"].to_numpy()
         mean, n = float(differences.mean()), len(differences)
         reach = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
         within[heatmap] = {
@@ -58,6 +66,8 @@ def kind_results(study: Study) -> Iterator[tuple[str, Any]]:
         }
         sizes = standardised_differences(groups)
         for one, other in combinations(heatmaps, 2):
+            if not group_tests.varies(groups[one], groups[other]):
+                continue
             test = stats.ttest_ind(groups[other], groups[one], equal_var=False)
             interval = test.confidence_interval()
             between[f"{kind}: {other}-{one}"] = {

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap.analysis.group_tests import varies
+
 Floats = NDArray[np.float64]
 
 LEVEL_OF_ETA = 0.90
@@ -64,7 +66,8 @@ def standardised_differences(
         df = len(first) + len(second) - 2
         pooled = (first.var(ddof=1) * (len(first) - 1) + second.var(ddof=1) * (len(second) - 1)) / df
         scale = float(np.sqrt(len(first) * len(second) / (len(first) + len(second))))
-        d = float((second.mean() - first.mean()) / np.sqrt(pooled)) if pooled > 0 else float("nan")
+        spread = varies(first, second)
+        d = float((second.mean() - first.mean()) / np.sqrt(pooled)) if spread else float("nan")
         lower, upper = _noncentral_t(d * scale, df, level)
         found[f"{other}-{one}"] = {
             "d": d,
@@ -96,7 +99,8 @@ def _noncentral_t(t: float, df: float, level: float) -> tuple[float, float]:
 def epsilon2(groups: Mapping[str, Floats], resamples: int = 1000, seed: int = 0) -> dict[str, float]:
     """Epsilon squared of Kruskal and Wallis's H with a 95 % percentile bootstrap interval, resampled within groups.
 
-    As H cannot be below 0, the interval never holds 0 alone: read it as a size, not as a test.
+    As H cannot be below 0, the interval never holds 0 alone: read it as a size, not as a test. NaN where all is one
+    value.
     """
     from scipy import stats
 
@@ -104,6 +108,8 @@ def epsilon2(groups: Mapping[str, Floats], resamples: int = 1000, seed: int = 0)
     parts = [np.sort(part) for part in groups.values()]  # so that the order of the rows changes nothing
     ends = np.cumsum([0, *map(len, parts)])
     n = int(ends[-1])
+    if not varies(np.concatenate(parts)):
+        return dict.fromkeys(("epsilon2", "lower", "upper"), float("nan"))
 
     def sizes(samples: Floats) -> Floats:
         """H, corrected for ties, is n - 1 times the share of the ranks' sum of squares between groups."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.analysis.linear_models import Design
+from occlumap.analysis.linear_models import NO_VARIANCE, Design
 from occlumap.analysis.mixed_models import _hessian, _slope, coefficient_table
 from occlumap.errors import ArgumentError
 
@@ -44,6 +44,8 @@ def quasibinomial_anova(design: Design, successes: Floats, trials: Floats) -> di
 
     full = binomial(design.matrix, successes / trials, trials, scale="X2")
     dispersion, df = float(full.scale), int(full.df_resid)
+    if dispersion < NO_VARIANCE:
+        raise ArgumentError("nothing varies within the cells, so nothing can be tested against chance")
     found: dict[str, Any] = {}
     for term in design.terms:
         above = design.relatives(term)

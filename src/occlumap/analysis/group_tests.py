@@ -18,6 +18,15 @@ Floats = NDArray[np.float64]
 Groups = Mapping[str, Floats]
 
 
+ROUNDING = 1e-10
+"""Values that differ by less than this share of the largest of them are the same."""
+
+
+def varies(*groups: Floats) -> bool:
+    """Whether the values of one of the groups differ by more than rounding."""
+    return any(np.ptp(values) > ROUNDING * np.abs(values).max() for values in groups)
+
+
 def describe(values: Floats) -> dict[str, float]:
     """n, mean, standard deviations (n - 1; n), quantiles of R's type 7, and Tukey's hinges (R's fivenum)."""
     q1, median, q3 = np.quantile(values, [0.25, 0.5, 0.75])
@@ -76,30 +85,40 @@ def levene(groups: Groups, center: str) -> dict[str, float]:
     """Levene's test of equal variances; center "median" (Brown & Forsythe 1974) or "mean"."""
     from scipy import stats
 
-    found = stats.levene(*groups.values(), center=center)
+    middle = np.median if center == "median" else np.mean
     count = sum(map(len, groups.values()))
-    return {
-        "F": float(found.statistic),
-        "df1": len(groups) - 1,
-        "df2": count - len(groups),
-        "p": float(found.pvalue),
-    }
+    df1, df2 = len(groups) - 1, count - len(groups)
+    if not varies(*(np.abs(values - middle(values)) for values in groups.values())):
+        return {"F": np.nan, "df1": df1, "df2": df2, "p": np.nan}
+    found = stats.levene(*groups.values(), center=center)
+    return {"F": float(found.statistic), "df1": df1, "df2": df2, "p": float(found.pvalue)}
 
 
 def bartlett(groups: Groups) -> dict[str, float]:
-    """Bartlett's test of equal variances (1937)."""
+    """Bartlett's test of equal variances (1937). ArgumentError for a group that does not vary."""
     from scipy import stats
+
+    _check_each_varies(groups)
 
     found = stats.bartlett(*groups.values())
     return {"K2": float(found.statistic), "df": len(groups) - 1, "p": float(found.pvalue)}
 
 
 def fligner(groups: Groups) -> dict[str, float]:
-    """Fligner & Killeen's test of equal variances (1976), centred at medians."""
+    """Fligner & Killeen's test of equal variances (1976), centred at medians.
+
+    As R's fligner.test, it ranks distances from the median as they come, so that rounding decides between those that
+    are the same; `fligner_exact` does not.
+    """
     from scipy import stats
 
     found = stats.fligner(*groups.values(), center="median")
     return {"chi2": float(found.statistic), "df": len(groups) - 1, "p": float(found.pvalue)}
+
+
+def fligner_exact(groups: Groups) -> dict[str, float]:
+    """`fligner`, distances that differ by rounding only being ties."""
+    return fligner({name: (values - np.median(values)).round(10) for name, values in groups.items()})
 
 
 def kruskal(groups: Groups) -> dict[str, float]:
@@ -145,8 +164,10 @@ def dunn(groups: Groups) -> dict[str, dict[str, float]]:
 
 
 def welch_anova(groups: Groups) -> dict[str, float]:
-    """Welch's one-way ANOVA without equal variances (1951; R's oneway.test)."""
+    """Welch's one-way ANOVA without equal variances (1951; R's oneway.test). ArgumentError as `bartlett`."""
     from statsmodels.stats.oneway import anova_oneway
+
+    _check_each_varies(groups)
 
     found = anova_oneway(list(groups.values()), use_var="unequal")
     df1, df2 = found.df
@@ -154,11 +175,16 @@ def welch_anova(groups: Groups) -> dict[str, float]:
 
 
 def games_howell(groups: Groups) -> dict[str, dict[str, float]]:
-    """Games & Howell (1976): each pair without equal variances, with Tukey's range and Welch's df."""
+    """Games & Howell (1976): each pair without equal variances, with Tukey's range and Welch's df.
+
+    A pair of which neither varies is left out.
+    """
     names = list(groups)
     found = {}
     for one, other in combinations(names, 2):
         first, second = groups[one], groups[other]
+        if not varies(first, second):
+            continue
         parts = first.var(ddof=1) / len(first), second.var(ddof=1) / len(second)
         diff, se = float(second.mean() - first.mean()), float(np.sqrt(sum(parts)))
         df = float(sum(parts) ** 2 / (parts[0] ** 2 / (len(first) - 1) + parts[1] ** 2 / (len(second) - 1)))
@@ -196,8 +222,14 @@ def tukey_hsd(groups: Groups, variance: float, df: float) -> dict[str, dict[str,
 
 
 def tost(first: Floats, second: Floats, bound: float) -> dict[str, float]:
-    """Two one-sided Welch tests (Schuirmann 1987): a small p says that the means differ by less than `bound`."""
+    """Two one-sided Welch tests (Schuirmann 1987): a small p says that the means differ by less than `bound`.
+
+    ArgumentError where neither varies.
+    """
     from statsmodels.stats.weightstats import CompareMeans
+
+    if not varies(first, second):
+        raise ArgumentError("nothing varies in the two groups")
 
     means = CompareMeans.from_data(first, second)
     low, p_low, df = means.ttest_ind(alternative="larger", usevar="unequal", value=-bound)
@@ -215,6 +247,12 @@ def tost(first: Floats, second: Floats, bound: float) -> dict[str, float]:
         "ci90_lower": float(lower),
         "ci90_upper": float(upper),
     }
+
+
+def _check_each_varies(groups: Groups) -> None:
+    constant = [name for name, values in groups.items() if not varies(values)]
+    if constant:
+        raise ArgumentError(f"nothing varies in {', '.join(constant)}")
 
 
 def groups_of(values: Any, labels: Any, order: Sequence[str]) -> dict[str, Floats]:

@@ -19,6 +19,9 @@ from occlumap.errors import ArgumentError
 
 Floats = NDArray[np.float64]
 
+NO_VARIANCE = 1e-12
+"""A variance below this share of the largest of its model is rounding: nothing varies there."""
+
 ADJUSTMENTS = ("tukey", "holm", "bonferroni", "none")
 COVARIANCES = ("const", "HC0", "HC1", "HC2", "HC3", "HC4")
 
@@ -145,7 +148,8 @@ class LinearModel:
 def fit(model: Design, y: Floats) -> LinearModel:
     """Least squares of y, (n,), on the design.
 
-    Raises ArgumentError for a design that is singular: a cell of it has no row, or there are too few.
+    Raises ArgumentError for a design that is singular: a cell of it has no row, or there are too few; and where y
+    varies by no more than rounding around the cells' means, so that a test would be of noise.
     """
     from statsmodels.regression.linear_model import OLS
 
@@ -156,6 +160,12 @@ def fit(model: Design, y: Floats) -> LinearModel:
             f"({', '.join(model.names)}); a cell of the design has no row, or there are too few"
         )
     ols = OLS(y, model.matrix).fit()
+    if np.abs(ols.resid).max() <= 1e-10 * np.abs(y).max():
+        raise ArgumentError(
+            "nothing varies: all values are the same"
+            if np.ptp(y) <= 1e-10 * np.abs(y).max()
+            else "nothing varies within the cells, so nothing can be tested against chance"
+        )
     return LinearModel(model, y, ols.params, ols.resid, n - p, ols)
 
 
@@ -211,14 +221,19 @@ def hypothesis(of: Design, term: str, type_: int, covariance: Floats) -> Floats:
 
 
 def wald(of: Design, coefficients: Floats, covariance: Floats, type_: int) -> dict[str, dict[str, float]]:
-    """Wald chi-square, its df and p by term, of type 2 or 3, for any model with these coefficients and covariance."""
+    """Wald chi-square, its df and p by term, of type 2 or 3, for any model with these coefficients and covariance.
+
+    NaN where the covariance has no variance in a direction that is tested.
+    """
     from scipy import stats
 
     found = {}
     for term in of.terms:
         contrasts = hypothesis(of, term, type_, covariance)
         values = contrasts @ coefficients
-        chi2 = float(values @ np.linalg.solve(contrasts @ covariance @ contrasts.T, values))
+        spread = contrasts @ covariance @ contrasts.T
+        told = np.linalg.eigvalsh(spread).min() > NO_VARIANCE * np.diag(covariance).max()
+        chi2 = float(values @ np.linalg.solve(spread, values)) if told else float("nan")
         found[term] = {"chi2": chi2, "df": len(contrasts), "p": float(stats.chi2.sf(chi2, len(contrasts)))}
     return found
 
@@ -328,7 +343,7 @@ def pairwise(
 ) -> dict[str, dict[str, float]]:
     """Differences of marginal means, each pair of levels, with p adjusted by `adjust` (emmeans::pairs).
 
-    Intervals are simultaneous in the same way; Holm's have none.
+    Intervals are simultaneous in the same way; Holm's have none. NaN where a difference has no variance.
     """
     from scipy import stats
 
@@ -337,7 +352,9 @@ def pairwise(
     found = {}
     for one, other in pairs:
         contrast = rows[one] - rows[other]
-        estimate, se = float(contrast @ coefficients), float(np.sqrt(contrast @ covariance @ contrast))
+        estimate, variance = float(contrast @ coefficients), float(contrast @ covariance @ contrast)
+        told = variance > NO_VARIANCE * np.diag(covariance).max()
+        se = float(np.sqrt(variance)) if told else float("nan")
         statistic = estimate / se
         raw = float(2 * stats.t.sf(abs(statistic), df))
         found[f"{levels[one]} - {levels[other]}"] = {

@@ -21,6 +21,9 @@ Floats = NDArray[np.float64]
 SINGULAR = 1e-3
 """A standard deviation of random effects below this is none: the fit is singular."""
 
+NO_VARIANCE = 1e-12
+"""A coefficient's variance below this, on the logit scale, is rounding."""
+
 
 class _Rows(NamedTuple):
     """Log-likelihood of the rows, summed; its slope in each linear predictor, and minus its curvature."""
@@ -88,9 +91,9 @@ def coefficient_table(
     from scipy import stats
 
     variances = np.diag(covariance)
-    if not (variances > 0).all():
+    if not (variances > NO_VARIANCE).all():
         raise ArgumentError(
-            "expected a likelihood with one maximum, got a flat one: too few data for this model"
+            "expected a likelihood with one maximum, got a flat one or no spread: too few data for this model"
         )
     errors = np.sqrt(variances)
     return {

@@ -140,8 +140,10 @@ def simulated_power(
         items = random.normal(0, task_sd, tasks)
         chance = 1 / (1 + np.exp(-(middles[:, None, None] + people + items)))
         accuracy: NDArray[np.float64] = (random.random(chance.shape) < chance).mean(axis=2)
-        model = linear.fit(design, accuracy.ravel())
-        if model.rss > 1e-12:
-            significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
+        try:
+            model = linear.fit(design, accuracy.ravel())
+        except ArgumentError:
+            continue  # nothing varies within the cells
+        significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
     power = significant / runs
     return {"power": power, "se": float(np.sqrt(power * (1 - power) / runs)), "runs": runs}

@@ -130,7 +130,8 @@ def confidence(section: Section, results: Results) -> None:
     """Confidence (section 6.2)."""
     values = results.values
     if "confidence.kruskal.participant_median" not in values:
-        section.paragraphs.append(f"Left out: {results.problems.get('confidence', 'no ratings')}")
+        why = results.problems.get("confidence.kruskal.participant_median", "no ratings")
+        section.paragraphs.append(f"Left out: {results.problems.get('confidence', why)}")
     else:
         section.tell(
             "confidence.median", f"The median of all answers is {values['confidence.median']:g} of 1 to 4."

@@ -7,13 +7,14 @@ study cannot give (one outcome only, a singular model) is left out, and said in 
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import agreement
+from occlumap._threads import one_thread
 from occlumap.analysis import (
     bayes_factors,
     code_kinds,
@@ -45,28 +46,49 @@ BOUNDS = {
 
 @dataclass
 class Results:
-    """`values`: by id. `problems`: what could not be had, and why, by id."""
+    """`values`: by id. `problems`: what could not be had, and why, by id. `cautions`: how to read one, by id."""
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    cautions: dict[str, str] = field(default_factory=dict)
 
     def add(self, prefix: str, make: Callable[[], Iterator[tuple[str, Any]]]) -> None:
-        """All that `make` gives, under `prefix`; why it stopped, if it did."""
-        try:
-            # a group without variation makes infinite and undefined values, which `plain` tells
-            with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+        """All that `make` gives, under `prefix`: values, or functions that make one, each of which may fail alone.
+
+        Why one failed stands under its name; why `make` stopped, under `prefix`, with the last id that it gave.
+        """
+        last = None
+        # a group without variation makes infinite and undefined values, which `plain` tells
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            try:
                 for name, value in make():
-                    self.values[f"{prefix}.{name}" if name else prefix] = plain(value)
-        except (ArgumentError, np.linalg.LinAlgError, ValueError, ZeroDivisionError) as error:
-            why = f"{type(error).__name__}: {error}"
-            if isinstance(error, ArgumentError):
-                why = str(error)
-            elif isinstance(error, ZeroDivisionError):
-                why = "nothing varies, or a cell has too few rows to vary"
-            elif isinstance(error, np.linalg.LinAlgError):
-                why = f"a singular model: a cell without rows, or too few ({error})"
-            earlier = self.problems.get(prefix)
-            self.problems[prefix] = why if earlier is None else f"{earlier}; {why}"
+                    last = f"{prefix}.{name}" if name else prefix
+                    self._put(last, value)
+            except _FAILURES as error:
+                why = _why(error)
+                if last is not None:
+                    why += f" (what stands up to {last} is there all the same)"
+                earlier = self.problems.get(prefix)
+                self.problems[prefix] = why if earlier is None else f"{earlier}; {why}"
+
+    def _put(self, name: str, value: Any) -> None:
+        try:
+            self.values[name] = plain(value() if callable(value) else value)
+        except _FAILURES as error:
+            self.problems[name] = _why(error)
+
+
+_FAILURES = (ArgumentError, np.linalg.LinAlgError, ValueError, ZeroDivisionError)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ArgumentError):
+        return str(error)
+    if isinstance(error, ZeroDivisionError):
+        return "nothing varies, or a cell has too few rows to vary"
+    if isinstance(error, np.linalg.LinAlgError):
+        return f"a singular model: a cell without rows, or too few ({error})"
+    return f"{type(error).__name__}: {error}"
 
 
 def plain(value: Any) -> Any:
@@ -93,12 +115,21 @@ def every_result(
     progress: Callable[[str], None] = lambda section: None,
     sections: Collection[str] | None = None,
 ) -> Results:
-    """All results of `study`, or those of some of SECTIONS; `progress(section)` is called before each section."""
+    """All results of `study`, or those of some of SECTIONS; `progress(section)` is called before each section.
+
+    Raises ArgumentError for a section that there is none of.
+    """
+    import scipy.linalg  # noqa: F401 - loads its BLAS, which `one_thread` limits
+
+    unknown = [name for name in sections or () if name not in SECTIONS]
+    if unknown:
+        raise ArgumentError(f"expected sections among {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     found = Results()
-    for name, make in SECTIONS.items():
-        if sections is None or name in sections:
-            progress(name)
-            make(found, study)
+    with one_thread():
+        for name, make in SECTIONS.items():
+            if sections is None or name in sections:
+                progress(name)
+                make(found, study)
     return found
 
 
@@ -150,15 +181,16 @@ def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str
         yield f"anova.type{type_}", result
     for type_ in (2, 3):
         yield f"effects.type{type_}", linear.effect_sizes(tables[type_], len(y))
-    yield "shapiro.raw", group_tests.shapiro_wilk(y)
-    yield "shapiro.residuals", group_tests.shapiro_wilk(model.residuals)
+    yield "shapiro.raw", partial(group_tests.shapiro_wilk, y)
+    yield "shapiro.residuals", partial(group_tests.shapiro_wilk, model.residuals)
     for center in ("median", "mean"):
-        yield f"levene.{center}", group_tests.levene(cells, center)
-    yield "bartlett", group_tests.bartlett(cells)
-    yield "fligner", group_tests.fligner(cells)
+        yield f"levene.{center}", partial(group_tests.levene, cells, center)
+    yield "bartlett", partial(group_tests.bartlett, cells)
+    yield "fligner", partial(group_tests.fligner, cells)
+    yield "fligner_exact", partial(group_tests.fligner_exact, cells)
     for type_ in (2, 3):
         for kind in ("hc0", "hc1", "hc2", "hc3", "hc4"):
-            yield f"white.type{type_}.{kind}", linear.white_anova(model, type_, kind.upper())
+            yield f"white.type{type_}.{kind}", partial(linear.white_anova, model, type_, kind.upper())
     yield from _contrasts(model, "const", "")
     within: dict[str, Any] = {}
     for level in table["scores"].cat.categories:
@@ -186,40 +218,51 @@ def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str
         )
     oneway_df = len(y) - len(by_heatmap)
     oneway = sum(((values - values.mean()) ** 2).sum() for values in by_heatmap.values()) / oneway_df
-    yield "tukeyhsd.oneway", group_tests.tukey_hsd(by_heatmap, oneway, oneway_df)
-    yield "tukeyhsd.twoway", group_tests.tukey_hsd(by_heatmap, model.rss / model.df, model.df)
-    yield "games_howell", group_tests.games_howell(by_heatmap)
-    yield "welch.heatmap", group_tests.welch_anova(by_heatmap)
-    yield "welch.cell", group_tests.welch_anova(cells)
+    yield "tukeyhsd.oneway", partial(group_tests.tukey_hsd, by_heatmap, oneway, oneway_df)
+    yield "tukeyhsd.twoway", partial(group_tests.tukey_hsd, by_heatmap, model.rss / model.df, model.df)
+    yield "games_howell", partial(group_tests.games_howell, by_heatmap)
+    yield "welch.heatmap", partial(group_tests.welch_anova, by_heatmap)
+    yield "welch.cell", partial(group_tests.welch_anova, cells)
     if measure == "ratio":
-        yield "dunn.heatmap", group_tests.dunn(by_heatmap)
-    yield "kruskal.heatmap", group_tests.kruskal(by_heatmap)
-    yield "kruskal.cell", group_tests.kruskal(cells)
+        yield "dunn.heatmap", partial(group_tests.dunn, by_heatmap)
+    yield "kruskal.heatmap", partial(group_tests.kruskal, by_heatmap)
+    yield "kruskal.cell", partial(group_tests.kruskal, cells)
     for one, other, bound in BOUNDS[measure]:
         if one in by_heatmap and other in by_heatmap:
             yield (
                 f"tost.{one}_vs_{other}.{bound}",
-                group_tests.tost(by_heatmap[one], by_heatmap[other], bound),
+                partial(group_tests.tost, by_heatmap[one], by_heatmap[other], bound),
             )
     names = list(by_heatmap)
     yield (
         "bayes.ttest",
-        {
+        lambda: {
             f"{other}-{one}": bayes_factors.two_groups(by_heatmap[one], by_heatmap[other])
             for at, one in enumerate(names)
             for other in names[at + 1 :]
+            if group_tests.varies(by_heatmap[one], by_heatmap[other])
         },
     )
-    yield "bayes.anova", _bayes_anova(model)
+    yield "bayes.anova", partial(_bayes_anova, model)
     yield (
         "effects.intervals",
-        {
+        lambda: {
             term: effect_intervals.partial_eta2(row["F"], row["df"], model.df)
             for term, row in tables[2].items()
-            if term != "residual" and model.rss > 0
+            if term != "residual"
         },
     )
-    yield "effects.cohens_d", effect_intervals.standardised_differences(by_heatmap)
+    yield "effects.cohens_d", partial(effect_intervals.standardised_differences, by_heatmap)
+
+
+def _varies(found: Results, table: Any, measure: str) -> bool:
+    """Whether `measure` varies within the cells; if not, a test would be of rounding, and it is told as left out."""
+    values = table[measure].to_numpy(np.float64)
+    if not group_tests.varies(values):
+        found.problems[measure] = f"nothing varies: all values are the same, {values[0]:.3g}"
+    elif not group_tests.varies(*(part.to_numpy(np.float64) for _, part in table.groupby("cell")[measure])):
+        found.problems[measure] = "nothing varies within the cells, so nothing can be tested against chance"
+    return measure not in found.problems
 
 
 def _tell_left_out(found: Results, table: Any, measure: str) -> None:
@@ -262,8 +305,8 @@ def _accuracy(found: Results, study: Study) -> None:
     for heatmap in table["heatmap"].cat.categories:
         if not (table["heatmap"] == heatmap).any():
             found.problems[f"accuracy.descriptives.heatmap.{heatmap}"] = "every answer is missing"
-    found.add("accuracy", lambda: linear_section(table, "accuracy", study))
-    _tell_left_out(found, table, "accuracy")
+    if _varies(found, table, "accuracy"):
+        _accuracy_tests(found, table, study)
 
     def boxes() -> Iterator[tuple[str, Any]]:
         yield (
@@ -303,6 +346,12 @@ def _accuracy(found: Results, study: Study) -> None:
             lambda: iter([("", {name: effect_intervals.d_prime(row) for name, row in rows.items()})]),
         )
 
+
+def _accuracy_tests(found: Results, table: Any, study: Study) -> None:
+    """The linear models of accuracy, of all and of parts of the people, and the quasi-binomial one."""
+    found.add("accuracy", lambda: linear_section(table, "accuracy", study))
+    _tell_left_out(found, table, "accuracy")
+
     def quasi() -> Iterator[tuple[str, Any]]:
         model = linear.design(table, TERMS)
         counts = table["correct"].to_numpy(np.float64), table["answered"].to_numpy(np.float64)
@@ -321,8 +370,8 @@ def _accuracy(found: Results, study: Study) -> None:
 
     def screened() -> Iterator[tuple[str, Any]]:
         part = table[table["screening_passed"] == 1]
-        yield "design", _counts(part, measures.cells(study))
         model = linear.fit(linear.design(part, TERMS), part["accuracy"].to_numpy(np.float64))
+        yield "design", _counts(part, measures.cells(study))
         for type_ in (1, 2, 3):
             yield f"anova.type{type_}", linear.anova(model, type_)
 
@@ -339,7 +388,8 @@ def _by_outcome(given: Any) -> dict[str, Any]:
         test = stats.binomtest(correct, n, 0.5)
         wilson, clopper = test.proportion_ci(method="wilson"), test.proportion_ci(method="exact")
         people = part.groupby("participant_id")["correct"].mean().to_numpy()
-        t = stats.ttest_1samp(people, 0.5)
+        # people who are all the same tell no error: one value less leaves it undefined
+        t = stats.ttest_1samp(people if group_tests.varies(people) else people[:1], 0.5)
         interval = t.confidence_interval()
         table[outcome] = {
             "correct": correct,
@@ -407,6 +457,9 @@ def _signal_detection(given: Any) -> dict[str, Any]:
 def _mixed_models(found: Results, study: Study) -> None:
     given = measures.answers(study)
     y = given["correct"].to_numpy(np.float64)
+    if len(np.unique(y)) < 2:
+        found.problems["glmm"] = "expected right and wrong answers for logistic models, got one kind only"
+        return
     groups = {
         "participant": measures.numbered(given["participant_id"]),
         "task": measures.numbered(given["task_id"]),
@@ -504,6 +557,9 @@ def _confidence(found: Results, study: Study) -> None:
     if not len(rated):
         found.problems["confidence"] = "no answer has a rating"
         return
+    if rated["confidence"].nunique() == 1:
+        found.problems["confidence"] = f"all values are the same, {rated['confidence'].iloc[0]:g}"
+        return
     rated = rated.assign(cell=rated["heatmap"].astype(str) + ":" + rated["scores"].astype(str))
 
     def make() -> Iterator[tuple[str, Any]]:
@@ -516,15 +572,15 @@ def _confidence(found: Results, study: Study) -> None:
         people = measures.confidence(study)
         for kind in ("median", "mean"):
             groups = group_tests.groups_of(people[kind].to_numpy(), people["cell"].to_numpy(), order)
-            yield f"kruskal.participant_{kind}", group_tests.kruskal(groups)
-            yield f"kruskal_effects.participant_{kind}", effect_intervals.epsilon2(groups)
-        yield "kruskal.responses", group_tests.kruskal(by_cell)
+            yield f"kruskal.participant_{kind}", partial(group_tests.kruskal, groups)
+            yield f"kruskal_effects.participant_{kind}", partial(effect_intervals.epsilon2, groups)
+        yield "kruskal.responses", partial(group_tests.kruskal, by_cell)
         heatmaps = list(people["heatmap"].cat.categories)
         groups = group_tests.groups_of(
             people["mean"].to_numpy(), people["heatmap"].astype(str).to_numpy(), heatmaps
         )
-        yield "kruskal.heatmap", group_tests.kruskal(groups)
-        yield "dunn.heatmap", group_tests.dunn(groups)
+        yield "kruskal.heatmap", partial(group_tests.kruskal, groups)
+        yield "dunn.heatmap", partial(group_tests.dunn, groups)
 
     found.add("confidence", make)
     y = measures.numbered(rated["confidence"])
@@ -584,6 +640,8 @@ def _ratio(found: Results, study: Study) -> None:
             found.problems[f"ratio.descriptives.cell.{cell}"] = (
                 "nobody of this cell is analysed for features: all are excluded, or have no codes"
             )
+    if not _varies(found, table, "ratio"):
+        return
     found.add("ratio", lambda: linear_section(table, "ratio", study))
     _tell_left_out(found, table, "ratio")
     saliency, codes = table["saliency"].to_numpy(np.float64), table["codes"].to_numpy(np.float64)
