@@ -101,6 +101,35 @@ def test_a_participant_without_codes_is_told_and_left_out_of_the_ratio(data, tmp
     assert values["accuracy.descriptives.overall"]["n"] == 24
 
 
+def test_an_export_that_is_not_coded_changes_no_count_of_codes_and_is_told_once(data, tmp_path):
+    other = changed(
+        drawn(tmp_path / "other", seed=1),
+        tmp_path / "uncoded",
+        codes=lambda t: t[:0],
+        participants=lambda t: t.assign(excluded_from_features="0"),
+    )
+    alone, both = read(data), read([data, other])
+    told = [remark for remark in both.remarks if remark.startswith("codes.csv")]
+    assert len(told) == 1
+    assert "nobody of the 24 participants" in told[0]
+    assert not any("column participant_id" in remark for remark in both.remarks)
+    sections = ("design", "saliency-feature ratio", "codes")
+    found, expected = (every_result(study, sections=sections).values for study in (both, alone))
+    assert found["design.participants"] == 48
+    assert found["design.cells_features"] == expected["design.cells_features"]
+    for name, value in expected.items():
+        if not name.startswith("design"):
+            assert found[name] == value, name
+
+
+def test_one_without_codes_among_coded_ones_is_told_in_full(data, tmp_path):
+    study = read(changed(data, tmp_path / "some", codes=lambda t: t[t["participant_id"] != "P002"]))
+    (told,) = [remark for remark in study.remarks if "'P002'" in remark]
+    assert "left out of the saliency-feature ratio" in told
+    assert "counted in percentages and counts of codes as one who mentioned nothing" in told
+    assert "excluded_from_features = 1" in told
+
+
 def test_a_participant_who_answered_nothing_is_named(data, tmp_path):
     def emptied(table):
         table.loc[table["participant_id"] == "P002", ["answer", "correct", "confidence"]] = ""

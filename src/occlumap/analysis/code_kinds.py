@@ -13,8 +13,8 @@ from occlumap.analysis.tables import GROUPS, Study
 
 
 def mentions(study: Study) -> Any:
-    """Participants not excluded, with `saliency` and `general`: codes of the kind an answer that was given; and their
-    `difference`, made of counts, so that equal ones are the same number.
+    """Participants whose codes are analysed, with `saliency` and `general`: codes of the kind an answer that was
+    given; and their `difference`, made of counts, so that equal ones are the same number.
     """
     given = measures.analysed_answers(study)
     codes = measures.analysed_codes(study)

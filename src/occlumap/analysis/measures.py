@@ -22,10 +22,10 @@ def accuracy(study: Study) -> Any:
 def ratio(study: Study) -> Any:
     """Participants with `saliency`, `codes` and `ratio` = saliency-feature codes / all codes (section 6.3.3).
 
-    Those excluded from features, and those without a code, are left out. The codes of all answers of a participant are
+    Of `analysed_people`, those without a code are left out. The codes of all answers of a participant are
     pooled first: the mean of the answers' ratios is another number.
     """
-    table = study.participants[study.participants["excluded_from_features"] == 0].set_index("participant_id")
+    table = analysed_people(study).set_index("participant_id")
     counts = study.codes.groupby("participant_id")["group"].agg(
         codes="size", saliency=lambda groups: int((groups == "saliency").sum())
     )
@@ -44,19 +44,25 @@ def confidence(study: Study) -> Any:
 
 def answers(study: Study) -> Any:
     """Answers that were given, with their participant's heatmap, scores and cell."""
-    people = study.participants.set_index("participant_id")[["heatmap", "scores", "excluded_from_features"]]
+    people = study.participants.set_index("participant_id")[["heatmap", "scores"]]
     given = study.responses.dropna(subset=["correct"]).join(people, on="participant_id")
     return _with_cell(given)
 
 
+def analysed_people(study: Study) -> Any:
+    """Participants who are not excluded from features, of exports and sources in which somebody has a code."""
+    people = study.participants
+    return people[(people["excluded_from_features"] == 0) & people["coded"]]
+
+
 def analysed_answers(study: Study) -> Any:
-    """`answers` of participants who are not excluded from features."""
+    """`answers` of `analysed_people`."""
     given = answers(study)
-    return given[given["excluded_from_features"] == 0]
+    return given[given["participant_id"].isin(analysed_people(study)["participant_id"])]
 
 
 def analysed_codes(study: Study) -> Any:
-    """Codes of participants who are not excluded, with heatmap and image class, of answers that were given."""
+    """Codes of `analysed_people`, with heatmap and image class, of answers that were given."""
     keys = analysed_answers(study)[["participant_id", "task_id", "heatmap", "image_class"]]
     return study.codes.merge(keys, on=["participant_id", "task_id"], how="inner")
 

@@ -136,7 +136,7 @@ def every_result(
 def _design(found: Results, study: Study) -> None:
     def make() -> Iterator[tuple[str, Any]]:
         people, responses = study.participants, study.responses
-        included = people[people["excluded_from_features"] == 0]
+        included = measures.analysed_people(study)
         order = measures.cells(study)
         yield "participants", len(people)
         yield "cells", _counts(people, order)

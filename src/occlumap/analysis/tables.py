@@ -78,7 +78,8 @@ class Study:
     """The tables of one study, or of several merged, as pandas data frames with the columns of `COLUMNS`.
 
     `participants`: heatmap and scores are categoricals in the order of HEATMAPS and SCORES; screening_passed and
-    excluded_from_features 0 or 1. `responses`: correct and confidence are floats, NaN where the answer is missing.
+    excluded_from_features 0 or 1; `coded`, whether anybody of the same export and source has a code.
+    `responses`: correct and confidence are floats, NaN where the answer is missing.
     `double_coding`: None where there is none. `remarks`: what is odd but can be analysed, in words.
     """
 
@@ -105,7 +106,7 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     chosen = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     if not chosen:
         raise TableError("expected at least one folder of tables, got none")
-    parts = [_read_one(Path(folder)) for folder in chosen]
+    parts = [_with_coded(_read_one(Path(folder))) for folder in chosen]
     _refuse_the_same_people(chosen, parts)
     seen: set[str] = set()
     for folder, tables in zip(chosen, parts, strict=True):
@@ -210,6 +211,12 @@ def _read_one(folder: Path) -> dict[str, Any]:
     if problems:
         raise TableError(_told(problems))
     return tables
+
+
+def _with_coded(tables: dict[str, Any]) -> dict[str, Any]:
+    people = tables["participants"]
+    sources = set(people["source"][people["participant_id"].isin(tables["codes"]["participant_id"])])
+    return tables | {"participants": people.assign(coded=people["source"].isin(sources))}
 
 
 def _told(problems: Iterable[str]) -> str:
@@ -353,12 +360,18 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
     analysed = participants[participants["excluded_from_features"] == 0]
     if not len(codes):
         yield "codes.csv: no codes yet: the saliency-feature ratio and features are left out"
-    for one in analysed["participant_id"]:
-        if len(codes) and one not in coded:
+    for source, count in participants["source"][~participants["coded"]].value_counts().items():
+        if len(codes):
             yield (
-                f"participants.csv, column participant_id: {one!r} is not excluded and has no row in "
-                "codes.csv; left out "
-                "of the saliency-feature ratio"
+                f"codes.csv: nobody of the {count} participants of an export of source {source!r} has a code; they "
+                "are left out of everything that counts codes"
+            )
+    for one in analysed["participant_id"][analysed["coded"]]:
+        if one not in coded:
+            yield (
+                f"participants.csv, column participant_id: {one!r} is not excluded and has no row in codes.csv; "
+                "left out of the saliency-feature ratio, and counted in percentages and counts of codes as one who "
+                "mentioned nothing; who was not coded yet should have excluded_from_features = 1"
             )
     asked = set(zip(responses["participant_id"], responses["task_id"], strict=True))
     keys = zip(codes["participant_id"], codes["task_id"], strict=True)
