@@ -75,6 +75,12 @@ GO_ON = "what had been measured is in .measurements of this error: explain(..., 
 """Noted on every error that ends a run which has measured something."""
 
 
+def without_go_on(error: BaseException) -> None:
+    """Take GO_ON off an error, for a reader whom it would mislead."""
+    if GO_ON in getattr(error, "__notes__", ()):
+        error.__notes__.remove(GO_ON)
+
+
 def explain(
     classifier: Classifier,
     image: Any,

@@ -93,7 +93,9 @@ def test_a_build_that_is_ended_by_sigterm_leaves_nothing(drawn, trained):
             assert building.poll() is None, building.stderr.read()
             time.sleep(0.01)
         building.terminate()
-        assert building.stderr.read() == "stopped\n"
+        assert building.stderr.read() == (
+            f"stopped\nno heatmaps are kept and nothing is left of {drawn / 'ended'}: the same command begins again\n"
+        )
     assert building.returncode == 143
     assert list(drawn.glob("*ended*")) == [config]
 
@@ -111,7 +113,11 @@ def test_an_error_of_the_system_is_told_in_words(drawn, trained, tmp_path):
     pytest.importorskip("yaml")
     (tmp_path / "file").touch()
     config = written(drawn, "nowhere", out=str(tmp_path / "file" / "set"), conditions=["none"])
-    for arguments in (["build", config], ["draw", tmp_path / "file"], ["check", tmp_path]):
+    places = (["build", config], ["draw", tmp_path / "file"], ["demo", "--out", tmp_path / "file" / "demo"])
+    for arguments in places:
+        told = run(*arguments, code=1)
+        assert f"to write into, got the file {tmp_path / 'file'}; choose another place" in told
+    for arguments in (*places, ["check", tmp_path]):
         told = run(*arguments, code=1)
         assert "Errno" not in told
         assert str(tmp_path) in told

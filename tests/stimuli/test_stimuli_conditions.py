@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, ClassifierError
 from occlumap.stimuli.colours import Shown, fairness, intensity, paint, unfair
 from occlumap.stimuli.conditions import BUILT_IN, Request, condition, heatmap
 from occlumap.stimuli.lrp import RULE_SETS, _propagated, relevances
@@ -320,6 +320,19 @@ def test_complex_numbers_are_no_heatmap(monkeypatch):
         heatmap("own", request)
 
 
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
+def test_nothing_is_said_of_measurements_that_nobody_keeps(error):
+    def ends(batch):
+        if len(batch) > 1:
+            raise error
+        return np.ones((1, 2))
+
+    request = Request(an_image(), 0, ends, np.zeros((32, 32), dtype=bool))
+    with pytest.raises((ClassifierError, KeyboardInterrupt)) as caught:
+        heatmap("occlusion", request, {"depth": 1})
+    assert not getattr(caught.value, "__notes__", ())
+
+
 def test_what_a_condition_raises_is_told_with_its_name(monkeypatch):
     from occlumap.stimuli import conditions
 
@@ -330,6 +343,10 @@ def test_what_a_condition_raises_is_told_with_its_name(monkeypatch):
     request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
     with pytest.raises(ArgumentError, match="condition 'own' with options how: well raised KeyError: 'well'"):
         heatmap("own", request, {"how": "well"})
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: sys.exit(3))
+    with pytest.raises(ArgumentError, match="condition 'own' raised SystemExit: 3"):
+        heatmap("own", request)
+    monkeypatch.setattr(conditions, "condition", lambda name: breaks)
     with pytest.raises(
         ArgumentError, match="options of condition 'own' among how, got 'who'.*did you mean how"
     ):

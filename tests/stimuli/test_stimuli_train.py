@@ -235,6 +235,16 @@ def test_a_model_is_not_overwritten_nor_written_into_the_data_set(few, trained):
             train(few, few / one, TINY)
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_training(few, tmp_path):
+    (tmp_path / "file").touch()
+    begun = []
+    with pytest.raises(
+        StimuliError, match=r"expected a folder .* to write into, got the file .*file; choose"
+    ):
+        train(few, tmp_path / "file" / "model", TINY, progress=lambda *_: begun.append(1))
+    assert begun == []
+
+
 def test_of_two_trained_into_one_folder_at_once_the_first_is_left_and_the_other_kept(few, tmp_path):
     first, folder = [], tmp_path / "model"
 

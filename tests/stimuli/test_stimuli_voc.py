@@ -116,6 +116,18 @@ def test_an_annotation_s_mistake_is_told_with_file_and_line(root, content, messa
     assert "2008_000002.xml" in str(caught.value)
 
 
+@pytest.mark.parametrize("attribute", ['xmlns="http://x"', 'xmlns:v="http://x"'])
+def test_an_xml_namespace_is_refused_in_words(root, attribute):
+    name = "object" if attribute.startswith("xmlns=") else "v:object"
+    (root / "Annotations" / "2008_000001.xml").write_text(
+        f"<annotation {attribute}><{name}><name>cat</name>{BOX}</{name}></annotation>"
+    )
+    with pytest.raises(
+        FileFormatError, match="without XML namespaces in .*2008_000001.xml, got <.*'http://x'"
+    ):
+        read_split(root, "train")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_entities_are_refused_before_they_grow(root, encoding):
     lol = '<!ENTITY a "cat">'

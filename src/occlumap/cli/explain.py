@@ -25,7 +25,7 @@ from occlumap.cli.progress import ProgressBar
 from occlumap.cli.stopping import signals_like_ctrl_c
 from occlumap.cli.text import printable
 from occlumap.errors import FileFormatError
-from occlumap.explain import GO_ON, OF_METHOD
+from occlumap.explain import OF_METHOD, without_go_on
 from occlumap.explanation import KIND as EXPLANATION
 from occlumap.grid import OFFSETS
 from occlumap.methods import METHODS
@@ -322,8 +322,7 @@ def _keep_measurements(error: BaseException, out: Path) -> None:
     measurements = getattr(error, "measurements", None)
     if not isinstance(measurements, occlumap.Measurements) or not len(measurements):
         return
-    if GO_ON in getattr(error, "__notes__", ()):
-        error.__notes__.remove(GO_ON)  # it speaks Python
+    without_go_on(error)  # it speaks Python
     path = _place(measurements, out)
     try:
         measurements.save(path)

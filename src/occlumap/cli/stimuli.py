@@ -161,8 +161,14 @@ def build(config: Path) -> None:
     from occlumap.stimuli.demo import notes, summary
 
     settings = building.read_config(config)
-    with ProgressBar("image") as bar:
-        manifest = building.build(settings, bar)
+    try:
+        with ProgressBar("image") as bar:
+            manifest = building.build(settings, bar)
+    except KeyboardInterrupt as stop:
+        stop.add_note(
+            f"no heatmaps are kept and nothing is left of {settings.out}: the same command begins again"
+        )
+        raise
     for line in notes(manifest):
         click.echo(line)
     _tell(summary(manifest), settings.out)

@@ -203,16 +203,16 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
     refuse_inside(config.data, config.out, "the stimulus set")
-    model = load(config.model)
-    split = read_split(config.data, config.split, model.card["classes"])
-    check_seen(model.card, split)
-    scores, embeddings = predict(model.classifier, split)
-    pictures = tuple(split.pixel_hash(row) for row in range(len(split.ids)))
-    predictions = Predictions(
-        split.ids, split.classes, scores, split.labels, embeddings, model.thresholds, pictures
-    )
-    tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
     with working_folder(config.out.parent, config.out.name) as working:
+        model = load(config.model)
+        split = read_split(config.data, config.split, model.card["classes"])
+        check_seen(model.card, split)
+        scores, embeddings = predict(model.classifier, split)
+        pictures = tuple(split.pixel_hash(row) for row in range(len(split.ids)))
+        predictions = Predictions(
+            split.ids, split.classes, scores, split.labels, embeddings, model.thresholds, pictures
+        )
+        tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
         writer = _Writer(working, config)
         with _unchanged_by(config.conditions, model):
             made = _pictures(writer, config, split, model, tasks, progress)

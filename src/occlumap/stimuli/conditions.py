@@ -20,6 +20,7 @@ from PIL import Image, ImageFilter
 import occlumap
 from occlumap._checks import nearest, one_of
 from occlumap.errors import ArgumentError, ClassifierError, OcclumapError
+from occlumap.explain import without_go_on
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.lrp import RULE_SETS, check_conserves, relevances
 from occlumap.stimuli.network import Studied
@@ -144,7 +145,7 @@ def condition(name: str) -> Condition:
         )
     try:
         loaded: Condition = others[name].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ArgumentError(
             f"expected the condition {name!r} at {others[name].value}, as a package's entry point says; loading it "
             f"raised {type(error).__name__}: {error}"
@@ -223,7 +224,7 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
         raise ArgumentError(f"condition {name!r}: {error}") from error
     except OcclumapError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         given = ", ".join(f"{key}: {value}" for key, value in options.items())
         raise ArgumentError(
             f"condition {name!r} {f'with options {given} ' if given else ''}raised {type(error).__name__}: {error}"
@@ -245,7 +246,11 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
 
 
 def _explained(request: Request, **arguments: Any) -> Heatmap:
-    explanation = occlumap.explain(request.classifier, request.image, request.target, **arguments)
+    try:
+        explanation = occlumap.explain(request.classifier, request.image, request.target, **arguments)
+    except BaseException as error:
+        without_go_on(error)  # nobody here keeps the measurements
+        raise
     return np.asarray(explanation.heatmap, dtype=np.float64)  # type: ignore[union-attr]
 
 

@@ -123,44 +123,44 @@ def train(
             f"expected images of {', '.join(learn.classes)} in {val_split}, got none of any of them: there is nothing "
             "to judge by"
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        network = build(settings.backbone, len(learn.classes))
-        check_outputs(network, settings.size, len(learn.classes), settings.backbone)
-        left = [] if weights is None else load_weights(network, weights)
-        history, kept = _fit(network, learn, judge, settings, progress)
-    classifier = Studied(network, settings.size, learn.classes, settings.backbone)
-    scores = {split.name: predict(classifier, split)[0] for split in (learn, judge)}
-    card = {
-        "version": 1,
-        "settings": asdict(settings),
-        "weights": None if weights is None else {"file": Path(weights).name, "not_loaded": left},
-        "classes": list(learn.classes),
-        "thresholds": {
-            one: best_threshold(scores[learn.name][:, col], learn.labels[:, col])
-            for col, one in enumerate(learn.classes)
-        },
-        "average_precision": {
-            definition: {
-                split.name: _by_class(scores[split.name], split, definition) for split in (learn, judge)
-            }
-            for definition in ("11-point", "all-points")
-        },
-        "images": {split.name: len(split.ids) for split in (learn, judge)},
-        "in_both": len(set(learn.ids) & set(judge.ids)),
-        "data": learn.root.name,
-        "splits": {"train": learn.name, "val": judge.name},
-        "seen": {split.name: split.fingerprint() for split in (learn, judge)},
-        "history": history,
-        "epoch": kept,
-        "versions": {
-            "occlumap": occlumap.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    card["fingerprint"] = _fingerprint(card, network)
-    with working_folder(folder, "model") as working:
+    with working_folder(folder, "model") as working:  # before hours of training, not after
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = build(settings.backbone, len(learn.classes))
+            check_outputs(network, settings.size, len(learn.classes), settings.backbone)
+            left = [] if weights is None else load_weights(network, weights)
+            history, kept = _fit(network, learn, judge, settings, progress)
+        classifier = Studied(network, settings.size, learn.classes, settings.backbone)
+        scores = {split.name: predict(classifier, split)[0] for split in (learn, judge)}
+        card = {
+            "version": 1,
+            "settings": asdict(settings),
+            "weights": None if weights is None else {"file": Path(weights).name, "not_loaded": left},
+            "classes": list(learn.classes),
+            "thresholds": {
+                one: best_threshold(scores[learn.name][:, col], learn.labels[:, col])
+                for col, one in enumerate(learn.classes)
+            },
+            "average_precision": {
+                definition: {
+                    split.name: _by_class(scores[split.name], split, definition) for split in (learn, judge)
+                }
+                for definition in ("11-point", "all-points")
+            },
+            "images": {split.name: len(split.ids) for split in (learn, judge)},
+            "in_both": len(set(learn.ids) & set(judge.ids)),
+            "data": learn.root.name,
+            "splits": {"train": learn.name, "val": judge.name},
+            "seen": {split.name: split.fingerprint() for split in (learn, judge)},
+            "history": history,
+            "epoch": kept,
+            "versions": {
+                "occlumap": occlumap.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        card["fingerprint"] = _fingerprint(card, network)
         torch.save(network.state_dict(), working / WEIGHTS)
         (working / PAGE).write_text(_page(card), encoding="utf-8")
         (working / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

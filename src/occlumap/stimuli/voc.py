@@ -300,11 +300,19 @@ def _annotation(path: Path) -> tuple[ElementTree.Element, list[int]]:
     scan.EntityDeclHandler, scan.StartElementHandler, scan.EndElementHandler = refuse, begin, end
     try:
         scan.Parse(content, True)
-        return ElementTree.fromstring(content), lines  # noqa: S314 - the scan has refused entities
+        root = ElementTree.fromstring(content)  # noqa: S314 - the scan has refused entities
     except (expat.ExpatError, ElementTree.ParseError, ValueError, LookupError) as error:
         if isinstance(error, FileFormatError):
             raise
         raise FileFormatError(f"expected an annotation of PASCAL VOC in {path}, got {error}") from error
+    spaced = [one.tag.partition("}") for one in root.iter() if one.tag.startswith("{")]
+    if spaced:
+        space, _, name = spaced[0]
+        raise FileFormatError(
+            f"expected an annotation of PASCAL VOC without XML namespaces in {path}, got <{name}> of {space[1:]!r}; "
+            "take its xmlns away"
+        )
+    return root, lines
 
 
 def _size(path: Path) -> tuple[int, int] | None:
