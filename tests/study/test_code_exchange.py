@@ -128,6 +128,54 @@ def test_codings_without_a_version_have_seen_the_newest_code_of_their_file(bench
     assert Coding.objects.get().version == version
 
 
+def test_the_studys_own_codes_are_nobodys_second_opinion(bench):  # noqa: F811
+    from occlumap.study.coding import services
+    from occlumap.study.coding.models import Coding
+
+    answer = said((0, "ears tail"))
+    data = table(exported(bench[0])["codes"])
+    assert "New codings: 0. There before: 1." in send(bench[1], "codes.csv", data).content.decode()
+    assert (Coding.objects.count(), services.pairs()) == (1, [])
+    row = {"participant_id": answer.participant.public_id, "task_id": answer.task_id, "codes": "eyes"}
+    response = send(bench[1], "x.csv", table([row]))
+    assert response.status_code == 422
+    assert "line 2: expected a coder of eyes" in response.content.decode()
+    named = send(bench[1], "x.csv", table([{**row, "coder": "other"}])).content.decode()
+    assert "The new codings are of 1 answer, by other." in named
+
+
+def test_a_file_can_be_looked_at_before_it_is_taken(bench):  # noqa: F811
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study.coding.models import Coding
+
+    answer = said(("new", ""))
+    row = {
+        "participant_id": answer.participant.public_id,
+        "task_id": answer.task_id,
+        "coder": "Ann",
+        "codes": "ears",
+    }
+    file = io.BytesIO(table([row]).encode())
+    file.name = "x.csv"
+    page = bench[0].post("/researcher/coding/exchange/", {"file": file, "look": ""}).content.decode()
+    assert "New codings: 1." in page
+    assert "of 1 answer, by Ann. Nothing is taken yet" in page
+    assert not Coding.objects.exists()
+    assert not get_user_model().objects.filter(username="Ann").exists()
+
+
+def test_a_coder_that_no_database_can_be_asked_for_is_refused(bench):  # noqa: F811
+    answer = said()
+    row = {
+        "participant_id": answer.participant.public_id,
+        "task_id": answer.task_id,
+        "coder": "A\0",
+        "codes": "",
+    }
+    assert "expected a name as coder" in send(bench[0], "x.csv", table([row])).content.decode()
+
+
 def test_codes_that_settle_stay_settled(bench):  # noqa: F811
     from occlumap.study.coding.models import Coding
 

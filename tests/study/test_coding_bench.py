@@ -127,6 +127,30 @@ def test_who_misunderstood_is_exported_as_excluded_with_a_reason_kept(bench):
     assert sorted(row["excluded_from_features"] for row in exported(bench[0])["participants"]) == ["0", "1"]
 
 
+def test_a_new_code_moves_no_others_access_key(bench):
+    from occlumap.study.coding import services
+
+    def keys():
+        page = bench[0].get("/researcher/coding/").content.decode()
+        found = re.findall(r'value="(\w+)"[^>]*accesskey="(.)"', page)
+        return dict(found)
+
+    before = keys()
+    assert len(before) == 25
+    services.add_code("antlers", "saliency")
+    after = keys()
+    assert {name: after[name] for name in before} == before
+    assert after["antlers"] not in before.values()
+
+
+def test_a_nul_in_a_reason_is_no_error(bench):
+    from occlumap.study.coding.models import Exclusion
+
+    field_of = field(bench[0].get("/researcher/coding/").content.decode(), "answer")
+    bench[0].post("/researcher/coding/", {"answer": field_of, "exclude": "yes", "reason": "a\0b"})
+    assert Exclusion.objects.get().reason == "ab"
+
+
 def test_a_code_of_nobody_is_refused(bench):
     page = bench[0].get("/researcher/coding/").content.decode()
     sent = {"answer": field(page, "answer"), "code": ["horn"]}

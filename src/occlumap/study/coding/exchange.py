@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,7 +24,7 @@ MOST_BYTES = 20 * 2**20
 
 @dataclass(frozen=True)
 class Row:
-    """A coding from a file. `where`: for messages. `coder` "": who imports; `version` None: it is not told."""
+    """A coding from a file. `where`: for messages. `coder` "", `version` None: it is not told."""
 
     where: str
     answer: int
@@ -36,11 +36,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Imported:
-    """How many codes and codings were new, and how many codings were there already."""
+    """How many codes and codings were new, and how many codings were there already.
+
+    `answers`: of how many answers the new codings are. `coders`: whose they are.
+    """
 
     codes: int
     codings: int
     known: int
+    answers: int
+    coders: tuple[str, ...]
 
 
 def codebook_file() -> bytes:
@@ -78,11 +83,19 @@ def _codes() -> list[tuple[str, str]]:
     return [(code.name, code.group) for code in Code.objects.order_by("group", "name")]
 
 
-def take(name: str, data: bytes, importer: int) -> Imported:
-    """Take a file by the ending of its name: .csv, .qdc or .qdpx.
+def take(name: str, data: bytes, importer: int, *, keep: bool = True) -> Imported:
+    """Take a file by the ending of its name: .csv, .qdc or .qdpx. Without `keep` only tell what would be taken.
 
     ArgumentError or FileFormatError say what is wrong with it, and where; then nothing of it is kept.
     """
+    with transaction.atomic():
+        taken = _take(name, data, importer)
+        if not keep:
+            transaction.set_rollback(True)
+    return taken
+
+
+def _take(name: str, data: bytes, importer: int) -> Imported:
     if len(data) > MOST_BYTES:
         raise ArgumentError(f"expected a file of {MOST_BYTES // 2**20} MiB at most, got {len(data)} bytes")
     ending = name.rpartition(".")[2].lower()
@@ -167,16 +180,21 @@ def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -
             raise ArgumentError(f"{where}: expected a number as codebook_version, got {version!r}")
         if settles not in ("0", "1"):
             raise ArgumentError(f"{where}: expected 0 or 1 as adjudicated, got {settles!r}")
-        number = int(version) if version else None
+        number, coder = int(version) if version else None, of.get("coder", "")
+        if not coder.isprintable():  # a NUL, for example, which no database of ours takes
+            raise ArgumentError(f"{where}: expected a name as coder, got {coder!r}")
         yield (
-            Row(where, answers[key], of.get("coder", ""), codes, number, settles == "1"),
+            Row(where, answers[key], coder, codes, number, settles == "1"),
             of.get("group", ""),
         )
 
 
-@transaction.atomic
 def _keep(book: Sequence[tuple[str, str]], rows: Sequence[Row], importer: int) -> Imported:
-    """A row whose version is not told gets that of the newest code in the file."""
+    """A row whose version is not told gets that of the newest code in the file.
+
+    A row without a coder is the importer's only where nobody has coded its answer: what the study exported itself
+    (codes.csv) must not come back as a second opinion that agrees with the first.
+    """
     known = set(Code.objects.values_list("name", flat=True))
     version = services.version() + 1
     new: dict[str, str] = {}
@@ -196,7 +214,9 @@ def _keep(book: Sequence[tuple[str, str]], rows: Sequence[Row], importer: int) -
     in_file = {*(services.code_name(name) for name, _ in book), *(name for row in rows for name in row.codes)}
     untold = max((since[name] for name in in_file if name in since), default=1)
     coders: dict[str, int] = {"": importer}
-    kept = repeated = 0
+    said = _said(before)
+    kept: list[tuple[int, str]] = []
+    repeated = 0
     for row in rows:
         missing = sorted(set(row.codes) - set(since))
         if missing:
@@ -213,6 +233,15 @@ def _keep(book: Sequence[tuple[str, str]], rows: Sequence[Row], importer: int) -
             same[matching] -= 1
             repeated += 1
             continue
+        there = said.get((row.answer, row.settles))
+        if not row.coder and there:
+            if codes not in there:
+                raise ArgumentError(
+                    f"{row.where}: expected a coder of {' '.join(codes) or 'no code'} (the column coder), since this "
+                    "answer is coded already, and otherwise; got none"
+                )
+            repeated += 1
+            continue
         Coding.objects.create(
             answer_id=row.answer,
             coder_id=coders[row.coder],
@@ -220,8 +249,10 @@ def _keep(book: Sequence[tuple[str, str]], rows: Sequence[Row], importer: int) -
             version=version,
             adjudicated=row.settles,
         )
-        kept += 1
-    return Imported(len(new), kept, repeated)
+        kept.append((row.answer, row.coder))
+    own = get_user_model().objects.get(pk=importer).get_username()
+    whose = sorted({coder or own for _, coder in kept})
+    return Imported(len(new), len(kept), repeated, len({answer for answer, _ in kept}), tuple(whose))
 
 
 def _history() -> dict[tuple[int, int, bool, tuple[str, ...]], Counter[int | None]]:
@@ -229,6 +260,18 @@ def _history() -> dict[tuple[int, int, bool, tuple[str, ...]], Counter[int | Non
     found: dict[tuple[int, int, bool, tuple[str, ...]], Counter[int | None]] = defaultdict(Counter)
     for one in Coding.objects.iterator():
         found[one.answer_id, one.coder_id, one.adjudicated, tuple(one.codes)][one.version] += 1
+    return found
+
+
+def _said(
+    history: Iterable[tuple[int, int, bool, tuple[str, ...]]],
+) -> dict[tuple[int, bool], list[list[str]]]:
+    """{(answer, settles): the codes that somebody gave it, or that count}."""
+    found: dict[tuple[int, bool], list[list[str]]] = defaultdict(list)
+    for answer, _, settles, codes in history:
+        found[answer, settles].append(list(codes))
+    for answer, names in services.counting().items():
+        found[answer, False].append(sorted(names))
     return found
 
 

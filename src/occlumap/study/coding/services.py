@@ -216,6 +216,7 @@ def agreement() -> list[codebook.CodeAgreement]:
 
 def exclude(answer_pk: int, coder_pk: int, reason: str) -> None:
     """Mark the answer's participant as one who misunderstood; ArgumentError without a reason."""
+    reason = reason.replace("\x00", "")  # PostgreSQL keeps none
     if not reason.strip():
         raise ArgumentError("expected a reason for leaving a participant out, got none")
     participant = answer_of(answer_pk).participant

@@ -16,8 +16,8 @@ from occlumap.study.coding.models import Code, Exclusion
 from occlumap.study.configured import configuration
 from occlumap.study.domain import codebook
 
-KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
-"""Access keys of the codes, in the codebook's order."""
+KEYS = "1234567890qwertyuiopasdfghjklzxcvbm"
+"""Access keys of the codes (n is the button's), in the order in which they came: a new one moves no other's key."""
 
 
 @access.staff_only
@@ -43,6 +43,8 @@ def bench(request: HttpRequest) -> HttpResponse:
         earlier = services.own(answer.pk, request.user.pk)
     codes = list(Code.objects.order_by("group", "name"))
     since = {code.name: code.since for code in codes}
+    came = sorted(codes, key=lambda code: code.since)
+    keys = dict(zip((code.name for code in came), KEYS, strict=False))
     context = {
         "title": "Coding",
         "told": told,
@@ -51,7 +53,7 @@ def bench(request: HttpRequest) -> HttpResponse:
         "exclude": sent.get("exclude"),
         "reason": sent.get("reason", ""),
         "new": codebook.codes_to_check(earlier.version, since) if earlier else [],
-        "codes": [(code, KEYS[at] if at < len(KEYS) else "") for at, code in enumerate(codes)],
+        "codes": [(code, keys.get(code.name, "")) for code in codes],
         "left": services.left(),
     }
     return render(request, "coding/bench.html", context, status=422 if told else 200)
@@ -158,16 +160,17 @@ def settle(request: HttpRequest) -> HttpResponse:
 @access.staff_only
 def exchange(request: HttpRequest) -> HttpResponse:
     """Codes from and for other programs; POST takes a file."""
-    told, taken = "", None
+    told, taken, keep = "", None, "look" not in request.POST
     if request.method == "POST":
         file = request.FILES.get("file")
         try:
             if file is None:
                 raise ArgumentError("expected a file, got none: please choose one")
-            taken = exchanges.take(str(file.name), file.read(exchanges.MOST_BYTES + 1), request.user.pk)
+            data = file.read(exchanges.MOST_BYTES + 1)
+            taken = exchanges.take(str(file.name), data, request.user.pk, keep=keep)
         except (ArgumentError, FileFormatError) as error:
             told = str(error)
-    context = {"title": "Codes in and out", "told": told, "taken": taken}
+    context = {"title": "Codes in and out", "told": told, "taken": taken, "kept": keep}
     return render(request, "coding/exchange.html", context, status=422 if told else 200)
 
 
