@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmarks.split import interval, to_tune_on
 from occlumap.evaluation import results
+from occlumap.evaluation.statistics import mean_interval
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("OCCLUMAP_SHARED", ROOT.parent / "shared"))
@@ -41,6 +42,7 @@ RUNS = {
     "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300 --limit 30 --methods {MAIN}",
     "off-centre": f"{SMALL} --budgets 300 --crops centre,off-centre --methods {MAIN}",
     "more-peers": f"{SMALL} --budgets 100,300,1000 --limit 30",
+    "grid-pointing": f"{SMALL} --budgets 300 --methods {MAIN} --metrics curves,grid-pointing",
     "more-metrics": f"{SMALL} --budgets 300 --limit 24 --controls --methods {MAIN},constant "
     "--metrics curves,regions,areas,sensitivity,infidelity,grid-pointing,sanity",
 }
@@ -48,6 +50,8 @@ RUNS = {
 
 KEPT = ("benchmark.json", "rows.csv", "summary.csv", "pairs.csv")
 """What is kept of a run's folder."""
+
+METRICS_IN_A_TABLE = 4
 
 Row = dict[str, str]
 
@@ -154,10 +158,8 @@ def page_of(name: str, folder: Path) -> Iterator[str]:
             "On those that `joint` was not tuned on, at",
             ("joint",),
         )
-        yield from ("", "Other metrics, mean over the same references:", "")
-        yield from metric_table(
-            [row for row in part if row["reference"] in (*document["headline_references"], "")]
-        )
+        yield from ("", "Other metrics, mean over the same references:")
+        yield from metric_tables(folder, crops)
 
 
 def headline_table(rows: list[Row]) -> Iterator[str]:
@@ -263,23 +265,41 @@ def named(methods: list[str]) -> str:
     return ", ".join(f"`{method}`" for method in sorted(methods)) or "none"
 
 
-def metric_table(rows: list[Row]) -> Iterator[str]:
-    rows = [row for row in rows if row["metric"] not in ("headline", "srg")]
+def metric_tables(folder: Path, crops: str) -> Iterator[str]:
+    """All metrics but the headline's at the largest budget, a few in each table; those without a value left out."""
+    references = [*json.loads((folder / "benchmark.json").read_text())["headline_references"], ""]
+    rows = [
+        row for row in read(folder / "rows.csv") if row["metric"] != "srg" and row["reference"] in references
+    ]
+    rows = [row for row in rows if (row["photo"].partition("#")[2] or "centre") == crops]
     budget = max(int(row["budget"]) for row in rows)
-    rows = [row for row in rows if int(row["budget"]) in (0, budget)]
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    yield f"| method, {budget:,} calls | {' | '.join(metrics)} |"
-    yield "| --- " * (len(metrics) + 1) + "|"
-    for method in sorted({row["method"] for row in rows}):
-        cells = []
-        for metric in metrics:
-            values = [
-                float(row["mean"])
-                for row in rows
-                if (row["method"], row["metric"]) == (method, metric) and row["mean"] not in ("", "nan")
-            ]
-            cells.append(f"{sum(values) / len(values):.3f}" if values else "-")
-        yield f"| `{method}` | {' | '.join(cells)} |"
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in rows:
+        if int(row["budget"]) in (0, budget):
+            of_method = found.setdefault(row["metric"], {}).setdefault(row["method"], {})
+            of_method.setdefault(row["photo"], []).append(float(row["value"] or "nan"))
+    methods = sorted({method for of in found.values() for method in of})
+    metrics = list(found)
+    for at in range(0, len(metrics), METRICS_IN_A_TABLE):
+        part = metrics[at : at + METRICS_IN_A_TABLE]
+        yield from (
+            "",
+            f"| method, {budget:,} calls | {' | '.join(part)} |",
+            "| --- " * (len(part) + 1) + "|",
+        )
+        for method in methods:
+            cells = [mean_cell(found[metric].get(method, {})) for metric in part]
+            yield f"| `{method}` | {' | '.join(cells)} |"
+
+
+def mean_cell(photos: dict[str, list[float]]) -> str:
+    """Mean, interval and number of photographs, each with its mean over the references."""
+    values = np.array([np.mean(of_references) for of_references in photos.values()])
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "-"
+    found = mean_interval(values)
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}], n = {found.n}"
 
 
 def read(path: Path) -> list[Row]:

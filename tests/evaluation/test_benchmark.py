@@ -220,6 +220,48 @@ def test_another_protocol_in_the_same_folder_is_refused(photos, tmp_path):
         go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(30,), steps=5))
 
 
+@pytest.mark.parametrize("metrics", [("curves",), ("curves", "grid-pointing")])
+def test_a_table_that_gives_a_photograph_another_reference_is_refused(photos, tmp_path, metrics):
+    table, out = photos / "photos.csv", tmp_path / "out"
+    header, *lines = table.read_text().splitlines()
+    protocol = Protocol(("random",), metrics=metrics, steps=4)
+    go(photos, out, protocol, limit=1)
+    table.write_text("\n".join([header, *lines[:-1], "5.png,4"]))  # the same
+    go(photos, out, protocol, limit=2)
+    table.write_text("\n".join([header, lines[0], *lines[2:], lines[1]]))
+    before = (out / "rows.csv").read_bytes()
+    with pytest.raises(ArgumentError, match=r"0.png to be judged beside 1.png, 2.png.*got 2.png, 3.png"):
+        go(photos, out, protocol, limit=1)
+    assert (out / "rows.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "values", [lambda noise: noise * 1e300, lambda noise: noise * 1e-60, lambda noise: 1e9 + noise]
+)
+def test_a_heatmap_that_float32_does_not_hold_is_its_methods_failure_alone(
+    photos, tmp_path, monkeypatch, values
+):
+    def odd(image, classifier, target, calls, seed):
+        return values(np.random.default_rng(0).random(image.shape[:2]))
+
+    monkeypatch.setitem(METHODS, "odd", Method("odd", odd, "black"))
+    with pytest.warns(match="odd made no heatmap.*that float32 tells apart"):
+        go(photos, tmp_path / "out", Protocol(("odd", "random"), budgets=(30,), steps=4), limit=1)
+    assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
+    monkeypatch.setitem(METHODS, "odd", Method("odd", METHODS["random"].run, "black"))
+    go(photos, tmp_path / "out", Protocol(("odd", "random"), budgets=(30,), steps=4), limit=1)
+    assert {row["method"] for row in rows_of(tmp_path / "out")} == {"odd", "random"}
+
+
+def test_a_method_that_asks_with_no_batch_is_told_as_its_own_failure(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        METHODS, "one", Method("one", lambda image, classifier, *_: classifier(image), "black")
+    )
+    with pytest.warns(match=r"one made no heatmap.*expected a batch.*got uint8 of shape \(20, 20, 3\)"):
+        go(photos, tmp_path / "out", Protocol(("one", "random"), budgets=(30,), steps=4), limit=1)
+    assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
+
+
 def test_the_same_protocol_said_otherwise_goes_on(photos, tmp_path):
     go(photos, tmp_path / "out")
     before = (tmp_path / "out" / "rows.csv").read_bytes()
@@ -236,7 +278,9 @@ def test_a_folder_of_a_run_that_wrote_no_scores_and_sides_goes_on(photos, tmp_pa
     go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=20))
     file = tmp_path / "out" / "benchmark.json"
     about = json.loads(file.read_text())
-    file.write_text(json.dumps({key: about[key] for key in about if key not in ("scores", "sides")}))
+    file.write_text(
+        json.dumps({key: about[key] for key in about if key not in ("scores", "sides", "beside")})
+    )
     for scores in (tmp_path / "out" / "maps").glob("*/*-judging.npz"):
         scores.unlink()
     with pytest.raises(ArgumentError, match="size of 20"):
@@ -493,6 +537,7 @@ def test_a_method_without_its_package_is_told(monkeypatch):
         ("file,class_index\n0.png,-1\n", "line 2"),
         ("file,class_index\n0.png\n", "line 2"),
         ("file,class_index\n0.png,1\n0.png,1\n", "more than once"),
+        ("file,class_index\n0.png,1\n./0.png,1\n", "more than once"),
     ],
 )
 def test_a_table_is_checked(tmp_path, table, message):

@@ -74,6 +74,7 @@ def test_writes_rows_and_report(place):
         (["--methods", "rize"], 1, "did you mean rise"),
         (["--methods", ","], 1, "a method or more"),
         (["--budgets", "many"], 2, "whole numbers"),
+        (["--budgets", "1,000"], 2, "none within"),
         (["--budgets", "0"], 1, "budget"),
         (["--crops", "left"], 1, "centre, off-centre"),
         (["--table", "none.csv"], 1, "expected a CSV table"),

@@ -147,7 +147,7 @@ def test_bad_input_is_told(change, error, message):
             metric(**{**arguments, **change})
 
 
-@pytest.mark.parametrize("areas", [[], [0], [1.5]])
+@pytest.mark.parametrize("areas", [[], [0], [1.5], "0.1"])
 def test_areas_are_shares(areas):
     with pytest.raises(ArgumentError, match="areas"):
         comprehensiveness(Additive(), WHITE, WEIGHTS, 0, BLACK, areas)

@@ -26,10 +26,12 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 
 def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     try:
+        if any(part.strip() == "000" for part in value.split(",")):  # 1,000 is no two budgets
+            raise ValueError
         return tuple(int(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(
-            f"expected whole numbers with commas between, 100,300, got {value!r}"
+            f"expected whole numbers with commas between and none within, 100,300,1000, got {value!r}"
         ) from None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.classifiers import Classifier, name_of, score
+from occlumap.errors import ArgumentError
 from occlumap.evaluation.scoring import check_target
 from occlumap.fills import Image
 
@@ -46,7 +47,19 @@ class CountedClass:
         self._known, self._found = known, found
 
     def __call__(self, batch: Image, /) -> NDArray[np.float64]:
-        """Scores of the target, and of the best other class."""
+        """Scores of the target, and of the best other class; ArgumentError for what is no batch: its maker's fault."""
+        if (
+            not isinstance(batch, np.ndarray)
+            or batch.dtype != np.uint8
+            or batch.ndim != 4
+            or batch.shape[3] != 3
+        ):
+            got = (
+                f"{batch.dtype} of shape {batch.shape}"
+                if isinstance(batch, np.ndarray)
+                else type(batch).__name__
+            )
+            raise ArgumentError(f"expected a batch for the classifier, uint8 (n, H, W, 3), got {got}")
         keys = [hashlib.sha256(image.data).digest() for image in np.ascontiguousarray(batch)]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
         fresh: dict[int, Scores] = {}

@@ -7,6 +7,7 @@ are raw: nothing is normalised unless `Curve.normalised` is called.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -244,10 +245,11 @@ def _counts(image: Image, steps: int) -> list[int]:
 
 def _area_counts(image: Image, areas: Sequence[float]) -> list[int]:
     check_image(image)
+    shares = np.array(areas, dtype=object)
     if (
-        not isinstance(areas, Sequence | np.ndarray)
-        or not len(areas)
-        or not all(0 < area <= 1 for area in areas)
+        shares.ndim != 1
+        or not len(shares)
+        or not all(isinstance(share, Real) and 0 < float(share) <= 1 for share in shares)
     ):
         raise ArgumentError(f"expected areas as shares of the pixels above 0 and up to 1, got {areas!r}")
     return [0, *(max(1, round(area * image.shape[0] * image.shape[1])) for area in areas)]

@@ -59,6 +59,12 @@ class Panel:
         """The photographs that follow in the table, cut alike and of other classes."""
         return [self._read(entry) for entry in others(self.entries, photograph.entry, count)]
 
+    def beside(self, photograph: Photograph) -> list[str]:
+        """The names of the others that a photograph is judged with: the reference, those of its mosaic, the control."""
+        count = 3 if "grid-pointing" in self.protocol.metrics else 1
+        found = [*others(self.entries, photograph.entry, count), control_of(self.entries, photograph.entry)]
+        return list(dict.fromkeys(entry.name for entry in found))
+
     def control(self, photograph: Photograph) -> Photograph:
         """The photograph whose heatmap is a control for this one's."""
         return self._read(control_of(self.entries, photograph.entry))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from occlumap import _archive
 from occlumap.classifiers import Classifier
-from occlumap.errors import BudgetError, MeasuringError, OcclumapWarning
+from occlumap.errors import ArgumentError, BudgetError, MeasuringError, OcclumapWarning
 from occlumap.evaluation import kept
 from occlumap.evaluation.counting import CountedClass, Scores
 from occlumap.evaluation.localisation import checked_heatmap
@@ -70,7 +70,7 @@ class Maps:
             seconds = time.perf_counter() - started
             if counted.calls > budget:
                 raise BudgetError(f"expected at most {budget} calls to be spent, got {counted.calls}")
-            heatmap = checked_heatmap(found, self._image.shape[:2]).astype(np.float32)
+            heatmap = _as_float32(checked_heatmap(found, self._image.shape[:2]))
         except MeasuringError:
             raise
         except Exception as error:  # noqa: BLE001 - a peer's fault must not cost the others' results
@@ -106,6 +106,19 @@ class Maps:
                 self._made[key] = Made(arrays[f"map-{number}"], costs["calls"], costs["seconds"])
         except (KeyError, TypeError, AttributeError) as error:
             raise kept.damaged(self._file, error) from error
+
+
+def _as_float32(values: NDArray[np.float64]) -> Heatmap:
+    """`values` as they are kept; ArgumentError where they do not fit, or half of the different ones become equal."""
+    with np.errstate(over="ignore", under="ignore"):
+        heatmap = values.astype(np.float32)
+    left = len(np.unique(heatmap))
+    if not np.isfinite(heatmap).all() or 2 * left < len(np.unique(values)):
+        raise ArgumentError(
+            f"expected values that float32 tells apart, got {values.min():.6g} to {values.max():.6g}; subtract what "
+            "all have in common, or divide by the largest"
+        )
+    return heatmap
 
 
 def forget(file: Path, methods: Collection[str]) -> None:

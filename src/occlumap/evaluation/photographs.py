@@ -5,6 +5,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,7 @@ def read_table(table: Path, crops: Sequence[str] = CROPS[:1]) -> list[Entry]:
                 f"and {text!r}"
             )
         entries += [Entry(line["file"], int(text), crop) for crop in crops]
-    if len({entry.name for entry in entries}) < len(entries):
+    if len({(normpath(entry.file), entry.crop) for entry in entries}) < len(entries):
         raise ArgumentError(f"expected each file once in {table}, got one more than once")
     return entries
 

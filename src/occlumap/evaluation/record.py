@@ -61,6 +61,7 @@ class Record:
             },
             "sides": sides,
             "photographs": before.get("photographs", {}),
+            "beside": before.get("beside", {}),
             "scores": before.get("scores", {}),
             "gallery": before.get("gallery", {}),
             "left_out": before.get("left_out", {}),
@@ -70,7 +71,8 @@ class Record:
     def photographs(self, panels: Iterable[Panel]) -> None:
         """Write down who was right and who was wrong, once all is seen to be as in an earlier run.
 
-        Raises ArgumentError for another image or class, another side, and another score of a classifier.
+        Raises ArgumentError for another image or class, another side, another score of a classifier, and other
+        photographs beside one.
         """
         for panel in panels:
             self._photographs(panel)
@@ -90,6 +92,7 @@ class Record:
                     "image, class or answer of the classifier; choose another folder"
                 )
         self._check_scores(panel)
+        self._check_beside(panel)
         drawn = [panel.name, *(photograph.entry.name for photograph in panel.photographs[:PHOTOGRAPHS])]
         self._document["gallery"] |= {slug(name): name for name in drawn}
         wrong = [name for name, what in known.items() if what == "wrong"]
@@ -129,6 +132,20 @@ class Record:
                     "classifier of that run, or choose another folder"
                 )
 
+    def _check_beside(self, panel: Panel) -> None:
+        """Other photographs that a photograph is judged with come from the table: not from two different ones."""
+        known = self._document["beside"].setdefault(panel.name, {})
+        for photograph in panel.photographs:
+            ours, name = panel.beside(photograph), photograph.entry.name
+            theirs = known.setdefault(name, ours)
+            if theirs != ours:
+                raise ArgumentError(
+                    f"expected {name} to be judged beside {', '.join(theirs)} of the table (as reference, in mosaics "
+                    f"and as control), as in the run that is in {self._folder} already, got {', '.join(ours)}: the "
+                    "table has other lines, or another order, after it. Use the table of that run, or choose another "
+                    "folder"
+                )
+
     def failure(self, group: Group, problem: str) -> None:
         """Write down that a method made no heatmap, and why."""
         self._forget(lambda line: _group(line) == group)
@@ -152,7 +169,7 @@ class Record:
             found = json.loads(self._file.read_text(encoding="utf-8"))
             for one in (found["settings"], *found.get("failures", ())):
                 one.items()
-            for name in ("fills", "sides", "photographs", "scores", "gallery", "left_out"):
+            for name in ("fills", "sides", "photographs", "beside", "scores", "gallery", "left_out"):
                 found.get(name, {}).items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileFormatError(
