@@ -1,7 +1,8 @@
 """Trials of the joint method on photographs to tune on: how a heatmap is judged, and a page of what each trial gains.
 
-For benchmarks/joint_variants.py and benchmarks/joint_designs.py. A trial is judged by its symmetric relevance gain (one
-ranking, 16 steps), mean over the references mean colour, noise and another photograph, which no trial hides with.
+For benchmarks/joint_*.py. A trial is judged by its symmetric relevance gain (one ranking, 16 steps), or by how well its
+sums predict what hiding a region costs, mean over the references mean colour, noise and another photograph, which no
+trial hides with.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ import occlumap
 from benchmarks import models
 from benchmarks.split import interval, to_tune_on
 from occlumap.errors import OcclumapWarning
-from occlumap.evaluation import photographs
+from occlumap.evaluation import fidelity, photographs
 from occlumap.evaluation.references import hider
 from occlumap.fills import Image
 
@@ -65,6 +67,29 @@ class Case:
             gains.append(np.trapezoid(inserted - deleted) / STEPS)
         return float(np.mean(gains))
 
+    @cached_property
+    def _regions(self) -> NDArray[np.int64]:
+        return fidelity.random_regions((self.image.shape[0], self.image.shape[1]))
+
+    @cached_property
+    def _drops(self) -> NDArray[np.float64]:
+        return fidelity.region_drops(
+            self.classifier,
+            self.image,
+            self.target,
+            self._regions,
+            [_hiding(one) for one in self._hide.values()],
+        )
+
+    def region_prediction(self, heatmap: NDArray[np.float32]) -> float:
+        """Spearman's correlation of sums over random regions with what hiding them costs, mean over the references."""
+        found = [fidelity.region_prediction(heatmap, self._regions, drops) for drops in self._drops]
+        return float(np.mean([one.spearman for one in found]))
+
+
+def _hiding(hide: Callable[[NDArray[np.bool_]], Image]) -> Callable[[Image, NDArray[np.bool_]], Image]:
+    return lambda image, mask: hide(mask)
+
 
 def cases(name: str, limit: int | None) -> Iterator[Case]:
     classifier = occlumap.load(name) if name == "efficientnet-lite0" else getattr(models, name)
@@ -86,9 +111,14 @@ Trial = Callable[[Case, int], NDArray[np.float32]]
 
 
 def measure(
-    kind: str, name: str, limit: int | None, trials: Mapping[str, Trial], budgets: Sequence[int]
+    kind: str,
+    name: str,
+    limit: int | None,
+    trials: Mapping[str, Trial],
+    budgets: Sequence[int],
+    judge: Callable[[Case, NDArray[np.float32]], float] = Case.gain,
 ) -> None:
-    """Gains of every trial, budget and photograph, into one JSON file, written after each photograph.
+    """What `judge` says of every trial, budget and photograph, into one JSON file, written after each photograph.
 
     What an earlier run measured there is kept: only trials and photographs that it lacks are measured.
     """
@@ -102,7 +132,7 @@ def measure(
         for label, trial in trials.items():
             for budget in budgets:
                 if len(gains[label][str(budget)]) < number:
-                    gains[label][str(budget)].append(case.gain(trial(case, budget)))
+                    gains[label][str(budget)].append(judge(case, trial(case, budget)))
         path.write_text(json.dumps(gains))
         print(f"{number} photographs", flush=True)
 
