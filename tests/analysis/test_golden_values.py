@@ -48,7 +48,7 @@ def test_the_ratio_is_a_mean_of_participants(results, trap):
 
 
 def test_nothing_was_left_out(results):
-    assert results.problems == {}
+    assert results.problems == results.cautions == {}
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,24 @@ def test_a_measure_that_does_not_vary_is_left_out_as_a_whole_and_told_once(
     assert told in found.problems[name]
 
 
+def test_separation_is_told_with_its_cell_and_its_wald_results_as_not_usable(data, tmp_path):
+    from occlumap.analysis import report
+
+    def cell_right(table):
+        own = table["participant_id"].between("P013", "P016")
+        return table.where(~own, all_right(table))
+
+    study = read(changed(data, tmp_path / "cell", responses=cell_right))
+    found = every_result(study, sections=("design", "accuracy", "mixed models"))
+    assert "all answers of lrp:shown are of one kind" in found.cautions["glmm.base"]
+    assert "in lrp:shown" in found.problems["logit.cluster"]
+    assert "in lrp:shown" in found.problems["accuracy.quasibinomial.type2"]
+    sections = {section.title: section for section in report.sections(study, found)}
+    assert any("Wald tests, pairs" in text for text in sections["Beyond the text"].paragraphs)
+    assert not any("Odds ratios of a right" in text for text in sections["Beyond the text"].paragraphs)
+    assert any("not usable" in table.title for table in sections["Beyond the text"].tables)
+
+
 def test_accuracy_that_does_not_vary_has_no_test_of_itself_nor_of_those_who_passed(data, tmp_path):
     study = read(changed(data, tmp_path / "right", responses=all_right))
     found = every_result(study, sections=("accuracy", "confidence", "saliency-feature ratio", "multiplicity"))

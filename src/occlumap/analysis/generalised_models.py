@@ -21,6 +21,34 @@ CERTAIN = 1e-9
 """A fitted share this near 0 or 1 is one that the likelihood drives there."""
 
 
+def separated_cells(design: Design, y: Floats, lowest: float, highest: float) -> list[str]:
+    """Cells of the design ("lrp:shown") in which y is `lowest`, or `highest`, throughout.
+
+    Of the terms that no other contains; the likelihood of a logistic model drives such a cell's coefficients to
+    infinity (Albert & Anderson 1984).
+    """
+    found = []
+    for term in design.terms:
+        if not design.relatives(term):
+            factors = term.split(":")
+            cells = np.stack([design.values[factor] for factor in factors], axis=1)
+            for cell in np.unique(cells, axis=0):
+                own = y[(cells == cell).all(axis=1)]
+                if (own == lowest).all() or (own == highest).all():
+                    found.append(
+                        ":".join(design.levels[factor][at] for factor, at in zip(factors, cell, strict=True))
+                    )
+    return found
+
+
+def _check_both_kinds(design: Design, shares: Floats) -> None:
+    cells = separated_cells(design, shares, 0, 1)
+    if cells:
+        raise ArgumentError(
+            f"expected right and wrong answers in every cell, got one kind only in {', '.join(cells)}: no maximum"
+        )
+
+
 def binomial(matrix: Floats, shares: Floats, trials: Floats | None = None, **options: Any) -> Any:
     """Statsmodels' fit of a binomial model; ArgumentError where there is no maximum (a cell all right or all wrong).
 
@@ -42,6 +70,7 @@ def quasibinomial_anova(design: Design, successes: Floats, trials: Floats) -> di
     """F by term, type 2, of a binomial model whose dispersion is Pearson's (McCullagh & Nelder 1989; car::Anova)."""
     from scipy import stats
 
+    _check_both_kinds(design, successes / trials)
     full = binomial(design.matrix, successes / trials, trials, scale="X2")
     dispersion, df = float(full.scale), int(full.df_resid)
     if dispersion < NO_VARIANCE:
@@ -63,6 +92,7 @@ def clustered_logistic(design: Design, y: Floats, clusters: NDArray[np.int64]) -
     Without a correction for the number of clusters, with G / (G - 1), and with that times (N - 1) / (N - K).
     """
     n, k = design.matrix.shape
+    _check_both_kinds(design, y)
     found = binomial(
         design.matrix,
         y,

@@ -40,6 +40,7 @@ def design(section: Section, study: Study, results: Results) -> None:
     )
     section.paragraphs += list(study.remarks)
     section.paragraphs += [f"Left out: {name}: {why}" for name, why in results.problems.items()]
+    section.paragraphs += [f"Caution: {name}: {why}" for name, why in results.cautions.items()]
     cells = {
         name: {"participants": count, "analysed for features": values["design.cells_features"][name]}
         for name, count in values["design.cells"].items()

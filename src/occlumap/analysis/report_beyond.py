@@ -15,8 +15,9 @@ def better(section: Section, results: Results) -> None:
         "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
     )
     if "glmm.base.fixed" in values:
+        unusable = _caution(section, results, "glmm.base", "The mixed logistic model")
         section.show(
-            "Mixed logistic model of single answers",
+            f"Mixed logistic model of single answers{unusable}",
             with_interval(values["glmm.base.fixed"]),
             f"glmm.base.fixed; R: {R_CALLS['glmm']}",
             "effect",
@@ -40,18 +41,19 @@ def better(section: Section, results: Results) -> None:
                         values["glmm.base.lrt"][term], name, "right answers", "the mixed logistic model"
                     ),
                 )
-        section.tell(
-            "glmm.base.pairs.heatmap.tukey",
-            wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
-        )
+        if not unusable:
+            section.tell(
+                "glmm.base.pairs.heatmap.tukey",
+                wording.odds_ratios(values["glmm.base.pairs.heatmap.tukey"], "a right answer"),
+            )
         section.show(
-            "Its Wald tests",
+            f"Its Wald tests{unusable}",
             values["glmm.base.wald.type2"],
             "glmm.base.wald.type2; R: car::Anova(m, type = 2)",
             "term",
         )
         section.show(
-            "Its differences, log odds ratios",
+            f"Its differences, log odds ratios{unusable}",
             values["glmm.base.pairs.heatmap.tukey"],
             f"glmm.base.pairs.heatmap.tukey; R: {R_CALLS['pairs']}",
             "pair",
@@ -79,6 +81,7 @@ def better(section: Section, results: Results) -> None:
             "heatmap",
         )
     if "confidence.clmm.fixed" in values:
+        unusable = _caution(section, results, "confidence.clmm", "The cumulative logit model of confidence")
         if values.get("confidence.clmm.singular"):
             section.tell(
                 "confidence.clmm.singular",
@@ -92,13 +95,13 @@ def better(section: Section, results: Results) -> None:
                         values["confidence.clmm.lrt"][term], name, "confidence", "the cumulative logit model"
                     ),
                 )
-        if "confidence.clmm.pairs.heatmap.tukey" in values:
+        if "confidence.clmm.pairs.heatmap.tukey" in values and not unusable:
             section.tell(
                 "confidence.clmm.pairs.heatmap.tukey",
                 wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
         section.show(
-            "Cumulative logit model of confidence",
+            f"Cumulative logit model of confidence{unusable}",
             with_interval(values["confidence.clmm.fixed"]),
             f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
             "effect",
@@ -150,6 +153,14 @@ def better(section: Section, results: Results) -> None:
             f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
             "term",
         )
+
+
+def _caution(section: Section, results: Results, of: str, name: str) -> str:
+    """Tell the caution on a model, if there is one; what the titles of its tables then end with."""
+    if of not in results.cautions:
+        return ""
+    section.tell(f"{of}.fixed", f"{name}: {results.cautions[of]}.")
+    return " (not usable, as told)"
 
 
 def power(section: Section, results: Results) -> None:

@@ -469,12 +469,13 @@ def _mixed_models(found: Results, study: Study) -> None:
         return mixed_models.logistic(model.matrix, model.names, y, groups)
 
     def section(
-        terms: tuple[str, ...], tests: Callable[..., Iterator[tuple[str, Any]]]
+        name: str, terms: tuple[str, ...], tests: Callable[..., Iterator[tuple[str, Any]]]
     ) -> Iterator[tuple[str, Any]]:
         if any("outcome" in term for term in terms) and len(outcomes(given)) < 2:
             raise ArgumentError("expected several outcomes for a model with outcome, got one only")
         model = linear.design(given, terms, {"outcome": outcomes(given)})
         best = fitted(model)
+        _caution(found, name, model, y, best)
         table = best.coefficients()
         yield "fixed", table
         yield "fixed_tmb", {"fixed": table, "random_sd": dict(best.random_sd), "logLik": best.loglik}
@@ -517,17 +518,40 @@ def _mixed_models(found: Results, study: Study) -> None:
             },
         )
 
-    found.add("glmm.base", lambda: section(TERMS, base_tests))
-    found.add("glmm.outcome", lambda: section((*TERMS[:2], "outcome", TERMS[2]), lambda *_: iter(())))
-    found.add(
-        "glmm.interaction",
-        lambda: section(("heatmap", "outcome", "scores", "heatmap:outcome"), interaction_tests),
-    )
+    for name, terms, tests in (
+        ("glmm.base", TERMS, base_tests),
+        ("glmm.outcome", (*TERMS[:2], "outcome", TERMS[2]), lambda *_: iter(())),
+        ("glmm.interaction", ("heatmap", "outcome", "scores", "heatmap:outcome"), interaction_tests),
+    ):
+        found.add(name, partial(section, name, terms, tests))
 
     def clustered() -> Iterator[tuple[str, Any]]:
         yield "", generalised_models.clustered_logistic(linear.design(given, TERMS), y, groups["participant"])
 
     found.add("logit.cluster", clustered)
+
+
+EXTREME = 10.0
+"""On the logit scale: an estimate beyond this with a standard error beyond it is one that has no maximum."""
+
+
+def _caution(found: Results, name: str, model: linear.Design, y: Any, best: mixed_models.MixedModel) -> None:
+    """Tell that the Wald results of a model are not usable: separation, or a fit without a maximum."""
+    cells = generalised_models.separated_cells(model, y, y.min(), y.max())
+    extreme = (np.abs(best.estimates) > EXTREME) & (np.sqrt(np.diag(best.covariance)) > EXTREME)
+    if cells:
+        why = f"all answers of {', '.join(cells)} are of one kind (separation), so that estimates run off to infinity"
+    elif extreme.any():
+        names = ", ".join(name for name, one in zip(best.names, extreme, strict=True) if one)
+        why = f"{names} run off to infinity (separation)"
+    elif not best.converged:
+        why = "the fit did not converge"
+    else:
+        return
+    found.cautions[name] = (
+        f"{why}: its estimates, standard errors, Wald tests, pairs and intervals are not usable"
+        + ("; its likelihood-ratio tests are" if best.converged else "")
+    )
 
 
 def _likelihood_ratio(less: float, more: float, df: int) -> dict[str, float]:
@@ -602,6 +626,7 @@ def _confidence(found: Results, study: Study) -> None:
     def clmm() -> Iterator[tuple[str, Any]]:
         full = linear.design(rated, TERMS)
         best = cumulative(full, True)
+        _caution(found, "confidence.clmm", full, y, best)
         yield "fixed", best.coefficients()
         yield "random_sd", dict(best.random_sd)
         yield "singular", best.singular

@@ -118,17 +118,28 @@ def kinds(heatmap: str, row: Mapping[str, float]) -> str:
 
 def odds_ratios(pairs: Mapping[str, Mapping[str, float]], of: str) -> str:
     """Each pair's odds ratio with its interval, from log odds ratios, and whether it is told from 1."""
-    import math
-
     told = []
     for name, row in pairs.items():
         if _undefined(row, "estimate", "lower", "upper"):
             told.append(f"{name}: none")
             continue
-        middle, low, high = (math.exp(min(row[key], 700)) for key in ("estimate", "lower", "upper"))
-        side = "not told from 1" if row["p"] >= ALPHA else "higher" if middle > 1 else "lower"
-        told.append(f"{name}: {middle:.2f} ({low:.2f} to {high:.2f}; {p_value(row['p'])}), {side}")
+        middle, low, high = (_ratio(row[key]) for key in ("estimate", "lower", "upper"))
+        side = "not told from 1" if row["p"] >= ALPHA else "higher" if row["estimate"] > 0 else "lower"
+        told.append(f"{name}: {middle} ({low} to {high}; {p_value(row['p'])}), {side}")
     return f"Odds ratios of {of}, with simultaneous 95 % intervals: {'; '.join(told)}."
+
+
+def _ratio(log: float) -> str:
+    """A ratio from its natural logarithm.
+
+    >>> _ratio(0.693), _ratio(600.0), _ratio(-600.0)
+    ('2.00', 'over 1,000,000', 'under 0.000001')
+    """
+    import math
+
+    if abs(log) > math.log(1e6):
+        return "over 1,000,000" if log > 0 else "under 0.000001"
+    return f"{math.exp(log):.2f}" if log > math.log(0.005) else f"{math.exp(log):.1g}"
 
 
 def sensitivity(row: Mapping[str, float], of: str) -> str:

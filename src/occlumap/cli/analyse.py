@@ -204,6 +204,8 @@ def _analysed(study: "Study") -> "Results":
     results = every_result(study, _progress)
     for name, why in results.problems.items():
         click.echo(printable(f"warning: {name} is left out: {why}"), err=True)
+    for name, why in results.cautions.items():
+        click.echo(printable(f"warning: {name}: {why}"), err=True)
     return results
 
 
