@@ -48,6 +48,16 @@ def test_scores_in_the_manifest_are_the_classifier_s(drawn, trained, frozen):
     assert list(task["scores"]) == list(split.classes)
 
 
+@pytest.mark.parametrize(
+    ("score", "threshold", "written"),
+    [(0.1234567, 0.5, 0.123457), (0.5000001, 0.5, 0.5000001), (0.49999999, 0.49999998, 0.5)],
+)
+def test_a_score_is_written_on_its_side_of_the_threshold(score, threshold, written):
+    from occlumap.stimuli.build import _written
+
+    assert _written(score, threshold) == written
+
+
 def test_building_again_gives_the_same_bits(drawn, trained, frozen):
     again = built(drawn, "again")
     assert (again / "manifest.json").read_bytes() == (frozen / "manifest.json").read_bytes()

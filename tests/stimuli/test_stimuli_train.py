@@ -165,6 +165,20 @@ def test_scores_do_not_depend_on_the_batch(drawn, trained):
     )
 
 
+def test_sure_scores_do_not_tie():
+    """A linear layer on the brightness alone: logits 14.4 and more, which 6 places would all make 1."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 1))
+    torch.nn.init.constant_(network[1].weight, 1e-4)
+    torch.nn.init.constant_(network[1].bias, 15)
+    classifier = Studied(network, 32, ["cat"])
+    batch = np.stack([np.full((32, 32, 3), value, np.uint8) for value in range(0, 256, 16)])
+    scores, _ = classifier.scores_and_embeddings(batch)
+    assert (np.diff(scores[:, 0]) > 0).all()
+    labels = np.where(np.arange(16) < 8, -1, 1).astype(np.int8)
+    assert average_precision(scores[:, 0], labels) == 1
+    assert average_precision(classifier(batch)[:, 0], labels) < 1
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="stimuli train"):
         load(tmp_path)

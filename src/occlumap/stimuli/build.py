@@ -25,7 +25,7 @@ from occlumap.stimuli.conditions import BUILT_IN, Request, check_options, check_
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
 from occlumap.stimuli.network import weights_hash
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
-from occlumap.stimuli.tasks import EXAMPLES, TASKS, Predictions, Task, choose, mix, repetitions
+from occlumap.stimuli.tasks import EXAMPLES, SCORE_DIGITS, TASKS, Predictions, Task, choose, mix, repetitions
 from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside
 from occlumap.stimuli.whole import put, working_folder
@@ -334,6 +334,12 @@ def _pictures(
     return made
 
 
+def _written(score: float, threshold: float) -> float:
+    """Rounded for people, unless that would put it on the other side of its threshold."""
+    short = round(score, SCORE_DIGITS)
+    return short if (short > threshold) == (score > threshold) else score
+
+
 def _manifest(
     config: Config,
     predictions: Predictions,
@@ -343,7 +349,8 @@ def _manifest(
     model: Model,
 ) -> dict[str, Any]:
     def scores(row: int) -> dict[str, float]:
-        return dict(zip(predictions.classes, predictions.scores[row].tolist(), strict=True))
+        found = zip(predictions.classes, predictions.scores[row].tolist(), strict=True)
+        return {label: _written(score, predictions.thresholds[label]) for label, score in found}
 
     return {
         "version": 1,

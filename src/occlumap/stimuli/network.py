@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.stimuli._optional import optional
+from occlumap.stimuli.tasks import SCORE_DIGITS
 from occlumap.stimuli.voc import square
 from occlumap.stimuli.weights import misfits, read_state
 
@@ -168,8 +169,8 @@ class Studied:
         """The rule sets of LRP that were found to conserve relevance."""
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Scores (n, classes), 0..1, rounded to 6 places."""
-        return self.scores_and_embeddings(batch)[0]
+        """Scores (n, classes), 0..1, rounded to 6 places: what an image gets in another batch differs by less."""
+        return self.scores_and_embeddings(batch)[0].round(SCORE_DIGITS)
 
     def inputs(self, batch: NDArray[np.uint8]) -> Any:
         """What the network gets of a batch: a float tensor (n, 3, size, size)."""
@@ -178,7 +179,7 @@ class Studied:
     def scores_and_embeddings(
         self, batch: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scores (n, classes) rounded to 6 places, and what the last linear layer reads (n, width)."""
+        """Scores (n, classes), not rounded, and what the last linear layer reads (n, width)."""
         torch = optional("torch")
         kept: list[Any] = []
         hook = self.last_linear().register_forward_pre_hook(lambda module, given: kept.append(given[0]))
@@ -187,7 +188,8 @@ class Studied:
                 logits = self.network(self.inputs(batch))
         finally:
             hook.remove()
-        scores = torch.sigmoid(logits.double()).numpy().round(6)
+        # in double precision: in single, and rounded to 6 places, sure scores would tie at 1, and tied ones cost AP
+        scores = torch.sigmoid(logits.double()).numpy()
         return scores, kept[0].flatten(1).double().numpy()
 
     def last_linear(self) -> Any:

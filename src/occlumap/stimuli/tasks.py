@@ -19,7 +19,9 @@ from occlumap.stimuli.schema import OUTCOMES
 TASKS = {"TP": 3, "FP": 2, "FN": 2, "TN": 0}
 EXAMPLES = {"TP": 6, "FP": 3, "FN": 3}
 DIGITS = 9
-"""Distances and scores that differ by less are equal, and the image's id decides."""
+"""Distances that differ by less are equal, and the image's id decides."""
+SCORE_DIGITS = 6
+"""Scores that differ by less are equally near to the median: in another batch an image's score differs by less."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _mid_range(predictions: Predictions, label: str, outcome: str) -> list[int]:
     rows = np.flatnonzero(predictions.outcomes(label) == outcome)
     if not len(rows):
         return []
-    scores = predictions.scores[rows, col]
+    scores = predictions.scores[rows, col].round(SCORE_DIGITS)
     away = np.abs(scores - np.median(scores)).round(DIGITS)
     return [
         row

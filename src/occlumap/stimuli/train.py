@@ -380,7 +380,8 @@ def _diverged(epoch: int, what: str, settings: Training) -> StimuliError:
 
 
 def _scores(classifier: Studied, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return np.concatenate([classifier(pixels[start : start + 64]) for start in range(0, len(pixels), 64)])
+    starts = range(0, len(pixels), 64)
+    return np.concatenate([classifier.scores_and_embeddings(pixels[one : one + 64])[0] for one in starts])
 
 
 def _by_class(scores: NDArray[np.float64], split: VocSplit, definition: str) -> dict[str, float | None]:
