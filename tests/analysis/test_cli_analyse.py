@@ -10,8 +10,9 @@ import pytest
 pytest.importorskip("statsmodels")
 pytest.importorskip("reportlab")
 import occlumap
-from occlumap.analysis import Results, plan, read, wording
+from occlumap.analysis import Results, plan, read, report_files, wording
 from occlumap.analysis import report as report_module
+from occlumap.analysis.document import Section
 from occlumap.errors import FileFormatError
 from tests.analysis.study_tables import drawn
 from tests.edges.command_line import run
@@ -36,6 +37,37 @@ def test_it_writes_results_report_and_figures(report):
     }
     assert json.loads((report / "results.json").read_text())["design.participants"] == 24
     assert (report / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_run_that_is_stopped_leaves_the_earlier_set_and_a_whole_one_replaces_it(tmp_path, monkeypatch):
+    first, second = ([Section("Data", [text])] for text in ("of the first", "of the second"))
+    (tmp_path / "figure-28b.svg").write_text("of the first, with three classes")
+    (tmp_path / ".unfinished-killed").mkdir()
+    report_files.write(first, {"of": 1}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html", "report.pdf"}
+
+    def stopped(found, path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(report_files, "write_pdf", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            report_files.write(second, {"of": 2}, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text()) == {"of": 1}
+    assert "of the first" in (tmp_path / "report.html").read_text()
+    assert len(list(tmp_path.iterdir())) == 3
+    report_files.write(second, {"of": 2}, tmp_path)
+    assert "of the second" in (tmp_path / "report.html").read_text()
+
+
+def test_a_second_analysis_in_a_folder_at_once_is_refused(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    drawn(tmp_path / "data")
+    (tmp_path / "report").mkdir()
+    with (tmp_path / "report" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = run("analyse", str(tmp_path / "data"), "--out", str(tmp_path / "report"), code=1).stderr
+    assert "expected no other analysis in" in told
 
 
 def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):

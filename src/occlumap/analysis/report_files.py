@@ -1,7 +1,10 @@
 """The report as files: self-contained HTML, PDF, and each figure as SVG."""
 
 import html
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,31 @@ td.number { white-space: nowrap; }
 .call, figcaption, .mark { color: #555; font-size: 12px; }
 figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
 """
+
+
+def write(found: Sequence[Section], values: Mapping[str, Any], out: Path) -> list[Path]:
+    """results.json, report.html, report.pdf and the figures in the folder `out`; their paths.
+
+    They take an earlier set's place once all are whole, so that a run that is stopped leaves that one as it was.
+    """
+    for left in out.glob(f"{_UNFINISHED}*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=out) as temporary:
+        folder = Path(temporary)
+        results = folder / "results.json"
+        results.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_html(found, folder / "report.html")
+        write_pdf(found, folder / "report.pdf")
+        made = [results, folder / "report.html", folder / "report.pdf", *figure_files(found, folder)]
+        for earlier in out.glob("figure-*.svg"):
+            if not (folder / earlier.name).exists():
+                earlier.unlink()
+        for path in made:
+            path.replace(out / path.name)
+    return [out / path.name for path in made]
+
+
+_UNFINISHED = ".unfinished-"
 
 
 def write_html(found: Sequence[Section], path: Path) -> None:

@@ -1,13 +1,13 @@
 """occlumap analyse: the statistics of a study, its report, its plan and its replication package."""
 
 import importlib
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from occlumap._locks import alone_in
 from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.text import printable
 from occlumap.errors import MissingDependencyError
@@ -57,7 +57,8 @@ def analyse() -> None:
 def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, published: bool) -> None:
     """Analyse the tables in FOLDERS (participants.csv, responses.csv, codes.csv, double_coding.csv).
 
-    Writes into --out: results.json (every result by its id), report.html, report.pdf and the figures as SVG.
+    Writes into --out: results.json (every result by its id), report.html, report.pdf and the figures as SVG. They
+    replace an earlier run's once all are there.
     """
     _needs_extra()
     from occlumap.analysis import plan as plans
@@ -84,17 +85,14 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         study = plans.blinded(study)
     if frozen is not None:
         click.echo(f"plan: SHA-256 {frozen['sha256']}", err=True)
-    with output_folder(out):
+    with output_folder(out), alone_in(out, "analysis"):
         results = _analysed(study)
         if blind:
             results.values["design.blinded"] = True
-        (out / "results.json").write_text(json.dumps(results.values, indent=1) + "\n", encoding="utf-8")
         confirmatory = None if frozen is None else frozen["plan"]["confirmatory"]
         found = report.sections(study, results, confirmatory, frozen)
-        report_files.write_html(found, out / "report.html")
-        report_files.write_pdf(found, out / "report.pdf")
-        figures = list(report_files.figure_files(found, out))
-    for path in (out / "results.json", out / "report.html", out / "report.pdf", *figures):
+        written = report_files.write(found, results.values, out)
+    for path in written:
         click.echo(f"  {path}")
 
 

@@ -1,12 +1,11 @@
 """The benchmark: photographs x classifiers x methods x budgets to rows, and on from where it was stopped."""
 
-import errno
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from occlumap._checks import one_of, whole_number
+from occlumap._locks import alone_in
 from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError, OcclumapWarning
 from occlumap.evaluation.counting import Numbered
@@ -76,7 +75,7 @@ def run(
         )  # told now, not in the middle
         panels.append(Panel(name, numbered, right, wrong, scores, entries, photos, side, out, protocol))
     out.mkdir(parents=True, exist_ok=True)
-    with _alone_in(out):
+    with alone_in(out, "benchmark"):
         return _judged(panels, out, protocol, again, command, progress)
 
 
@@ -118,28 +117,6 @@ def _judged(
                 if number < PHOTOGRAPHS and (wanted or not judge.drawn):
                     judge.draw(groups)
     return rows_file
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Refuse a second run in one folder: it would lose what the first writes down. Where locks are POSIX's."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (out / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ArgumentError(
-                f"expected no other benchmark in {out}, got one that is under way there; wait for it, or choose "
-                "another folder"
-            ) from None
-        except OSError as error:  # a file system without locks
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
-                raise
-        yield
 
 
 def _made_anew(
