@@ -44,7 +44,7 @@ def page(browser, study):
 def violations(page) -> list[str]:
     from axe_playwright_python.sync_playwright import Axe
 
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}}).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found]
 
@@ -136,6 +136,12 @@ def test_at_200_percent_zoom_nothing_is_cut_off(browser, study, address):
         fill(page)
         page.locator("main form button").first.click()
     context.close()
+
+
+def test_the_overview_is_whole_at_200_percent_zoom(researcher, address):
+    researcher.set_viewport_size({"width": 640, "height": 400})
+    researcher.goto(f"{address}/researcher/")
+    assert researcher.evaluate("(e => e.scrollWidth - e.clientWidth)(document.documentElement)") <= 0
 
 
 def test_the_last_page_is_whole_on_a_narrow_screen(researcher, address):

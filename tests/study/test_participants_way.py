@@ -199,6 +199,7 @@ def test_another_answer_from_a_second_tab_is_told_that_the_first_counts(study):
     response = browser.post("/study/", {**first, "sensitive": "second thoughts"})
     assert response.status_code == 409
     assert "what you sent first counts" in response.content.decode()
+    assert "second thoughts</blockquote>" in response.content.decode()  # to be copied
     assert "The new photo" in response.content.decode()
     assert Answer.objects.get().sensitive == first["sensitive"]
 
@@ -315,7 +316,8 @@ def test_withdrawing_erases_everything_but_a_row_that_counts(study, study_folder
     assert "ERASE-ME" not in dump
     from occlumap.study.participants.models import Participant
 
-    assert Participant.objects.get().state == "withdrawn"
+    assert (Participant.objects.get().state, Participant.objects.get().started_at) == ("withdrawn", None)
+    assert "Withdraw from the study" not in browser.get("/study/").content.decode()
 
 
 @pytest.mark.parametrize(
@@ -413,9 +415,21 @@ def test_strange_text_is_kept_as_far_as_a_database_can(study):
     browser.post("/study/", {**answers_for(page), "sensitive": strange})
     assert Answer.objects.get().sensitive == strange.replace("\x00", "")
     page = go_to(browser, "report")
-    browser.post("/study/", {**answers_for(page), "learned": "a\x00" * 5000})
+    browser.post("/study/", {**answers_for(page), "learned": "a\x00" * 2000})
     assert Page.objects.get(step="report").content["learned"] == "a" * 2000
     assert "\x00" not in str(Page.objects.get(step="report").content)
+
+
+def test_a_text_that_is_too_long_is_told_and_not_cut(study):
+    from occlumap.study.participants.models import Page
+
+    browser = start()
+    sent = answers_for(go_to(browser, "report"))
+    response = browser.post("/study/", {**sent, "learned": "x" * 2001})
+    assert response.status_code == 422
+    assert "2,000 characters at most" in response.content.decode()
+    assert browser.post("/study/", {**sent, "learned": "x" * 2000}).status_code == 302
+    assert len(Page.objects.get(step="report").content["learned"]) == 2000
 
 
 @pytest.mark.parametrize("missing", ["useful_outcomes"])
@@ -511,6 +525,7 @@ def test_each_end_leads_back_with_its_own_code(study, monkeypatch):
     declined = start()
     declined.post("/study/", {"step": "eligibility", "eligible": "no"})
     assert declined.get("/study/complete/").headers["Location"].endswith("?cc=NOCONSENT")
+    assert "Withdraw from the study" in declined.get("/study/").content.decode()
     monkeypatch.setitem(study.values, "comprehension_rule", "screen_out")
     screened = start()
     screened.post("/study/", {**answers_for(go_to(screened, "comprehension")), "q1": "no"})

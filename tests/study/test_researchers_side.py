@@ -485,6 +485,7 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
         ({"texts": {"consent": "thirty-six\nnew photos"}}, "says 'thirty-six new photos', and there are 14"),
         ({"texts": {"consent": "Ask [INSERT NAME HERE]"}}, "the text consent says 'INSERT NAME HERE'"),
         ({"texts": {"consent": "Ask { contact }"}}, "the text consent has a brace"),
+        ({"texts": {"consent": "I get 8.60 for this study"}}, "the text consent says 'get 8.60'"),
         ({"texts": {"information": "We pay."}}, "the text information does not say {{ base }}"),
         ({"codes": {"completed": "X", "no_consent": "X"}}, "codes.completed is 'X', the code of another end"),
         ({"codes": {"completed": " "}}, "codes.completed is empty"),

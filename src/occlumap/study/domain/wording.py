@@ -64,15 +64,21 @@ def unfilled_inside(text: str) -> Iterator[str]:
 def amounts(text: str, currency: str) -> Iterator[str]:
     """Amounts of money as people write them, in digits and words, in the study's currency and the usual ones.
 
+    An amount without a currency is known by two decimals after a word of paying.
+
     >>> list(amounts("at most five pounds, or 10p", "GBP"))
     ['five pounds', '10p']
+    >>> list(amounts("I get 8.60 for this; the score was 0.25", "GBP"))
+    ['get 8.60']
     """
     names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
     spoken = r"(?:pounds?|euros?|dollars?|pence|penny|cents?)"
     after = rf"[£$€]|(?:{names}|{spoken}|p)\b"
     digits = rf"(?:[£$€]|\b{names})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{after})"
     words = rf"\b(?:{_WORD}|hundred)[\s-]+(?:{spoken}|{names})\b"
-    return (match[0] for match in re.finditer(f"{digits}|{words}", text, re.IGNORECASE))
+    paying = r"\b(?:get|paid|pay|receive|earn|reward|bonus|payment|compensation)\b"
+    paid = rf"{paying}[^.\n\d]{{0,30}}\d+[.,]\d\d\b(?![.,]?\d|\s*%)"
+    return (match[0] for match in re.finditer(f"{digits}|{words}|{paid}", text, re.IGNORECASE))
 
 
 def counts(text: str) -> Iterator[tuple[str, int]]:

@@ -29,6 +29,9 @@ from occlumap.study.participants.models import (
 FREE_TEXTS = {"sensitive": "is sensitive to", "ignored": "ignores"}
 """What is asked of each task in free text: features that the system ..."""
 
+MOST_TYPED = 2000
+"""Characters of a free text."""
+
 PAUSED = "The study is paused. Please come back later: nothing is lost."
 
 
@@ -216,7 +219,7 @@ def was_said_otherwise(participant: Participant, step: str, content: Mapping[str
     said = (
         content.get("answer"),
         content.get("confidence"),
-        *(_text(content.get(one)) for one in FREE_TEXTS),
+        *(_typed(content.get(one)) for one in FREE_TEXTS),
     )
     return said != (kept.answer, str(kept.confidence), kept.sensitive, kept.ignored)
 
@@ -245,19 +248,17 @@ def _checked_page(participant: Participant, step: str, content: Mapping[str, Any
         for name, question in asked.items()
         if content.get(name) not in ("1", "2", "3", "4")
     }
+    learned = _typed(content.get("learned"))
+    if len(learned) > MOST_TYPED:
+        missing["learned"] = f"What you learned: please use {MOST_TYPED:,} characters at most."
     if missing:
         raise Refused(missing)
-    return {**{name: str(content[name]) for name in asked}, "learned": _text(content.get("learned"))}
+    return {**{name: str(content[name]) for name in asked}, "learned": learned}
 
 
 def _typed(value: object) -> str:
     """Free text without the characters that databases cannot hold; a line's end counts one, as browsers count it."""
     return str(value or "").replace("\x00", "").replace("\r\n", "\n").strip()
-
-
-def _text(value: object) -> str:
-    """Free text as it is kept: 2,000 characters at most."""
-    return _typed(value)[:2000]
 
 
 def _take_answer(
@@ -272,8 +273,8 @@ def _take_answer(
         text = _typed(content.get(name))
         if not text:
             problems[name] = f"Please name at least one feature that the system {what}, in your own words."
-        elif len(text) > 2000:
-            problems[name] = f"What the system {what}: please use 2,000 characters at most."
+        elif len(text) > MOST_TYPED:
+            problems[name] = f"What the system {what}: please use {MOST_TYPED:,} characters at most."
     if problems:
         raise Refused(problems)
     position = int(step.removeprefix("task-"))
@@ -283,8 +284,8 @@ def _take_answer(
         position=position,
         answer=content["answer"],
         confidence=int(content["confidence"]),
-        sensitive=_text(content["sensitive"]),
-        ignored=_text(content["ignored"]),
+        sensitive=_typed(content["sensitive"]),
+        ignored=_typed(content["ignored"]),
     )
 
 

@@ -158,7 +158,8 @@ def step(request: HttpRequest) -> HttpResponse:
             told = {
                 "form": "You had sent that page before, maybe in another tab: what you sent first counts."
             }
-            return _page(request, after, study, {}, told, 409)
+            typed = [content[name] for name in TYPED if content.get(name)]
+            return _page(request, after, study, {}, told, 409, {"typed": typed})
         return redirect("step")
     return _page(request, participant, study, {}, {}, 200)
 
@@ -335,6 +336,9 @@ def _over(request: HttpRequest, participant: Participant, study: Configuration) 
         "text": text,
         "code": study.values["codes"][code],
         "link": _completion(study, code),
+        "step": ""
+        if participant.state == progress.WITHDRAWN
+        else participant.step,  # with it the way to withdraw
     }
     context["contact"] = study.values["people"]["contact"]
     return render(request, "participants/message.html", context)
