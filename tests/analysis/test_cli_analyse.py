@@ -11,6 +11,7 @@ pytest.importorskip("statsmodels")
 pytest.importorskip("reportlab")
 import occlumap
 from occlumap.analysis import Results, plan, read, report_files, wording
+from occlumap.analysis import package as packages
 from occlumap.analysis import report as report_module
 from occlumap.analysis.document import Section
 from occlumap.errors import FileFormatError
@@ -81,6 +82,8 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "Differences (exploratory)" in text
     assert "The seven omnibus tests as one family (exploratory)" in text
     assert "comprehension questions (exploratory)" in text
+    assert "Median confidence of those who passed" in text
+    assert "read it as a size, not as a test" in text
     assert "People needed (exploratory)" in text
     assert re.search("Kruskal-Wallis of participants.{6} medians, between cells \\(confirmatory\\)", text)
     row = r"<td>(\w+)</td><td>ANOVA, heatmap</td><td>type ([^<]*)</td><td[^>]*>[^<]*</td><td>[^<]*</td><td>(\w+)</td>"
@@ -132,6 +135,11 @@ def test_a_frozen_plan_is_not_overwritten_and_a_changed_one_is_refused(tmp_path)
         ),
         ({"formulas": {"accuracy": 3}}, "expected formulas"),
         ({"exclusions": []}, "expected exclusions"),
+        (
+            {"confirmatory": ["accuracy.anova.type22"]},
+            "got 'accuracy.anova.type22'; did you mean accuracy.anova.type2",
+        ),
+        ({"confirmatory": ["accuracy.anov"]}, "expected ids of results in confirmatory"),
         ({"hypotheses": ["\ud800"]}, "UTF-8"),
         ({"plan": 1, "sha256": ""}, "got one that is frozen"),
     ],
@@ -220,6 +228,19 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     assert "another result" in result.stderr
 
 
+def test_a_package_whose_plan_was_changed_and_packed_anew_is_not_verified(tmp_path, monkeypatch):
+    data, package, frozen = drawn(tmp_path / "data"), tmp_path / "package.zip", tmp_path / "plan.json"
+    plan.freeze(frozen)
+    document = json.loads(frozen.read_text())
+    document["plan"]["hypotheses"].append("and one more that fits the data")
+    frozen.write_text(json.dumps(document))
+    monkeypatch.setattr(packages, "every_result", lambda *_: Results())
+    packages.write([data], {}, package, frozen)
+    assert packages.verify(package) == [
+        "expected the plan at plan.json as it was frozen; its SHA-256 is another: it was changed"
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -272,6 +293,12 @@ def test_what_cannot_be_written_is_refused_before_the_analysis(tmp_path, monkeyp
         (["power", "--person-sd", "nan"], "expected deviations from 0 to 20", 1),
         (["power", "--task-sd", "inf"], "0<=x<=20", 2),
         (["power", "--people", "2"], "x>=3", 2),
+        (["frezee"], "got 'frezee'; did you mean freeze?", 2),
+        (
+            ["freeze", "--out", "no/such/folder/plan.json"],
+            "expected a folder for the plan, got no/such/folder",
+            1,
+        ),
     ],
 )
 def test_arguments_that_cannot_be_used_are_refused(arguments, told, code):

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("statsmodels")
 from occlumap.analysis import every_result, read
+from occlumap.analysis.result_ids import IDS
 from tests.analysis.study_tables import ALPHA, changed, differences
 
 pytestmark = pytest.mark.skipif(not ALPHA.exists(), reason="the shared study is not there")
@@ -45,6 +46,10 @@ def test_a_common_mistake_is_not_made(results, trap, ours):
 def test_the_ratio_is_a_mean_of_participants(results, trap):
     means = {name: row["mean"] for name, row in results.values["ratio.descriptives.heatmap"].items()}
     assert list(differences(means, GOLDEN[trap]["value"], 1e-3, 0))
+
+
+def test_the_ids_that_a_plan_may_name_are_those_of_the_results(results):
+    assert set(IDS) == {*results.values, "design.blinded"}
 
 
 def test_nothing_was_left_out(results):

@@ -420,6 +420,7 @@ def test_a_byte_order_mark_other_line_ends_and_blank_lines_change_nothing(data, 
         ({"responses": lambda t: t.assign(confidence="3")}, "all values are the same"),
         ({"codes": lambda t: t.assign(group="saliency", code="x" + t["code"])}, "all values are the same"),
         ({"codes": lambda t: t.assign(code=t["code"].replace("ears", "<i>$e_{a}^$</i>"))}, "&lt;i&gt;"),
+        ({"codes": lambda t: t.assign(code=t["code"].replace("ears", "e" * 130))}, f"{'e' * 27}..."),
     ],
 )
 def test_a_report_is_written_of_what_does_not_vary_and_of_odd_names(data, tmp_path, tables, told):

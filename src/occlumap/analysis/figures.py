@@ -1,6 +1,7 @@
 """The text's figures 25 to 29, drawn from the tables of a study; SVG."""
 
 import io
+import textwrap
 from collections.abc import Iterator, Mapping
 from string import ascii_lowercase
 from typing import Any
@@ -25,6 +26,10 @@ COLOURS = {
     "shown": "#009e73",
 }
 """Of Okabe & Ito's palette, which colour-blind readers tell apart."""
+
+
+LONGEST = 30
+"""Letters of a code under a figure; a longer one is cut, so that the bars have room."""
 
 
 def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
@@ -88,7 +93,7 @@ def _bars(study: Study, number: str, table: Any, measure: str, label: str) -> It
         axis.set_xlabel(factor.capitalize())
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylim(0, 1.05)
-    axes[0].set_ylabel(label, wrap=True)
+    axes[0].set_ylabel(textwrap.fill(label, 28))
     caption = f"{label} by heatmap (left) and scores (right); bars are standard deviations over participants."
     yield f"figure-{number}", caption, figure
 
@@ -123,7 +128,8 @@ def _percentages(
 
 
 def _shown(code: str) -> str:
-    """A code as text of a figure: a dollar sign is one, not the beginning of a formula."""
+    """A code as text of a figure: a long one is cut; a dollar sign is one, not the beginning of a formula."""
+    code = code if len(code) <= LONGEST else f"{code[: LONGEST - 3]}..."
     return code.replace("_", " ").replace("$", r"\$")
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from occlumap.analysis import plan as plans
 from occlumap.analysis.results_by_id import every_result
 from occlumap.analysis.tables import COLUMNS, TableError, read
 from occlumap.errors import ArgumentError, FileFormatError
@@ -110,7 +111,8 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -> list[str]:
-    """Analyse the package's tables again; what differs from its results, or from its hashes: an empty list is well.
+    """Analyse the package's tables again; what differs from its results, from its hashes, or in its frozen plan from
+    that plan's own hash: an empty list is well.
 
     `progress(section)` is called before each section of the analysis.
     Raises FileFormatError for a file that is no such package.
@@ -139,6 +141,13 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
             f"expected tables as data/0-name/participants.csv in {path}, got {', '.join(odd) or 'none'}"
         )
     with tempfile.TemporaryDirectory() as temporary:
+        if "plan.json" in content:
+            frozen = Path(temporary, "plan.json")
+            frozen.write_bytes(content["plan.json"])
+            try:
+                plans.read(frozen)
+            except (ArgumentError, FileFormatError) as error:
+                wrong.append(str(error).replace(str(frozen), "plan.json"))
         for name in tables:
             file = Path(temporary) / name
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from occlumap._checks import nearest
+from occlumap.analysis.result_ids import IDS
 from occlumap.analysis.tables import HEATMAPS, Study
 from occlumap.errors import ArgumentError, FileFormatError
 
@@ -44,19 +46,28 @@ LARGEST = 1_000_000
 def freeze(path: Path, plan: Any = None) -> str:
     """Write the plan with the time and the SHA-256 of both, which is given back.
 
-    Raises ArgumentError when `path` is there: a frozen plan is not overwritten; or for a plan that is not as DEFAULT:
-    texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an object of names), none of
-    them empty; further keys are kept.
+    Raises ArgumentError when `path` is there: a frozen plan is not overwritten; when its folder is not; or for a plan
+    that is not as DEFAULT: texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an
+    object of names), none of them empty, `confirmatory` of ids of results, or what they begin with ("accuracy.anova");
+    further keys are kept.
     """
     if path.exists():
         raise ArgumentError(
             f"expected a new file for the plan, but {path} is there; a frozen plan is not overwritten"
         )
-    content = {
-        "plan": DEFAULT if plan is None else plan,
-        "frozen": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    _check(content["plan"])
+    if not path.parent.is_dir():
+        raise ArgumentError(
+            f"expected a folder for the plan, got {path.parent}, which is none; make it first"
+        )
+    chosen = DEFAULT if plan is None else plan
+    content = {"plan": chosen, "frozen": datetime.now(UTC).isoformat(timespec="seconds")}
+    _check(chosen)
+    for name in chosen["confirmatory"]:
+        if not any(within(one, name) for one in IDS):
+            raise ArgumentError(
+                f"expected ids of results in confirmatory, or what they begin with, got {name!r}{nearest(name, IDS)}; "
+                "results.json has them"
+            )
     digest = _digest(content)
     text = json.dumps({**content, "sha256": digest}, indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -92,6 +103,11 @@ def read(path: Path) -> dict[str, Any]:
             f"expected the plan at {path} as it was frozen; its SHA-256 is another: it was changed"
         )
     return document
+
+
+def within(name: str, beginning: str) -> bool:
+    """Whether the id `name` is `beginning`, or goes on from it after a dot."""
+    return name == beginning or name.startswith(f"{beginning}.")
 
 
 def covers_time(document: Mapping[str, Any]) -> bool:

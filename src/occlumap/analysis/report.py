@@ -10,7 +10,7 @@ from typing import Any
 from occlumap.analysis import wording
 from occlumap.analysis.document import Section, Table, number
 from occlumap.analysis.figures import figures
-from occlumap.analysis.plan import covers_time
+from occlumap.analysis.plan import covers_time, within
 from occlumap.analysis.published import recompute
 from occlumap.analysis.report_as_published import accuracy, codes, confidence, design, ratio, reliability
 from occlumap.analysis.report_beyond import better, power
@@ -80,7 +80,7 @@ def _mark_planned(section: Section, confirmatory: Sequence[str], results: Result
     """
 
     def marked(text: str, names: Sequence[str]) -> str:
-        shown = [one for one in results.values if any(_within(one, name) for name in names)]
+        shown = [one for one in results.values if any(within(one, name) for name in names)]
         if not shown or names[0].startswith("design"):
             return text
         planned = [one for one in shown if _planned(one, confirmatory)]
@@ -102,12 +102,8 @@ def _mark_planned(section: Section, confirmatory: Sequence[str], results: Result
     ]
 
 
-def _within(name: str, beginning: str) -> bool:
-    return name == beginning or name.startswith(f"{beginning}.")
-
-
 def _planned(name: str, confirmatory: Sequence[str]) -> bool:
-    return any(_within(name, one) for one in confirmatory)
+    return any(within(name, one) for one in confirmatory)
 
 
 def _plan(document: Mapping[str, Any], results: Results) -> Section:
@@ -123,7 +119,7 @@ def _plan(document: Mapping[str, Any], results: Results) -> Section:
             else "An earlier version froze it: the hash covers the plan, not the time."
         )
     )
-    unknown = [one for one in plan["confirmatory"] if not any(_within(name, one) for name in results.values)]
+    unknown = [one for one in plan["confirmatory"] if not any(within(name, one) for name in results.values)]
     if unknown:
         section.paragraphs.append(f"Planned, but not among the results: {', '.join(unknown)}.")
     rows = [["hypothesis", str(one)] for one in plan["hypotheses"]]
@@ -147,6 +143,12 @@ PAIRS = {
     "Games-Howell": "games_howell",
 }
 """Comparisons of pairs of heatmaps, and where their results are."""
+
+
+VARIANTS = (
+    "results.json; R: shapiro.test, car::leveneTest, anova, car::Anova, emmeans::pairs, TukeyHSD, "
+    "rstatix::games_howell_test, kruskal.test"
+)
 
 
 def _variants(section: Section, results: Results, confirmatory: Sequence[str] | None) -> None:
@@ -192,7 +194,7 @@ def _variants(section: Section, results: Results, confirmatory: Sequence[str] | 
             add(f"confidence.kruskal.{kind}", "confidence", "Kruskal-Wallis", kind, row)
     header = ["measure", "test", "variant", "statistic", "p"]
     header += [] if confirmatory is None else ["plan"]
-    section.tables.append(Table("Variants", header, rows, "results.json"))
+    section.tables.append(Table("Variants", header, rows, VARIANTS))
 
 
 def _published(section: Section) -> None:

@@ -19,6 +19,7 @@ R_CALLS = {
     "glmm": "lme4::glmer(correct ~ heatmap * scores + (1|participant) + (1|task), binomial, nAGQ = 1)",
     "clmm": "ordinal::clmm(confidence ~ heatmap * scores + (1|participant) + (1|task))",
     "betabinomial": "glmmTMB(cbind(saliency, general) ~ heatmap * scores, betabinomial)",
+    "descriptives": "tapply(y, group, mean), sd, quantile(type = 7), fivenum",
     "outcome": "prop.test, binom.test, t.test of participants' shares",
 }
 
@@ -60,12 +61,15 @@ def _linear(section: Section, results: Results, measure: str, of: str) -> None:
         section.paragraphs.append(f"Not to be had: {results.problems.get(measure, 'no data')}")
         return
     section.show(
-        f"{title} by cell", values[f"{measure}.descriptives.cell"], f"{measure}.descriptives.cell", "cell"
+        f"{title} by cell",
+        values[f"{measure}.descriptives.cell"],
+        f"{measure}.descriptives.cell; R: {R_CALLS['descriptives']}",
+        "cell",
     )
     section.show(
         f"{title} by heatmap",
         values[f"{measure}.descriptives.heatmap"],
-        f"{measure}.descriptives.heatmap",
+        f"{measure}.descriptives.heatmap; R: {R_CALLS['descriptives']}",
         "heatmap",
     )
     if f"{measure}.shapiro.raw" in values:
@@ -147,7 +151,10 @@ def confidence(section: Section, results: Results) -> None:
             f"confidence.kruskal.participant_median; R: {R_CALLS['kruskal']}",
         )
         section.show(
-            "Answers by cell", values["confidence.counts_by_cell"], "confidence.counts_by_cell", "cell"
+            "Answers by cell",
+            values["confidence.counts_by_cell"],
+            "confidence.counts_by_cell; R: table(cell, confidence)",
+            "cell",
         )
         if "confidence.kruskal_effects.participant_median" in values:
             rows = {
@@ -155,6 +162,10 @@ def confidence(section: Section, results: Results) -> None:
                 for kind in ("median", "mean")
                 if f"confidence.kruskal_effects.participant_{kind}" in values
             }
+            section.tell(
+                "confidence.kruskal_effects",
+                "Epsilon squared cannot be below 0, and its interval hardly holds 0: read it as a size, not as a test.",
+            )
             section.show(
                 "Effect sizes of Kruskal-Wallis, with 95 % bootstrap intervals",
                 rows,

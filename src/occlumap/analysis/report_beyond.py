@@ -62,7 +62,7 @@ def better(section: Section, results: Results) -> None:
         section.show(
             "Signal detection",
             values["accuracy.signal_detection"],
-            "accuracy.signal_detection",
+            "accuracy.signal_detection; R: psycho::dprime(hits, false alarms, misses, correct rejections)",
             "heatmap",
         )
     if "accuracy.signal_detection_intervals" in values:
@@ -77,7 +77,7 @@ def better(section: Section, results: Results) -> None:
         section.show(
             "Signal detection, with 95 % intervals that take answers as independent",
             rows,
-            "accuracy.signal_detection_intervals",
+            "accuracy.signal_detection_intervals; Gourevitch & Galanter (1967), equation 8; not in R",
             "heatmap",
         )
     if "confidence.clmm.fixed" in values:
@@ -146,13 +146,17 @@ def better(section: Section, results: Results) -> None:
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
         call = "multiplicity.family; R: p.adjust"
         section.show("The seven omnibus tests as one family", rows, call, "test")
-    if "accuracy.screened.anova.type2" in values:
-        section.show(
-            "Accuracy of those who passed the comprehension questions",
-            values["accuracy.screened.anova.type2"],
-            f"accuracy.screened.anova.type2; screening_passed == 1; R: {R_CALLS['anova.type2']}",
-            "term",
-        )
+    passed = "of those who passed the comprehension questions"
+    for key, title, call in (
+        ("accuracy.screened.anova.type2", f"Accuracy {passed}", R_CALLS["anova.type2"]),
+        ("ratio.screened.white.type2.hc3", f"Saliency-feature ratio {passed}, HC3", R_CALLS["white"]),
+    ):
+        if key in values:
+            section.show(title, values[key], f"{key}; screening_passed == 1; R: {call}", "term")
+    key = "confidence.screened.kruskal.participant_median"
+    if key in values:
+        call = f"{key}; screening_passed == 1; R: {R_CALLS['kruskal']}"
+        section.show(f"Median confidence {passed}", {"cells": values[key]}, call)
 
 
 def _caution(section: Section, results: Results, of: str, name: str) -> str:

@@ -607,6 +607,16 @@ def _confidence(found: Results, study: Study) -> None:
         yield "dunn.heatmap", partial(group_tests.dunn, groups)
 
     found.add("confidence", make)
+
+    def screened() -> Iterator[tuple[str, Any]]:
+        people = measures.confidence(study)
+        part = people[people["screening_passed"] == 1]
+        groups = group_tests.groups_of(
+            part["median"].to_numpy(), part["cell"].to_numpy(), measures.cells(study)
+        )
+        yield "kruskal.participant_median", group_tests.kruskal(groups)
+
+    found.add("confidence.screened", screened)
     y = measures.numbered(rated["confidence"])
     labels = [f"{value:g}" for value in sorted(rated["confidence"].unique())]
 
@@ -675,6 +685,14 @@ def _ratio(found: Results, study: Study) -> None:
         yield "", generalised_models.quasibinomial_anova(linear.design(table, TERMS), saliency, codes)
 
     found.add("ratio.quasibinomial.type2", quasi)
+
+    def screened() -> Iterator[tuple[str, Any]]:
+        part = table[table["screening_passed"] == 1]
+        fitted = linear.fit(linear.design(part, TERMS), part["ratio"].to_numpy(np.float64))
+        yield "design", _counts(part, measures.cells(study))
+        yield "white.type2.hc3", linear.white_anova(fitted, 2, "HC3")
+
+    found.add("ratio.screened", screened)
 
     try:
         model = linear.design(table, TERMS)

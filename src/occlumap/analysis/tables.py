@@ -392,7 +392,8 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
             )
     unrated = int((responses["confidence"].isna() & responses["correct"].notna()).sum())
     if unrated:
-        yield f"responses.csv, column confidence: {unrated} ratings are missing; they are left out of confidence"
+        told = "ratings are missing; they are" if unrated > 1 else "rating is missing; it is"
+        yield f"responses.csv, column confidence: {unrated} {told} left out of confidence"
     if responses["outcome"].nunique() == 1:
         yield (
             f"responses.csv, column outcome: only {responses['outcome'][0]!r}; models with outcome "

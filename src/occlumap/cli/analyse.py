@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from occlumap._checks import nearest
 from occlumap._locks import alone_in
 from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.text import printable
@@ -21,6 +22,9 @@ class _WithDefault(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, "--help", "-h"):
+            hint = "" if Path(args[0]).exists() else nearest(args[0], list(self.commands))
+            if hint:
+                raise click.UsageError(f"expected a folder or a command, got {args[0]!r}{hint}", ctx)
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
