@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from occlumap.stimuli.draw import draw_scene
 from occlumap.stimuli.likeness import NEAR, likeness, look, near, same
@@ -57,7 +57,27 @@ def test_how_a_copy_was_changed_is_told(change, how):
     assert likeness(look(scene(3)), look(change(scene(3))))[1] == how
 
 
-@pytest.mark.parametrize("paint", [lambda one: one, lambda one: grey(one)])
+def enhanced(kind, factor):
+    return lambda pixels: np.asarray(getattr(ImageEnhance, kind)(Image.fromarray(pixels)).enhance(factor))
+
+
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (enhanced("Color", 0.4), "in other colours"),
+        (lambda one: enhanced("Color", 0.4)(np.rot90(one)), "turned and in other colours"),
+        (enhanced("Brightness", 2), "lighter"),
+    ],
+)
+def test_a_paler_copy_and_one_with_white_in_it_are_near(change, how):
+    original, other = look(scene(4)), look(change(scene(4)))
+    assert near(original, [other]) == [0]
+    value, told = likeness(original, other)
+    assert value >= NEAR
+    assert told == how
+
+
+@pytest.mark.parametrize("paint", [lambda one: one, enhanced("Brightness", 1.5), lambda one: grey(one)])
 def test_different_scenes_are_not_near(paint):
     looks = [look(paint(scene(seed)) if seed % 2 else scene(seed)) for seed in range(40)]
     found = [

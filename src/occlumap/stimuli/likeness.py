@@ -1,6 +1,7 @@
 """How much two pictures show the same, also where one is mirrored, turned, a little cropped, lighter, paler or grey."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +19,9 @@ _HOPEFUL = 0.85
 """Of a coarse look; below it no crop is looked for."""
 _GREY = 4.0
 """Levels by which the colours of a pixel differ, in the mean, in a grey picture at most; a JPEG's differ by less."""
+_WHITE = 252
+_LEAST_WHITE, _MOST_WHITE = 1, 7
+"""Hundredths of white from which a picture may be a lightened one, and tenths beyond which too little is left of it."""
 _TURN = Image.Transpose
 _WAYS = (
     ("", None),
@@ -59,6 +63,23 @@ class Look:
         """The same in grey."""
         return look(np.asarray(Image.fromarray(self.pixels).convert("L").convert("RGB")))
 
+    @cached_property
+    def white(self) -> float:
+        """The share of its values (0..1) that cannot be lighter."""
+        return float((np.asarray(self.small[0]) >= _WHITE).mean())
+
+    def cut(self, tenths: int) -> "Look":
+        """The same, its lightest values made alike: so many tenths of all."""
+        if tenths not in self._cuts:
+            values = np.asarray(self.small[0])
+            top = np.quantile(values, 1 - tenths / 10)
+            self._cuts[tenths] = look(np.minimum(values, top).astype(np.uint8))
+        return self._cuts[tenths]
+
+    @cached_property
+    def _cuts(self) -> dict[int, "Look"]:
+        return {}
+
 
 def look(pixels: NDArray[np.uint8]) -> Look:
     """What `likeness` compares of an image (H, W, 3) uint8."""
@@ -76,12 +97,45 @@ def same(one: Look, other: Look) -> bool:
 def likeness(one: Look, other: Look) -> tuple[float, str]:
     """The greatest correlation (-1..1) of one picture with a crop of the other, and how: "", "mirrored and cropped".
 
-    Of both colours and shapes, or of light alone where one of them is grey, at 24 x 24 pixels. A crop shows three
-    quarters of a side or more. Whatever their light and contrast; a picture of one colour is like nothing.
+    Of both colours and shapes, then of light alone ("in grey", "in other colours": paler ones, too), then of what is
+    left where much is white ("lighter"), at 24 x 24 pixels; the first that is NEAR counts. A crop shows three quarters of
+    a side or more. Whatever their light and contrast; a picture of one colour is like nothing.
     """
-    in_grey = ["in grey"] * (one.grey != other.grey)
-    one, other = _alike(one, other)
-    found = [(float(one.whole @ other.whole), " and ".join(in_grey))]
+    best = (-1.0, "")
+    for mine, theirs, changed in _pairs(one, other):
+        value, words = _best(mine, theirs)
+        best = max(best, (value, " and ".join([*words, *changed])))
+        if value >= NEAR:
+            break
+    return best
+
+
+def near(one: Look, others: Sequence[Look]) -> list[int]:
+    """The places in `others` that might be near-duplicates by a coarse look, for `likeness` to judge."""
+    return [
+        place
+        for place, other in enumerate(others)
+        if any(
+            max((mine.views @ theirs.whole).max(), (theirs.views @ mine.whole).max()) >= _HOPEFUL
+            for mine, theirs, _ in _pairs(one, other)
+        )
+    ]
+
+
+def _pairs(one: Look, other: Look) -> Iterator[tuple[Look, Look, list[str]]]:
+    """Both as they may be alike, and in what they then differ."""
+    if one.grey == other.grey:
+        yield one, other, []
+    if not (one.grey and other.grey):
+        yield one.lightness, other.lightness, ["in grey" if one.grey != other.grey else "in other colours"]
+    white = max(one.white, other.white)
+    tenths = math.ceil(white * 10)  # in steps, so that few cuts serve all pairs
+    if 100 * white >= _LEAST_WHITE and tenths <= _MOST_WHITE:
+        yield one.cut(tenths), other.cut(tenths), ["lighter"]
+
+
+def _best(one: Look, other: Look) -> tuple[float, list[str]]:
+    found: list[tuple[float, list[str]]] = [(float(one.whole @ other.whole), [])]
     for part, whole in ((one, other), (other, one)):
         coarse = part.views @ whole.whole
         for way, (how, _) in enumerate(_WAYS):
@@ -90,24 +144,8 @@ def likeness(one: Look, other: Look) -> tuple[float, str]:
             best = float(coarse[start + place])
             if best >= _HOPEFUL:
                 value, box = _refined(part.small[way], whole.small[0], _BOXES[place])
-                words = [how] * bool(how) + ["cropped"] * (_shown(box) < 0.97) + in_grey
-                found.append((value, " and ".join(words)))
+                found.append((value, [how] * bool(how) + ["cropped"] * (_shown(box) < 0.97)))
     return max(found)
-
-
-def near(one: Look, others: Sequence[Look]) -> list[int]:
-    """The places in `others` that might be near-duplicates by a coarse look, for `likeness` to judge."""
-    found = []
-    for place, other in enumerate(others):
-        mine, theirs = _alike(one, other)
-        if max((mine.views @ theirs.whole).max(), (theirs.views @ mine.whole).max()) >= _HOPEFUL:
-            found.append(place)
-    return found
-
-
-def _alike(one: Look, other: Look) -> tuple[Look, Look]:
-    """Both as they are, or both in grey where only one has colours."""
-    return (one.lightness, other.lightness) if one.grey != other.grey else (one, other)
 
 
 def _boxes() -> list[Box]:
