@@ -220,6 +220,23 @@ def test_simulated_power_is_the_level_without_an_effect_and_grows_with_one():
     assert power.simulated_power({"a": 0.6, "b": 0.6}, 20, 14, 0.4, 0.5, runs=400, seed=1) == none
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_simulation_runs_on_one_thread_and_puts_the_limit_back(monkeypatch, threads):
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def limits():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    inside = []
+    fit = linear_models.fit
+    monkeypatch.setattr(linear_models, "fit", lambda *given: inside.append(limits()) or fit(*given))
+    with threadpool_limits(threads, user_api="blas"):
+        power.simulated_power({"a": 0.4, "b": 0.8}, 3, 4, 0.4, 0.5, runs=2)
+        assert limits() == {threads}
+    assert all(one == {1} for one in inside)
+
+
 def test_one_printed_figure_of_the_text_does_not_reproduce():
     assert [one.printed.statistic for one in recompute() if not one.reproduces] == [0.788]
     assert len(PRINTED) == 12

@@ -232,6 +232,8 @@ def test_a_result_that_cannot_be_had_costs_no_other(data, tmp_path):
     study = read(changed(data, tmp_path / "lrp", codes=lrp_same))
     found = every_result(study, sections=("saliency-feature ratio",))
     assert "nothing varies in lrp" in found.problems["ratio.welch.heatmap"]
+    assert "in lrp:not_shown, lrp:shown: no maximum" in found.problems["ratio.betabinomial"]
+    assert "ratio.betabinomial_pairs" not in found.problems
     assert {"ratio.kruskal.cell", "ratio.effects.cohens_d", "ratio.games_howell"} < found.values.keys()
     assert "ratio" not in found.problems
 

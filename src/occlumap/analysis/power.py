@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 
 
@@ -120,6 +121,7 @@ def simulated_power(
     Deterministic for a seed.
     """
     import pandas as pd
+    import scipy.linalg  # noqa: F401 - loads its BLAS, which `one_thread` limits
 
     from occlumap.analysis import linear_models as linear
 
@@ -135,15 +137,16 @@ def simulated_power(
     random = np.random.default_rng(seed)
     middles = np.log([share / (1 - share) for share in shares.values()])
     significant = 0
-    for _ in range(runs):
-        people = random.normal(0, person_sd, (len(middles), per_group, 1))
-        items = random.normal(0, task_sd, tasks)
-        chance = 1 / (1 + np.exp(-(middles[:, None, None] + people + items)))
-        accuracy: NDArray[np.float64] = (random.random(chance.shape) < chance).mean(axis=2)
-        try:
-            model = linear.fit(design, accuracy.ravel())
-        except ArgumentError:
-            continue  # nothing varies within the cells
-        significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
+    with one_thread():
+        for _ in range(runs):
+            people = random.normal(0, person_sd, (len(middles), per_group, 1))
+            items = random.normal(0, task_sd, tasks)
+            chance = 1 / (1 + np.exp(-(middles[:, None, None] + people + items)))
+            accuracy: NDArray[np.float64] = (random.random(chance.shape) < chance).mean(axis=2)
+            try:
+                model = linear.fit(design, accuracy.ravel())
+            except ArgumentError:
+                continue  # nothing varies within the cells
+            significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
     power = significant / runs
     return {"power": power, "se": float(np.sqrt(power * (1 - power) / runs)), "runs": runs}

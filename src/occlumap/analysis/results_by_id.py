@@ -698,6 +698,13 @@ def _ratio(found: Results, study: Study) -> None:
         model = linear.design(table, TERMS)
     except ArgumentError:
         return  # one condition only, as linear_section said
+    cells = generalised_models.separated_cells(model, saliency / codes, 0, 1)
+    if cells:
+        found.problems["ratio.betabinomial"] = (
+            f"expected codes of both kinds in every cell, got one kind only in {', '.join(cells)}: no maximum; so of "
+            "its pairs and dispersion"
+        )
+        return
 
     def fitted(mean: linear.Design, spread: Floats) -> dict[str, Any]:
         return generalised_models.beta_binomial(mean.matrix, spread, saliency, codes)
