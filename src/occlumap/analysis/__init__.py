@@ -6,8 +6,8 @@
 """
 
 from occlumap import agreement
-from occlumap.analysis.results import TestResult
-from occlumap.analysis.results_by_id import Results, every_result
+from occlumap.analysis.results import Results, TestResult
+from occlumap.analysis.results_by_id import every_result
 from occlumap.analysis.tables import Study, TableError, read
 
 __all__ = ["Results", "Study", "TableError", "TestResult", "agreement", "every_result", "read"]

@@ -14,7 +14,7 @@ from occlumap.analysis.plan import covers_time, within
 from occlumap.analysis.published import recompute
 from occlumap.analysis.report_as_published import accuracy, codes, confidence, design, ratio, reliability
 from occlumap.analysis.report_beyond import better, power
-from occlumap.analysis.results_by_id import Results
+from occlumap.analysis.results import Results
 from occlumap.analysis.tables import Study
 from occlumap.errors import OcclumapWarning
 

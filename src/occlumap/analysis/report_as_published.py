@@ -5,7 +5,7 @@ from typing import Any
 
 from occlumap.analysis import wording
 from occlumap.analysis.document import Section
-from occlumap.analysis.results_by_id import Results
+from occlumap.analysis.results import Results
 from occlumap.analysis.tables import Study
 
 R_CALLS = {

@@ -3,7 +3,7 @@
 from occlumap.analysis import wording
 from occlumap.analysis.document import Section, with_interval
 from occlumap.analysis.report_as_published import R_CALLS
-from occlumap.analysis.results_by_id import Results
+from occlumap.analysis.results import Results
 
 
 def better(section: Section, results: Results) -> None:

@@ -1,8 +1,13 @@
-"""TestResult: what every test returns."""
+"""What every test returns, and results under their ids with what could not be had."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+
+from occlumap.errors import ArgumentError
 
 
 @dataclass(frozen=True)
@@ -24,3 +29,69 @@ class TestResult:
     assumptions: str = ""
     source: str = ""
     more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Results:
+    """`values`: by id. `problems`: what could not be had, and why, by id. `cautions`: how to read one, by id."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    cautions: dict[str, str] = field(default_factory=dict)
+
+    def add(self, prefix: str, make: Callable[[], Iterator[tuple[str, Any]]]) -> None:
+        """All that `make` gives, under `prefix`: values, or functions that make one, each of which may fail alone.
+
+        Why one failed stands under its name; why `make` stopped, under `prefix`, with the last id that it gave.
+        """
+        last = None
+        # a group without variation makes infinite and undefined values, which `plain` tells
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            try:
+                for name, value in make():
+                    last = f"{prefix}.{name}" if name else prefix
+                    self._put(last, value)
+            except _FAILURES as error:
+                why = _why(error)
+                if last is not None:
+                    why += f" (what stands up to {last} is there all the same)"
+                earlier = self.problems.get(prefix)
+                self.problems[prefix] = why if earlier is None else f"{earlier}; {why}"
+
+    def _put(self, name: str, value: Any) -> None:
+        try:
+            self.values[name] = plain(value() if callable(value) else value)
+        except _FAILURES as error:
+            self.problems[name] = _why(error)
+
+
+_FAILURES = (ArgumentError, np.linalg.LinAlgError, ValueError, ZeroDivisionError)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ArgumentError):
+        return str(error)
+    if isinstance(error, ZeroDivisionError):
+        return "nothing varies, or a cell has too few rows to vary"
+    if isinstance(error, np.linalg.LinAlgError):
+        return f"a singular model: a cell without rows, or too few ({error})"
+    return f"{type(error).__name__}: {error}"
+
+
+def plain(value: Any) -> Any:
+    """Python's own numbers in dicts and lists; infinite ones as the text "Inf", undefined ones as None."""
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(one) for one in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        if np.isinf(value):
+            return "Inf" if value > 0 else "-Inf"
+        return float(value)
+    return value
