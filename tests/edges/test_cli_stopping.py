@@ -1,5 +1,6 @@
 """Stopping a command, or a classifier that fails, loses nothing; --resume goes on."""
 
+import contextlib
 import re
 import signal
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 import occlumap
 from occlumap import _archive
+from occlumap.cli.stopping import swallowed_ctrl_c_counts
 from occlumap.explanation import KIND
 from tests.edges.command_line import TOY, explain, files, run, same, start
 
@@ -208,3 +210,13 @@ def test_a_damaged_explanation_is_told_by_what_is_wrong_with_it(folder):
     )
     result = explain("--resume", "damaged.npz", code=1)
     assert "expected a finite float32 heatmap" in result.stderr
+
+
+def test_ctrl_c_that_was_swallowed_ends_the_block_all_the_same():
+    before = signal.getsignal(signal.SIGINT)
+    swallowed = contextlib.suppress(KeyboardInterrupt)  # as Python does in a callback of a weak reference
+    with pytest.raises(KeyboardInterrupt), swallowed_ctrl_c_counts(), swallowed:
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+    with swallowed_ctrl_c_counts():
+        pass

@@ -10,6 +10,7 @@ import click
 from occlumap._checks import nearest
 from occlumap._locks import alone_in
 from occlumap.cli.folders import FOLDER, output_folder
+from occlumap.cli.stopping import swallowed_ctrl_c_counts
 from occlumap.cli.text import printable
 from occlumap.errors import MissingDependencyError
 
@@ -89,7 +90,7 @@ def run(folders: tuple[Path, ...], out: Path, plan: Path | None, blind: bool, pu
         study = plans.blinded(study)
     if frozen is not None:
         click.echo(f"plan: SHA-256 {frozen['sha256']}", err=True)
-    with output_folder(out), alone_in(out, "analysis"):
+    with output_folder(out), alone_in(out, "analysis"), swallowed_ctrl_c_counts():
         results = _analysed(study)
         if blind:
             results.values["design.blinded"] = True

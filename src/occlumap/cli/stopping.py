@@ -35,5 +35,31 @@ def signals_like_ctrl_c() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def swallowed_ctrl_c_counts() -> Iterator[None]:
+    """Ctrl-C that Python swallows inside (in a callback of a weak reference, as Matplotlib has) is raised at the end.
+
+    It is raised where it falls, too; outside the main thread nothing changes.
+    """
+    fell = False
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal fell
+        fell = True
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGINT, interrupt)
+    except ValueError:  # only the main thread may
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if fell:
+        raise KeyboardInterrupt
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise Terminated(number)
