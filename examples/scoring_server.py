@@ -34,9 +34,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Scores of the images of one request."""
         token = os.environ.get("SCORING_TOKEN")
-        if token and not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {token}"):
+        given = self.headers.get("Authorization", "").encode()
+        if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
             return self.answer(401, {"error": "expected the secret as Authorization: Bearer"})
-        length = int(self.headers.get("Content-Length") or 0)
+        told = self.headers.get("Content-Length", "")
+        length = int(told) if told.isdecimal() else 0
         if not 0 < length <= LARGEST:
             return self.answer(413, {"error": f"expected a body of 1 to {LARGEST} bytes, got {length}"})
         try:
@@ -44,9 +46,13 @@ class Handler(BaseHTTPRequestHandler):
                 np.asarray(Image.open(BytesIO(one)).convert("RGB"))
                 for one in self.files(self.rfile.read(length))
             ]
-            scores = np.asarray(self.classifier(np.stack(images)), np.float64)
+            batch = np.stack(images)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             return self.answer(400, {"error": f"{type(error).__name__}: {error}"})
+        try:
+            scores = np.asarray(self.classifier(batch), np.float64)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked, who may try again
+            return self.answer(500, {"error": f"{type(error).__name__}: {error}"})
         return self.answer(200, {"scores": scores.tolist()})
 
     def files(self, body: bytes) -> list[bytes]:

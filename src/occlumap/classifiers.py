@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ _ADAPTERS = {
     "torch.nn.modules.module.Module": "from_torch",
     "keras.src.models.model.Model": "from_keras",
     "transformers.pipelines.base.Pipeline": "from_huggingface",
+    "sklearn.base.BaseEstimator": "from_sklearn",
+    "cv2.dnn.Net": "from_opencv",
+    "onnxruntime.capi.onnxruntime_inference_collection.InferenceSession": "from_onnx",
 }
 
 
@@ -63,7 +66,14 @@ def requests_of(classifier: object) -> tuple[int, int] | None:
     return (sum(one for one, _ in known), sum(one for _, one in known)) if known else None
 
 
-def prepared(classifier: object, batch: NDArray[np.uint8]) -> NDArray[Any] | None:
+class Prepared(NamedTuple):
+    """What a model is given, and of which type, which NumPy may not have (bfloat16)."""
+
+    values: NDArray[Any]
+    dtype: str
+
+
+def prepared(classifier: object, batch: NDArray[np.uint8]) -> Prepared | None:
     """What the classifier's model is given for `batch`, as its `prepare` says; None when it has none.
 
     Whatever `prepare` raises is raised.
@@ -72,8 +82,15 @@ def prepared(classifier: object, batch: NDArray[np.uint8]) -> NDArray[Any] | Non
     if not callable(prepare):
         return None
     inputs = prepare(batch)
-    tensor = getattr(inputs, "detach", None)
-    return np.asarray(tensor().cpu().float().numpy() if callable(tensor) else inputs)
+    if isinstance(inputs, Prepared):  # of a classifier in another process
+        return inputs
+    dtype = str(getattr(inputs, "dtype", "")).removeprefix("torch.")
+    detach = getattr(inputs, "detach", None)
+    if callable(detach):
+        tensor = detach().cpu()
+        inputs = (tensor.float() if dtype == "bfloat16" else tensor).numpy()
+    values = np.asarray(inputs)
+    return Prepared(values, dtype or str(values.dtype))
 
 
 def score(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from occlumap._checks import seconds
 from occlumap.classifiers import Classifier, name_of, prepared, requests_of, score
+from occlumap.errors import ClassifierError
 from occlumap.fills import Image
 from occlumap.targets import class_names
 
@@ -27,7 +28,8 @@ class Report:
     `given`: shape, type and range of the uint8 batch of one. `reached`: the same of what its adapter made of that for
     the model, and before it for the network whose features that takes; empty where it does not say. `row`: its scores
     (classes,). `names`: of the classes. `twice`: whether all scores could be softmax of probabilities. `disagreement`:
-    the greatest difference between scores in a batch and alone, as a share of the largest score; `seconds_alone`,
+    the greatest difference between scores in a batch and alone, as a share of the largest score; `refused`:
+    what the classifier said when it did not take a batch, and then `disagreement` is NaN; `seconds_alone`,
     `seconds_in_batch`: an image, the first call left out. `requests`: of a remote service, and how many of them
     were retries.
     """
@@ -39,6 +41,7 @@ class Report:
     names: list[str] | None
     twice: bool
     disagreement: float
+    refused: str
     seconds_alone: float
     seconds_in_batch: float
     requests: tuple[int, int] | None
@@ -64,21 +67,27 @@ class Report:
         for place, index in enumerate(np.argsort(-self.row, kind="stable")[:top].tolist()):
             name = "" if self.names is None else f"  {self.names[index]}"
             yield f"{'top:        ' if not place else ' ' * 12}{index:5d}  {self.row[index]:.4g}{name}"
-        agree = self.disagreement <= SAME
-        yield f"batches:    {'agree with' if agree else 'DIFFER FROM'} single images (largest difference " + (
-            f"{self.disagreement:.2g} of the largest score)"
-            + (
-                ""
-                if agree
-                else "; a score must not depend on its neighbours in the batch: is it in training mode?"
-            )
-        )
+        yield f"batches:    {self._of_batches()}"
         yield (
             f"speed:      {self.seconds_alone * 1e3:.3g} ms an image alone, {self.seconds_in_batch * 1e3:.3g} ms in a "
             f"batch of {BATCH}; 300 calls take about {300 * self.seconds_in_batch:.2g} s"
         )
         if self.requests is not None:
             yield f"requests:   {self.requests[0]}, {self.requests[1]} of them retries"
+
+    def _of_batches(self) -> str:
+        if self.refused:
+            return f"REFUSED, {BATCH} images at once; explain with a batch size of 1. It said: {self.refused}"
+        agree = self.disagreement <= SAME
+        advice = (
+            ""
+            if agree
+            else "; a score must not depend on its neighbours in the batch: is it in training mode?"
+        )
+        return (
+            f"{'agree with' if agree else 'DIFFER FROM'} single images (largest difference {self.disagreement:.2g} of "
+            f"the largest score){advice}"
+        )
 
 
 _UNKNOWN = (
@@ -100,9 +109,9 @@ _ABOUT = {
 def examine(classifier: Classifier, image: Image, *, call_timeout: float | None = None) -> Report:
     """Score `image`, uint8 (H, W, 3) of the classifier's size, alone first, then among others.
 
-    The first call has one image, so that a wrong shape costs one. `call_timeout`: seconds that a call may take. Raises
-    ClassifierError and ScoreError as `score`, TargetError for class names that do not fit, ArgumentError for a time-out
-    that is none.
+    The first call has one image, so that a wrong shape costs one; a batch that is refused is told. `call_timeout`:
+    seconds that a call may take. Raises ClassifierError and ScoreError as `score`, TargetError for class names that do
+    not fit, ArgumentError for a time-out that is none.
     """
     limit = None if call_timeout is None else seconds("call_timeout", call_timeout)
     alone = image[None]  # each call has a copy, which it may change
@@ -110,7 +119,11 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
     names = class_names(classifier, len(row))
     copies = _copies(image)
     started = time.perf_counter()
-    in_batch = score(classifier, copies.copy(), classes=len(row), calls_before=1, timeout=limit)
+    refused, in_batch = "", None
+    try:
+        in_batch = score(classifier, copies.copy(), classes=len(row), calls_before=1, timeout=limit)
+    except ClassifierError as error:
+        refused = str(error)
     seconds_in_batch = (time.perf_counter() - started) / len(copies)
     started = time.perf_counter()
     singles = [
@@ -118,7 +131,12 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
         for at, one in enumerate(copies)
     ]
     seconds_alone = (time.perf_counter() - started) / len(copies)
-    largest = max(float(np.abs(in_batch).max()), 1e-300)
+    if in_batch is None:
+        disagreement, seconds_in_batch, in_batch = float("nan"), seconds_alone, np.array(singles)
+    else:
+        disagreement = float(np.abs(in_batch - np.array(singles)).max()) / max(
+            float(np.abs(in_batch).max()), 1e-300
+        )
     reached = [_reached(one, alone) for one in (getattr(classifier, "features", None), classifier)]
     return Report(
         name_of(classifier),
@@ -127,7 +145,8 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
         row,
         names,
         _softmax_twice(np.concatenate([in_batch, row[None]])),
-        float(np.abs(in_batch - np.array(singles)).max()) / largest,
+        disagreement,
+        refused,
         seconds_alone,
         seconds_in_batch,
         requests_of(classifier),
@@ -137,15 +156,16 @@ def examine(classifier: Classifier, image: Image, *, call_timeout: float | None 
 def _reached(classifier: object, batch: Image) -> str:
     """What its model is given, in words; an empty text where it does not say."""
     try:
-        inputs = prepared(classifier, batch.copy())
+        found = prepared(classifier, batch.copy())
     except Exception as error:  # noqa: BLE001 - only for looking at: the scores are there
         return f"unknown: its prepare raised {type(error).__name__}: {error!s:.200}"
-    if inputs is None:
+    if found is None:
         return ""
+    inputs = found.values
     if inputs.dtype.kind not in "fiub" or not inputs.size:
         what = f"an array of {inputs.dtype} of shape {inputs.shape}" if inputs.ndim else f"{inputs[()]!r:.80}"
         return f"unknown: its prepare gave {what}, and not what the model takes as one array of numbers"
-    return _about(inputs)
+    return _about(inputs, found.dtype)
 
 
 def _copies(image: Image) -> Image:
@@ -168,7 +188,5 @@ def _layout(shape: tuple[int, ...]) -> str:
     return " (NCHW, channels first)" if shape[1] in (1, 3) else " (NHWC, channels last)"
 
 
-def _about(array: NDArray[Any]) -> str:
-    return (
-        f"{array.dtype} of shape {array.shape}{_layout(array.shape)}, {array.min():.4g} to {array.max():.4g}"
-    )
+def _about(array: NDArray[Any], dtype: str = "uint8") -> str:
+    return f"{dtype} of shape {array.shape}{_layout(array.shape)}, {array.min():.4g} to {array.max():.4g}"

@@ -207,7 +207,7 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
             "classifier comes first, then the image (occlumap.load gives one by name)"
         )
     class_names(classifier)
-    requests_before = requests_of(classifier)
+    requests_before, cached_before = requests_of(classifier), getattr(classifier, "reused", None)
     _check_resume(resume)
     if progress is not None and not callable(progress):
         raise ArgumentError(
@@ -289,6 +289,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
                 provenance["requests"], provenance["retries"] = (
                     after - before for after, before in zip(now, requests_before, strict=True)
                 )
+            if isinstance(cached_before, int):
+                provenance["cached"] = classifier.reused - cached_before
             if batch_size == AUTO:
                 provenance["batch_size"] = measurer.batch_size
             if ended is not None:

@@ -35,6 +35,11 @@ class CachedClassifier:
         self, classifier: Classifier, path: str | os.PathLike[str], fingerprint: str | None = None
     ) -> None:
         mark = fingerprint if fingerprint is not None else getattr(classifier, "fingerprint", None)
+        if callable(mark):
+            raise ArgumentError(
+                f"expected the fingerprint of {name_of(classifier)!r} to be a text, got a function; make it an "
+                "attribute, or a property"
+            )
         if not isinstance(mark, str) or not mark:
             raise ArgumentError(
                 "expected a classifier with a fingerprint to cache its scores, got "
@@ -51,7 +56,7 @@ class CachedClassifier:
         self._classifier, self._path = classifier, Path(path)
         self.wrapped_classifiers = (classifier,)
         self._lock = threading.Lock()
-        self._broken = False
+        self._broken = self._told = False
         self._prefix = hashlib.sha256(f"{mark}\0{self.name}".encode()).digest()
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:
@@ -62,14 +67,15 @@ class CachedClassifier:
             self.asked += 1
             self._learn_columns(self._classifier(batch[:1].copy()))  # which it may change
         wrong = [key for key, row in known.items() if len(row) != self._columns]
-        if wrong:
+        if wrong and not self._told:
+            self._told = True
             warnings.warn(
                 f"the cache of scores at {self._path} has {len(known[wrong[0]])} scores of an image for {self.name}, "
                 f"which gives {self._columns}: they are not used, and replaced. Its fingerprint should have changed",
                 OcclumapWarning,
                 stacklevel=2,
             )
-            known = {key: row for key, row in known.items() if key not in wrong}
+        known = {key: row for key, row in known.items() if key not in wrong}
         new = [at for at, key in enumerate(keys) if key not in known]
         with self._lock:
             self.asked += len(new)

@@ -446,6 +446,17 @@ def test_a_folder_of_transformers_scores_as_its_own_pipeline(tmp_path, several):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_transformers_takes_no_options_and_has_a_fingerprint_of_its_files(tmp_path):
+    folder = write_transformers(tmp_path / "vit")
+    with pytest.raises(ArgumentError, match="no options for a folder of transformers.*output"):
+        occlumap.load(str(folder), output="logits")
+    first = occlumap.load(str(folder)).fingerprint
+    assert occlumap.load(str(folder)).fingerprint == first
+    write_transformers(folder, problem_type="multi_label_classification")
+    assert occlumap.load(str(folder)).fingerprint != first
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_a_network_without_its_classification_head_is_refused(tmp_path):
     transformers = pytest.importorskip("transformers")
     folder = write_transformers(tmp_path / "vit")

@@ -259,6 +259,27 @@ def test_the_limit_of_requests_at_once_holds_for_all_threads_together():
     assert (classifier.requests, most[0]) == (12, 2)
 
 
+def test_the_secret_goes_out_beside_the_headers_of_a_hook(start, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "very-secret-indeed")
+    address, _ = start(SCORING_TOKEN="very-secret-indeed")
+
+    def encode(images):
+        return {**remote._as_json(images), "headers": {"X-Version": "2"}}
+
+    classifier = from_url(address, encode=encode, token_env="MY_TOKEN", fingerprint="v2")
+    np.testing.assert_array_equal(classifier(photo()[None]), truth(photo()[None]))
+    assert classifier.fingerprint == "v2"
+
+
+@pytest.mark.parametrize("scores", ["[true, false]", '["1", "2"]', f"[{'9' * 400}, 1]"])
+def test_what_numpy_would_take_for_numbers_is_none(start, quick, scores):
+    address, _ = start()
+    classifier = from_url(address, decode=lambda response: json.loads(f"[{scores}]"), attempts=2)
+    with pytest.raises(ClassifierError, match="no scores"):
+        classifier(photo()[None])
+    assert classifier.requests == 2
+
+
 def test_hooks_speak_to_another_service(start):
     address, _ = start()
 
@@ -282,6 +303,8 @@ def test_hooks_speak_to_another_service(start):
         ("http://x/", {"retries": 3}, "only format"),
         ("http://x/", {"encode": "x"}, "expected encode to be a function, got 'x'"),
         ("http://x/", {"decode": 3}, "expected decode to be a function"),
+        ("http://me@x/", {"token_env": "PATH"}, "either a user in the address or token_env"),
+        ("http://x/", {"fingerprint": 3}, "expected fingerprint to be a text"),
     ],
 )
 def test_options_that_cannot_be_are_refused(url, options, told):

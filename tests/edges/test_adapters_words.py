@@ -281,6 +281,15 @@ def test_several_labels_that_are_not_yes_or_no_are_refused():
         adapters.from_sklearn(fitted, size=test_adapters.SIZE)
 
 
+def test_a_network_of_opencv_whose_scores_depend_on_the_batch_is_warned_about():
+    from occlumap.adapters import opencv
+
+    with pytest.warns(OcclumapWarning, match="other scores for two images together.*ENGINE_CLASSIC"):
+        opencv._check_batches(lambda inputs: inputs.mean(axis=(2, 3)) * len(inputs), (3, 4, 4))
+    opencv._check_batches(lambda inputs: inputs.mean(axis=(2, 3)), (3, 4, 4))
+    opencv._check_batches(lambda inputs: inputs[:1].mean(axis=(2, 3)), (3, 4, 4))  # of one image only
+
+
 def keras_model(*layers, channels=3):
     keras = pytest.importorskip("keras")
     first = keras.layers.Input((*test_adapters.SIZE, channels))
@@ -299,6 +308,20 @@ def test_keras_asks_for_mean_and_std_unless_the_model_has_its_own():
     with pytest.warns(OcclumapWarning, match="a Rescaling layer at its input.*scaled twice") as caught:
         adapters.from_keras(keras_model(within), output="logits", mean=127.5, std=127.5)
     assert caught[0].filename == __file__
+    of_ones = keras.layers.Rescaling(2, offset=-1)  # for numbers from 0 to 1
+    with pytest.raises(ArgumentError, match="Rescaling layer takes other numbers than pixels.*std=255"):
+        adapters.from_keras(keras_model(of_ones), output="logits")
+    assert (
+        adapters.from_keras(keras_model(of_ones), output="logits", mean=0, std=255).prepare(BATCH).max() <= 1
+    )
+    learnt = {"pixels": (120, 3600, True), "numbers from 0 to 1": (0.5, 0.05, False)}
+    for mean, variance, of_pixels in learnt.values():
+        layer = keras.layers.Normalization(mean=[mean] * 3, variance=[variance] * 3)
+        if of_pixels:
+            adapters.from_keras(keras_model(layer), output="logits")
+        else:
+            with pytest.raises(ArgumentError, match="Normalization layer takes other numbers than pixels"):
+                adapters.from_keras(keras_model(layer), output="logits")
     later = (keras.layers.Conv2D(4, 3), keras.layers.Rescaling(0.1))
     with pytest.raises(ArgumentError, match="expected mean, std for a Keras model"):
         adapters.from_keras(keras_model(*later), output="logits")

@@ -59,6 +59,25 @@ def test_it_says_what_reached_the_model():
     assert report.reached == [f"float32 of shape {shape}, {_range(IMAGE[:8, :8] / 127.5 - 1)}"]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_it_says_of_which_type_the_numbers_reached_the_model(dtype):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 4)).to(getattr(torch, dtype))
+    classifier = from_torch(module, output="logits", size=8, mean=127.5, std=127.5)
+    assert doctor.examine(classifier, IMAGE[:8, :8]).reached[0].startswith(f"{dtype} of shape (1, 3, 8, 8)")
+
+
+def test_a_batch_that_is_refused_is_told_beside_what_single_images_say():
+    def one_only(batch):
+        if len(batch) > 1:
+            raise ValueError("one image, please")
+        return light(batch)
+
+    report = doctor.examine(one_only, IMAGE)
+    assert np.isnan(report.disagreement)
+    assert any("REFUSED" in line and "one image, please" in line for line in report.lines())
+
+
 def test_the_first_call_has_one_image():
     sizes = []
 
@@ -101,7 +120,7 @@ halved.prepare = lambda batch: batch[:, ::2, ::2] / 510
 )
 def test_what_reached_a_wrapped_model_is_what_reached_the_one_within(wrapped, shape):
     found = prepared(wrapped, IMAGE[None])
-    assert str(found.shape) == shape
+    assert str(found.values.shape) == shape
 
 
 def test_what_reached_a_model_in_another_process_is_said(tmp_path, monkeypatch):

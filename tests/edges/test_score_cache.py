@@ -50,6 +50,21 @@ def test_another_fingerprint_or_name_shares_nothing(tmp_path):
     assert (one.images, other.images) == (1, 1)
 
 
+@pytest.mark.filterwarnings("ignore:importances that add up:occlumap.errors.OcclumapWarning")
+def test_what_was_known_stands_in_the_provenance(tmp_path):
+    cached = CachedClassifier(Counting(), tmp_path / "scores.sqlite3")
+    known = [occlumap.explain(cached, IMAGE, 0, budget=20).provenance["cached"] for _ in range(2)]
+    assert known == [0, 20]
+    assert "cached" not in occlumap.explain(Counting(), IMAGE, 0, budget=20).provenance
+
+
+def test_a_fingerprint_that_is_a_function_is_told(tmp_path):
+    inner = Counting()
+    inner.fingerprint = lambda: "weights 1"
+    with pytest.raises(ArgumentError, match="make it an attribute"):
+        CachedClassifier(inner, tmp_path / "scores.sqlite3")
+
+
 def test_names_and_size_are_those_of_the_classifier(tmp_path):
     cached = CachedClassifier(Counting(), tmp_path / "scores.sqlite3")
     assert cached.classes == ("red", "green", "blue")

@@ -66,9 +66,18 @@ def test_the_working_folder_comes_before_the_rest_of_the_path(here: Path, monkey
 def test_an_unknown_name_is_answered_with_the_nearest_and_both_forms():
     with pytest.raises(ClassifierNotFoundError, match="did you mean efficientnet-lite0") as caught:
         zoo.load("eficientnet-lite")
+
     assert "module:callable" in str(caught.value)
     assert "my_model:classify" in str(caught.value)
     assert "'eficientnet-lite'" in str(caught.value)
+
+
+def test_who_makes_a_classifier_of_a_model_is_said():
+    svm = pytest.importorskip("sklearn.svm")
+    with pytest.raises(ClassifierNotFoundError, match=r"adapters\.from_sklearn"):
+        zoo.load(svm.SVC())
+    with pytest.raises(ClassifierNotFoundError, match=r"weights need their network.*from_torch"):
+        zoo.load("resnet.pt")
 
 
 @pytest.mark.parametrize("spec", ["", ":", "module:", ":callable", None, 3])

@@ -19,8 +19,11 @@ class Adapted:
 
     `classes`: names of the columns, or None. `input_size`: (height, width), or None for any size. `prepare`: what the
     model is given for a batch, where that is something else; only for looking at it (`occlumap doctor`). `features`:
-    the network whose output that is, if there is one. `wrapped`: the classifiers that `scores` asks.
+    the network whose output that is, if there is one. `wrapped`: the classifiers that `scores` asks. `fingerprint`, a
+    text that changes when its scores may, is there where it is known.
     """
+
+    fingerprint: str
 
     def __init__(
         self,

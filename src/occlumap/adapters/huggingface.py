@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap.adapters._fingerprint import of_files
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import checked, softmax
@@ -60,6 +61,19 @@ def from_huggingface(model: Any) -> Adapted:
         return 1 / (1 + np.exp(-logits)) if applied == "sigmoid" else softmax(logits)
 
     return Adapted(scores, type(network).__name__, labels, prepare=prepare)
+
+
+def from_folder(path: str | os.PathLike[str], **options: Any) -> Adapted:
+    """`from_huggingface` of a folder, with a fingerprint for the cache of scores; ArgumentError for any option."""
+    if options:
+        raise ArgumentError(
+            f"expected no options for a folder of transformers, whose own files say all, got {', '.join(options)}"
+        )
+    classifier = from_huggingface(path)
+    versions = [library(name, "huggingface").__version__ for name in ("transformers", "torch")]
+    files = sorted(one for one in Path(path).iterdir() if one.is_file())
+    classifier.fingerprint = of_files(files, [one.name for one in files], versions)
+    return classifier
 
 
 def _labels(config: Any) -> list[str]:

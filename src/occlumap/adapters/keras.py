@@ -3,15 +3,23 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap.adapters._fingerprint import of_files
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, check_number, fitted, known_keys, scores_of
 from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError, OcclumapWarning
+
+LARGEST_SCALE = 0.1
+"""A Rescaling layer that multiplies pixels by no more than that takes them from 0 to 255."""
+
+LEAST_OF_PIXELS = 1.5
+"""A mean or variance above that was learnt from pixels from 0 to 255, not from numbers from 0, or -1, to 1."""
 
 
 def from_keras(
@@ -27,11 +35,11 @@ def from_keras(
 ) -> Adapted:
     """A Keras 3 model from (n, H, W, C) to scores (n, classes), or the path of a `.keras` file of one.
 
-    `preprocess`: the model's own, such as `keras.applications.resnet.preprocess_input`, given float32 pixels 0..255
-    (n, H, W, 3); else `mean` and `std`: input = (pixel - mean) / std; neither for a model that prepares its pixels
-    itself, by a Rescaling or Normalization layer before all others that have weights. `size`: the model's own when
-    None. `output`: "logits", of which softmax makes probabilities, "probabilities", or "numbers", as they come. Loading
-    a file runs in Keras's safe mode.
+    `preprocess`: the model's own, such as `keras.applications.resnet.preprocess_input`, given float32 pixels 0..255 (n,
+    H, W, 3); else `mean` and `std`: input = (pixel - mean) / std; neither for a model that prepares its pixels itself,
+    by a Rescaling or Normalization layer, for pixels from 0 to 255, before all others that have weights. `size`: the
+    model's own when None. `output`: "logits", of which softmax makes probabilities, "probabilities", or "numbers", as
+    they come. Loading a file runs in Keras's safe mode.
 
     Raises MissingDependencyError without Keras or its backend, ClassifierNotFoundError for no such file, ArgumentError
     for values that are missing, cannot be, or contradict the model.
@@ -60,6 +68,12 @@ def from_keras(
             "turn it itself"
         )
     itself = _prepares_itself(model)
+    if mean is None and std is None and preprocess is None and itself and not itself.of_pixels:
+        raise ArgumentError(
+            f"expected mean and std for a model whose {itself.kind} layer takes other numbers than pixels from 0 to "
+            "255, as its own scale or mean says; mean=0 and std=255 make numbers from 0 to 1, mean=0 and std=1 "
+            "leave pixels as they are"
+        )
     if mean is None and std is None and (preprocess is not None or itself):
         mean, std = 0.0, 1.0
     given = {"size": size if size is not None else own, "layout": "NHWC", "colour": colour}
@@ -67,10 +81,10 @@ def from_keras(
         {**given, "mean": mean, "std": std, "output": output},
         "for a Keras model without a preprocess, or a Rescaling or Normalization layer of its own",
     )
-    if itself and (set(preprocessing.mean), set(preprocessing.std)) != ({0.0}, {1.0}):
+    if itself and itself.of_pixels and (set(preprocessing.mean), set(preprocessing.std)) != ({0.0}, {1.0}):
         warnings.warn(
-            f"the model has a {itself} layer at its input, and mean and std as well: pixels are scaled twice. Leave "
-            "mean and std out, unless it was trained so",
+            f"the model has a {itself.kind} layer at its input, and mean and std as well: pixels are scaled twice. "
+            "Leave mean and std out, unless it was trained so",
             OcclumapWarning,
             stacklevel=2,
         )
@@ -95,6 +109,10 @@ def from_keras(
 def _keras() -> Any:
     try:
         return library("keras", "keras")
+    except ValueError as error:
+        raise ArgumentError(
+            f"expected Keras to find its backend, as KERAS_BACKEND names it: {error}"
+        ) from error
     except MissingDependencyError as error:
         missing = getattr(error.__cause__, "name", None)
         if missing in ("keras", None):
@@ -106,15 +124,28 @@ def _keras() -> Any:
         ) from error
 
 
-def _prepares_itself(model: Any) -> str:
-    """The kind of the layer that scales pixels, before any other that has weights; an empty text for none."""
+class _Scaling(NamedTuple):
+    """The layer that scales a model's input, and whether its own numbers are those of pixels from 0 to 255."""
+
+    kind: str
+    of_pixels: bool
+
+
+def _prepares_itself(model: Any) -> _Scaling | None:
+    """The layer that scales the input, before any other that has weights."""
     for layer in _leaves(model):
         kind = type(layer).__name__
-        if kind in ("Rescaling", "Normalization"):
-            return kind
+        if kind == "Rescaling":  # pixels are brought to about 1
+            return _Scaling(kind, float(np.abs(np.asarray(layer.scale, np.float64)).max()) < LARGEST_SCALE)
+        if kind == "Normalization":  # its mean and variance were learnt from what it takes
+            learnt = [one for one in (layer.mean, layer.variance) if one is not None]
+            largest = max(
+                (float(np.abs(_keras().ops.convert_to_numpy(one)).max()) for one in learnt), default=0.0
+            )
+            return _Scaling(kind, largest > LEAST_OF_PIXELS)
         if layer.weights:
             break
-    return ""
+    return None
 
 
 def _leaves(model: Any) -> Iterator[Any]:
@@ -140,10 +171,18 @@ def _check_ends(model: Any, shape: Any, channels: int | None, classes: Sequence[
 
 
 def from_file(path: str | os.PathLike[str], **options: Any) -> Adapted:
-    """`from_keras` of a file; ArgumentError for an option that it does not have, or without `output`."""
+    """`from_keras` of a file, with a fingerprint for the cache of scores.
+
+    ArgumentError for an option that it does not have, or without `output`.
+    """
     known_keys(options, ("output", "size", "mean", "std", "colour", "classes"), "for a Keras file")
     if options.get("output") is None:
         raise ArgumentError(
             "expected output ('probabilities', 'logits' or 'numbers') for a Keras file, which nobody can guess"
         )
-    return from_keras(path, **options)
+    classifier = from_keras(path, **options)
+    keras = _keras()
+    classifier.fingerprint = of_files(
+        [Path(path)], sorted(options.items()), keras.__version__, keras.config.backend()
+    )
+    return classifier

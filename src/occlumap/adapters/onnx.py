@@ -1,6 +1,5 @@
 """ONNX files with a sidecar that says what they want: `m.json` beside `m.onnx`."""
 
-import hashlib
 import json
 import os
 import re
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest
+from occlumap.adapters._fingerprint import of_files
 from occlumap.adapters._library import library
 from occlumap.adapters.preprocessing import (
     REQUIRED,
@@ -47,13 +47,8 @@ class OnnxFile:
             self.classes = classes
         self._path, self._wanted_output = path, output_name
         self._open()
-        graph = path.read_bytes()
-        digest = hashlib.sha256(graph)
-        for beside in _external_data(path, graph):
-            with beside.open("rb") as weights:
-                digest.update(hashlib.file_digest(weights, "sha256").digest())
-        digest.update(repr((preprocessing, output_name)).encode())
-        self.fingerprint = digest.hexdigest()
+        beside = _external_data(path, path.read_bytes())
+        self.fingerprint = of_files([path, *beside], preprocessing, output_name)
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:
         """Scores, float64 (n, classes), of uint8 RGB images (n, H, W, 3) of any size."""

@@ -2,7 +2,8 @@
 
 import re
 import threading
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, check_number, scores_of
-from occlumap.errors import ArgumentError
+from occlumap.errors import ArgumentError, OcclumapWarning
 
 
 def from_opencv(
@@ -67,10 +68,30 @@ def from_opencv(
             f"size {list(preprocessing.size)}) and gives {output_name or 'its last layer'}; mend size, colour, layout "
             f"or output_name. OpenCV says: {error!s:.300}"
         ) from error
+    _check_batches(outputs_of, preprocessing.shape)
     columns = tried.shape[1] if tried.ndim > 1 else None
     names = None if classes is None else class_tuple(classes)
     check_number(names, columns, "the network")
     return Adapted(scores, "cv2.dnn.Net", names, preprocessing.size, preprocessing.apply)
+
+
+def _check_batches(outputs_of: Callable[[NDArray[np.float32]], NDArray[Any]], shape: tuple[int, ...]) -> None:
+    """Warn of a network whose scores depend on what else is in the batch: OpenCV computes some wrongly."""
+    two = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    try:
+        together, alone = outputs_of(two), np.concatenate([outputs_of(one[None]) for one in two])
+    except Exception:  # noqa: BLE001 - cv2.error: it takes one image only
+        return
+    if together.shape == alone.shape and not np.allclose(
+        together, alone, rtol=1e-3, atol=1e-4 * float(np.abs(alone).max())
+    ):
+        warnings.warn(
+            "OpenCV gives other scores for two images together than for each alone, so it computes this network "
+            "wrongly, perhaps for single images too. Read it with another engine (cv2.dnn.readNet(..., "
+            "engine=cv2.dnn.ENGINE_CLASSIC)), and compare with what it was trained with, or use adapters.from_onnx",
+            OcclumapWarning,
+            stacklevel=3,
+        )
 
 
 def _input_shape(net: Any) -> tuple[int | None, ...]:

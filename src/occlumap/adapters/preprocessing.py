@@ -148,9 +148,9 @@ def real_numbers(values: object, name: str) -> NDArray[np.float64]:
     """`values` as float64; ScoreError, which names the classifier, for complex numbers and what is no number."""
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "c":
+        if array.dtype.kind not in "cUS":
             return array.astype(np.float64)
-        got = f"complex numbers ({array.dtype})"
+        got = f"complex numbers ({array.dtype})" if array.dtype.kind == "c" else "texts"
     except (TypeError, ValueError) as error:
         got = f"{type(values).__name__}, which does not turn into an array of numbers ({error})"
     raise ScoreError(f"expected real numbers as scores from {name!r}, got {got}")

@@ -67,6 +67,7 @@ class Remote:
         input_size: tuple[int, int] | None = None,
         encode: Encode | None = None,
         decode: Decode | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -96,7 +97,19 @@ class Remote:
             raise ArgumentError(
                 f"expected token_env to be the name of an environment variable, got {token_env!r}"
             )
+        if token_env is not None and parts.username is not None:
+            raise ArgumentError(
+                f"expected either a user in the address or token_env, got both for {without_secrets(url)}: one request "
+                "has one Authorization"
+            )
         self._token_env = token_env
+        if fingerprint is not None:
+            if not isinstance(fingerprint, str) or not fingerprint:
+                raise ArgumentError(
+                    "expected fingerprint to be a text that changes whenever the service's scores may, got "
+                    f"{fingerprint!r}"
+                )
+            self.fingerprint = fingerprint
         if classes is not None:
             self.classes = class_tuple(classes)
         if input_size is not None:
@@ -172,8 +185,8 @@ class Remote:
                     "an answer does not pass by trying again: check the address, the secret and the format"
                 )
             try:
-                scores: NDArray[np.float64] = np.asarray(self._decode(response), np.float64)
-            except (ValueError, TypeError, LookupError, RecursionError) as error:
+                scores = _numbers(self._decode(response))
+            except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
                 problem = f"an answer that is no scores ({type(error).__name__}): {self._hushed(response)!r}"
                 continue
             if scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
@@ -205,21 +218,26 @@ class Remote:
     def _post(self, images: NDArray[np.uint8]) -> Any:
         """The whole answer, within the time-out: httpx counts it for each part of an answer anew."""
         httpx = library("httpx", "remote")
+        encoded = self._encode(images)
+        headers = {
+            **httpx.Headers(encoded.get("headers")),
+            **self._headers(),
+        }  # a secret that was asked for goes out
+        request = {"timeout": self._timeout, **encoded, "headers": headers}
         until = time.monotonic() + self._timeout
-        request = {"headers": self._headers(), "timeout": self._timeout, **self._encode(images)}
         with self._open().stream("POST", self._url, **request) as response:
             parts = []
             for part in response.iter_bytes():
                 parts.append(part)
                 if time.monotonic() > until:
                     raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s")
-            headers = [
+            kept = [
                 (key, value)
                 for key, value in response.headers.multi_items()
                 if key.lower() not in ("content-encoding", "content-length", "transfer-encoding")
             ]  # it is decoded already
             return httpx.Response(
-                response.status_code, headers=headers, content=b"".join(parts), request=response.request
+                response.status_code, headers=kept, content=b"".join(parts), request=response.request
             )
 
     def _hushed(self, response: Any) -> str:
@@ -272,7 +290,8 @@ def from_url(url: str, **options: Any) -> Remote:
     1 ... seconds less a random part; any other status ends the run. `timeout`: seconds for connecting, and for each
     whole answer (30). `token_env`: the environment variable whose value is sent as `Authorization: Bearer`; neither it
     nor user, password and query of the address come into results. `classes`, `input_size` ((height, width)) when they
-    are known.
+    are known. `fingerprint`: the version of what answers, a text that changes whenever its scores may; only then the
+    command line keeps its scores.
 
     Raises MissingDependencyError without httpx, ArgumentError for options that cannot be and a secret that is not set.
     """
@@ -297,6 +316,7 @@ OPTIONS = (
     "input_size",
     "encode",
     "decode",
+    "fingerprint",
 )
 
 
@@ -332,6 +352,14 @@ _ENCODERS: dict[str, Encode] = {"json": _as_json, "multipart": _as_multipart}
 def _scores_of_json(response: Any) -> ArrayLike:
     scores: ArrayLike = response.json()["scores"]
     return scores
+
+
+def _numbers(decoded: ArrayLike) -> NDArray[np.float64]:
+    """`decoded` as numbers; ValueError for texts and truth values, which NumPy would take for some."""
+    values = np.asarray(decoded)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"an array of {values.dtype}, not of numbers")
+    return values.astype(np.float64)
 
 
 def _seconds(header: str | None) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import seconds, whole_number
-from occlumap.classifiers import Classifier, name_of, prepared, requests_of
+from occlumap.classifiers import Classifier, Prepared, name_of, prepared, requests_of
 from occlumap.errors import ArgumentError, ClassifierError
 
 CARRIED = ("classes", "input_size", "fingerprint")
@@ -280,7 +280,7 @@ def _answer(pipe: Connection) -> None:
             method, batch = pipe.recv()
             try:
                 found = classifier(batch) if method == "__call__" else prepared(classifier, batch)
-                answer = found if isinstance(found, np.ndarray) else np.asarray(found)
+                answer = found if isinstance(found, np.ndarray | Prepared) else np.asarray(found)
                 pipe.send(("answer", requests_of(classifier), answer))
             except (EOFError, BrokenPipeError, ConnectionResetError):
                 raise

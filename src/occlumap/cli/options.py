@@ -77,4 +77,9 @@ def options_of(options: Sequence[str]) -> dict[str, Any]:
             given[key.strip()] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
         except ValueError:
             given[key.strip()] = value
+    if not isinstance(given.get("batched", True), bool):
+        raise click.BadParameter(
+            f"expected batched=true or batched=false, got {given['batched']!r}",
+            param_hint="--classifier-option",
+        )
     return given

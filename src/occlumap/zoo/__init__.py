@@ -76,7 +76,7 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
         f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
         "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "
         "PYTHONPATH), or a file m.onnx or m.keras, a folder of a transformers model (folder/), or an address "
-        f"http://..., got {_named(spec)}{nearest(spec, names())}{_no_folder(spec)}"
+        f"http://..., got {_named(spec)}{nearest(spec, names())}{_no_folder(spec)}{_wrapping(spec)}"
     )
 
 
@@ -91,6 +91,20 @@ def _is_folder(text: str) -> bool:
 def _no_folder(spec: Any) -> str:
     meant = isinstance(spec, str) and spec.endswith(("/", os.sep)) and not _is_folder(spec)
     return f"; there is no folder {spec}" if meant else ""
+
+
+def _wrapping(spec: Any) -> str:
+    """What makes a classifier of a model that is none, or of a file of PyTorch's."""
+    adapter = None if isinstance(spec, str) else adapter_for(spec)
+    if adapter is not None:
+        return f"; make a classifier of it with occlumap.adapters.{adapter}(...)"
+    of_torch = isinstance(spec, str) and spec.endswith((".pt", ".pth", ".safetensors"))
+    return (
+        "; weights need their network: load both in Python, and make a classifier with "
+        "occlumap.adapters.from_torch(...)"
+        if of_torch
+        else ""
+    )
 
 
 def _callable(found: Any, batched: bool, options: dict[str, Any]) -> Any:
@@ -143,7 +157,9 @@ def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
 
         return from_file
     if text not in _EMBEDDED and _is_folder(text):
-        return adapters.from_huggingface
+        from occlumap.adapters.huggingface import from_folder
+
+        return from_folder
     if not isinstance(spec, str):
         raise ClassifierNotFoundError(
             f"expected a file m.onnx or m.keras, or the folder of a transformers model, got {text}"
