@@ -228,6 +228,17 @@ def test_a_condition_that_changes_the_network_is_found(drawn, trained, monkeypat
         built(drawn, f"changed-{change}", conditions=["mask", "own"])
 
 
+def test_what_check_would_refuse_is_not_frozen(drawn, trained, monkeypatch):
+    from occlumap.stimuli import build
+
+    monkeypatch.setattr(build, "mix", lambda tasks: {"cat": {"TP": 7}})
+    with pytest.raises(
+        StimuliError, match="not frozen:\n  the mix of cat is stated as 7 TP.*\n  the mix of horse"
+    ):
+        built(drawn, "refused", conditions=["none"])
+    assert not (drawn / "refused").exists()
+
+
 def test_an_id_twice_in_the_list_is_refused_before_anything_is_made(drawn, trained, tmp_path):
     shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
     listed = next((tmp_path / "VOCdevkit").iterdir()) / "ImageSets" / "Main" / "train.txt"

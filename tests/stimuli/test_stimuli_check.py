@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps
 
 from occlumap.cli.group import occlumap as command_line
 from occlumap.errors import FileFormatError
+from occlumap.stimuli.demo import notes
 from tests.stimuli.sets import errors, manifest_of, warnings
 
 
@@ -132,6 +134,42 @@ def test_bytes_that_no_picture_needs_are_found(copy):
 def test_a_name_that_is_text_in_hexadecimal_is_found(copy):
     replaced(copy, saved(picture_of(copy, 0)), name=b"cat_TP_2008_0001".hex())
     assert any('is hexadecimal for "cat_TP_2008_0001"' in one for one in errors(copy))
+
+
+@pytest.mark.parametrize("name", ["cat_TP", "ABCDEF01" * 4])
+def test_a_name_that_tells_hides_no_other_leak(copy, name):
+    replaced(copy, saved(picture_of(copy, 0, 0)) + b"cat TP", name=name)
+    found = errors(copy)
+    assert f"the name images/{name}.webp may tell something; expected a folder and 32 hexadecimal" in found[0]
+    assert any(f"{name}.webp has 6 bytes after its end" in one for one in found)
+    assert any("nearly equals" in one for one in warnings(copy))
+
+
+def test_a_key_that_is_not_of_a_manifest_is_found(copy):
+    rewritten(copy, lambda one: one.update(truth="cat TP"))
+    assert "'truth' was unexpected" in errors(copy)[0]
+
+
+def test_a_heatmap_that_is_a_task_s_image_or_another_s_is_found(copy):
+    def heatmaps(manifest, example=0):
+        return manifest["tasks"][0]["examples"][example]["heatmaps"]
+
+    task = manifest_of(copy)["tasks"][0]
+    rewritten(copy, lambda one: heatmaps(one).update(lrp=task["image"]))
+    assert any(
+        f"heatmap of lrp of example 0 of task {task['id']} is the image of task {task['id']}" in one
+        for one in errors(copy)
+    )
+    rewritten(copy, lambda one: heatmaps(one).update(lrp=task["examples"][1]["heatmaps"]["lrp"]))
+    assert any("is the heatmap of several images" in one for one in errors(copy))
+    rewritten(copy, lambda one: heatmaps(one).update(lrp=heatmaps(one)["random"]))
+    told = f"is the heatmap of lrp of {task['class']} and random of {task['class']}: they are equal"
+    assert any(told in one for one in warnings(copy))
+
+
+def test_a_pipe_is_found(copy):
+    os.mkfifo(copy / "images" / "pipe")
+    assert any("images/pipe is neither a file nor a folder" in one for one in errors(copy))
 
 
 def test_a_name_that_counts_is_found(copy):
@@ -270,6 +308,13 @@ def test_a_manifest_that_is_no_json_is_refused(copy, content):
     (copy / "manifest.json").write_text(content, encoding="latin-1")
     with pytest.raises(FileFormatError, match="manifest.json"):
         errors(copy)
+
+
+def test_a_method_s_doubts_are_told_by_check_and_by_who_builds(copy):
+    rewritten(copy, lambda one: one["provenance"].update(caveats={"joint": 17}))
+    told = "the method of joint had doubts about 17 of its heatmaps; see conditions in docs/stimuli.md"
+    assert told in warnings(copy)
+    assert told in notes(manifest_of(copy))
 
 
 @pytest.mark.parametrize("caveats", [["x"], {"lrp": "many"}, 3])

@@ -110,8 +110,10 @@ def zennit(monkeypatch):
     return pytest.importorskip("zennit")
 
 
-@pytest.mark.parametrize(("rules", "composite"), [("epsilon-plus-flat", "EpsilonPlusFlat"), ("epsilon", "")])
-def test_relevance_agrees_with_zennit(zennit, rules, composite):
+@pytest.mark.parametrize("make", [unbiased, biased])
+@pytest.mark.parametrize("rules", ["epsilon-plus-flat", "epsilon"])
+def test_relevance_agrees_with_zennit(zennit, rules, make):
+    """Biases take their share on linear layers, and none on convolutions of alpha 1 beta 0."""
     pytest.importorskip("captum")
     import torch
     from zennit import composites
@@ -119,11 +121,11 @@ def test_relevance_agrees_with_zennit(zennit, rules, composite):
     from zennit.rules import Epsilon
     from zennit.types import Convolution, Linear
 
-    classifier, image = unbiased(seed=2), an_image(1)
+    classifier, image = make(seed=2), an_image(1)
     ours = relevances(classifier, image, 2, rules)
     theirs_by = (
-        getattr(composites, composite)()
-        if composite
+        composites.EpsilonPlusFlat(layer_map=[(Convolution, ZPlus(zero_params="bias"))])
+        if rules == "epsilon-plus-flat"
         else composites.LayerMapComposite([(Convolution, Epsilon(1e-6)), (Linear, Epsilon(1e-6))])
     )
     inputs = classifier.inputs(image[None]).requires_grad_()
@@ -161,6 +163,13 @@ def test_every_condition_has_the_shape_of_the_image_and_repeats_itself(name, opt
     np.testing.assert_array_equal(found, heatmap(name, request, options))
     if name == "mask":
         np.testing.assert_array_equal(found > 0, where)
+
+
+def test_noise_has_about_the_ink_of_a_method():
+    """Of the demo's: 0.09 to 0.14."""
+    requests = [Request(an_image(seed, (64, 64)), 0, None, None, seed) for seed in range(9)]
+    ink = np.mean([intensity(condition("random")(one)).mean() for one in requests])
+    assert 0.09 < ink < 0.18
 
 
 def test_the_study_s_parameters_are_the_defaults_of_occlusion():
@@ -309,6 +318,17 @@ def test_what_a_condition_writes_into_its_image_reaches_no_other(monkeypatch):
     assert not heatmap("own", Request(image, 0, None, where)).any()
     np.testing.assert_array_equal(image, an_image())
     assert not where.any()
+
+
+def test_a_condition_without_a_heatmap_for_an_image_is_refused(monkeypatch):
+    from occlumap.stimuli import conditions
+
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: None)
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    with pytest.raises(
+        ArgumentError, match="'own' to give a heatmap, got None: only the condition none shows none"
+    ):
+        heatmap("own", request)
 
 
 def test_complex_numbers_are_no_heatmap(monkeypatch):

@@ -43,7 +43,12 @@ def test_the_schema_is_a_schema():
         (lambda one: one.pop("thresholds"), "thresholds"),
         (lambda one: one["tasks"][0].pop("image"), r"tasks\[0\].*'image'"),
         (lambda one: one["tasks"][0].update(outcome="YES"), r"tasks\[0\].outcome"),
-        (lambda one: one["tasks"][0].update(image="images/horse-FN.webp"), r"tasks\[0\].image"),
+        (
+            lambda one: one["tasks"][0].update(image="images/horse-FN.webp"),
+            r"tasks\[0\].image: the name images/horse-FN.webp may tell something; expected .* 32 hexadecimal digits",
+        ),
+        (lambda one: one.update(truth="x"), "'truth' was unexpected"),
+        (lambda one: one["tasks"][0]["examples"][0].update(truth="x"), "'truth' was unexpected"),
         (lambda one: one["tasks"][0].update(image="../0a4d55a8d778e5022fab701977c5d840.webp"), "image"),
         (lambda one: one["tasks"][0]["examples"][1].pop("heatmaps"), r"examples\[1\].*'heatmaps'"),
         (lambda one: one["tasks"][0]["scores"].update(cat=1.5), "1.5"),

@@ -175,7 +175,7 @@ def build(config: Path) -> None:
 
 
 def _tell(summary: str, folder: Path) -> None:
-    from occlumap.stimuli.build import MANIFEST, file_hash
+    from occlumap.stimuli.files import MANIFEST, file_hash
 
     path = folder / MANIFEST
     click.echo(f"{summary}: {path}\nhash of the manifest, to be kept elsewhere: {file_hash(path)}")

@@ -20,8 +20,10 @@ from occlumap._checks import nearest
 from occlumap._yaml_files import read_yaml
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
+from occlumap.stimuli.check import check, grouped
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import BUILT_IN, Request, check_options, check_values, heatmap
+from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
 from occlumap.stimuli.network import weights_hash
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
@@ -30,10 +32,6 @@ from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside
 from occlumap.stimuli.whole import put, working_folder
 
-MANIFEST = "manifest.json"
-FAIRNESS = "fairness.json"
-SUMS = "SHA256SUMS"
-FOLDER = "images"
 FORMATS = {"webp": "WEBP", "jpg": "JPEG"}
 WEIGHED = 20
 """Heatmaps of LRP, at most, whose sum is compared with the logit for the report."""
@@ -197,8 +195,9 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
     picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too
     few, where the split is not the data that the model's card records under that name, where a package's condition
-    changes the network, or the folder exists already: a frozen set is never changed; if another run makes it
-    meanwhile, this one's is kept beside it. Warns of a split that the card does not name.
+    changes the network, where `check` finds an error in what was made, or the folder exists already: a frozen set is
+    never changed; if another run makes it meanwhile, this one's is kept beside it. Warns of a split that the card
+    does not name.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
@@ -223,6 +222,9 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         sums = "".join(f"{file_hash(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
         (working / SUMS).write_text(sums, encoding="utf-8")
+        wrong = [one.text for one in grouped(check(working)) if one.level == "error"]
+        if wrong:
+            raise StimuliError("the set must not be used, so it is not frozen:\n  " + "\n  ".join(wrong))
         put(working, config.out)
     return manifest
 
@@ -239,11 +241,6 @@ def _unchanged_by(conditions: Iterable[str], model: Model) -> Iterator[None]:
             f"expected conditions to leave the network as it is, but {' or '.join(foreign)} changed its weights or "
             "its mode, so heatmaps made after that are of another; work on a copy (copy.deepcopy)"
         )
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass

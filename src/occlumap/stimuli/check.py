@@ -14,11 +14,11 @@ from PIL import Image
 from occlumap import images
 from occlumap._checks import reason
 from occlumap.errors import FileFormatError, ImageError
-from occlumap.stimuli.build import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
 from occlumap.stimuli.colours import Shown, unfair
+from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
 from occlumap.stimuli.hidden import hidden_in, tells
 from occlumap.stimuli.likeness import NEAR, Look, likeness, look, near, same
-from occlumap.stimuli.schema import OUTCOMES, check_manifest
+from occlumap.stimuli.schema import OUTCOMES, check_manifest, legible
 
 OPAQUE = re.compile(r"[0-9a-f]{32}\.(webp|jpg)")
 HARMLESS = {
@@ -63,12 +63,15 @@ def check(folder: str | os.PathLike[str], manifest_hash: str | None = None) -> l
     try:
         check_manifest(manifest)
     except FileFormatError as error:
-        return [Finding("error", str(error)), *found]
+        found.insert(0, Finding("error", str(error)))
+        if not legible(manifest):
+            return found
     found += [
         *_statements(manifest),
         *_folders(root, manifest),
         *_files(root, manifest),
         *_tasks(root, manifest),
+        *_others_heatmaps(manifest),
         *_constant_answers(manifest),
         *_fairness(root, manifest),
         *_caveats(manifest),
@@ -190,6 +193,8 @@ def _folders(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
             yield Finding("error", f"{name} is a link: what it points to is not frozen", "links")
+        elif not path.is_dir() and not path.is_file():
+            yield Finding("error", f"{name} is neither a file nor a folder; take it away", "other than files")
         elif path.is_dir() and path.relative_to(root) not in wanted:
             empty = ", and empty" if not any(path.iterdir()) else ""
             yield Finding("error", f"the folder {name} is not of the set{empty}", "folders not of the set")
@@ -212,7 +217,7 @@ def _files(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
                 "error", f"{one} is not in the manifest; a browser might get it", "files not in the manifest"
             )
         yield from _name(one, hashes.get(one))
-        if OPAQUE.fullmatch(Path(one).name):
+        if one in named or OPAQUE.fullmatch(Path(one).name):
             yield from _content(root / one, one, hashes.get(one))
 
 
@@ -286,7 +291,7 @@ def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _look(path: Path) -> Look | None:
-    if path.is_symlink():
+    if path.is_symlink() or not path.is_file():  # a pipe would never end
         return None
     try:
         return look(images.read(path, quiet=True).pixels)
@@ -331,6 +336,39 @@ def _heatmaps(task: dict[str, Any], wanted: set[str]) -> Iterator[Finding]:
                 f"example {number} of task {task['id']} has a heatmap of {', '.join(other)}, which is no condition of "
                 "the set",
                 "heatmaps of no condition",
+            )
+
+
+def _others_heatmaps(manifest: dict[str, Any]) -> Iterator[Finding]:
+    """Files that stand for a heatmap and are something else: a plain image, or another's heatmap."""
+    plain = {
+        one["image"]: f"the image of an example of task {task['id']}"
+        for task in manifest["tasks"]
+        for one in task["examples"]
+    }
+    plain |= {task["image"]: f"the image of task {task['id']}" for task in manifest["tasks"]}
+    owners: dict[str, set[tuple[str, str, str]]] = {}
+    for task in manifest["tasks"]:
+        for number, one in enumerate(task["examples"]):
+            for condition, file in one["heatmaps"].items():
+                owners.setdefault(file, set()).add((one["image"], task["class"], condition))
+                if file in plain:
+                    yield Finding(
+                        "error",
+                        f"the heatmap of {condition} of example {number} of task {task['id']} is "
+                        f"{plain[file]}",
+                        "heatmaps that are plain images",
+                    )
+    for file, found in owners.items():
+        if len({image for image, _, _ in found}) > 1:
+            yield Finding("error", f"{file} is the heatmap of several images", "heatmaps of several images")
+        elif len(found) > 1:
+            told = " and ".join(f"{condition} of {label}" for _, label, condition in sorted(found))
+            yield Finding(
+                "warning",
+                f"{file} is the heatmap of {told}: they are equal (both may show nothing), or one stands in the "
+                "other's place",
+                "heatmaps of several conditions",
             )
 
 
@@ -406,13 +444,12 @@ def _caveats(manifest: dict[str, Any]) -> list[Finding]:
     told = manifest.get("provenance", {}).get("caveats", {})
     if not isinstance(told, dict) or not all(type(count) is int for count in told.values()):
         return [Finding("error", "the caveats in the manifest's provenance are not numbers by condition")]
-    return [
-        Finding(
-            "warning",
-            f"the method of {name} had doubts about {count} of its heatmaps; see conditions in docs/stimuli.md",
-        )
-        for name, count in told.items()
-    ]
+    return [Finding("warning", caveat(name, count)) for name, count in told.items()]
+
+
+def caveat(name: str, count: int) -> str:
+    """What the manifest's provenance says of a condition whose method warned."""
+    return f"the method of {name} had doubts about {count} of its heatmaps; see conditions in docs/stimuli.md"
 
 
 def _conservation(manifest: dict[str, Any]) -> list[Finding]:

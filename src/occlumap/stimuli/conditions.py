@@ -91,7 +91,10 @@ def grad_cam(request: Request) -> Heatmap:
 
 
 def random(request: Request, *, blur: float = 0.06) -> Heatmap:
-    """Smooth noise of the seed and the image; tells nothing. blur: its spread (0..1) as a share of the shorter side."""
+    """Smooth noise of the seed and the image, above its median; tells nothing, with about as much red as a method.
+
+    blur: its spread (0..1) as a share of the shorter side.
+    """
     if isinstance(blur, bool) or not isinstance(blur, int | float) or not 0 <= blur <= 1:
         raise ArgumentError(f"expected blur to be a number from 0 to 1, got {blur!r}")
     height, width = request.image.shape[:2]
@@ -100,7 +103,7 @@ def random(request: Request, *, blur: float = 0.06) -> Heatmap:
     )
     noise = Image.fromarray((rng.random((height, width)) * 255).astype(np.uint8))
     smooth = np.asarray(noise.filter(ImageFilter.GaussianBlur(blur * min(height, width))), dtype=np.float64)
-    return np.asarray(smooth - smooth.min())
+    return np.asarray(smooth - np.median(smooth))
 
 
 def mask(request: Request) -> Heatmap:
@@ -230,7 +233,12 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
             f"condition {name!r} {f'with options {given} ' if given else ''}raised {type(error).__name__}: {error}"
         ) from error
     if found is None:
-        return None
+        if name == "none":
+            return None
+        raise ArgumentError(
+            f"expected condition {name!r} to give a heatmap, got None: only the condition none shows none; where "
+            "nothing speaks for the class give zeros, as many as the image has pixels"
+        )
     if found.shape != request.image.shape[:2]:
         raise ArgumentError(
             f"expected condition {name!r} to give a heatmap of shape {request.image.shape[:2]}, got {found.shape}"

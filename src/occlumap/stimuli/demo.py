@@ -9,6 +9,7 @@ from typing import Any
 
 from occlumap.errors import FileFormatError, StimuliError
 from occlumap.stimuli.build import Config, build
+from occlumap.stimuli.check import caveat
 from occlumap.stimuli.draw import YEAR, draw_dataset, first_seed
 from occlumap.stimuli.train import CARD, Training, load, train
 from occlumap.stimuli.truth import drawn_scenes
@@ -83,7 +84,7 @@ def _trained(root: Path, settings: Training) -> bool:
 
 
 def notes(manifest: dict[str, Any]) -> list[str]:
-    """What whoever builds a set should know of it: copies that were left out, and what LRP leaves to the biases."""
+    """What whoever builds a set should know of it: copies left out, what methods doubted, what LRP leaves to biases."""
     told = []
     copies = manifest.get("copies", {})
     if copies:
@@ -91,6 +92,7 @@ def notes(manifest: dict[str, Any]) -> list[str]:
         told.append(
             f"left out, as copies of other images: {len(copies)}, {some}{', ...' * (len(copies) > 3)}"
         )
+    told += [caveat(name, count) for name, count in manifest["provenance"].get("caveats", {}).items()]
     lrp = manifest["provenance"].get("lrp")
     if lrp:
         told.append(

@@ -98,8 +98,8 @@ def likeness(one: Look, other: Look) -> tuple[float, str]:
     """The greatest correlation (-1..1) of one picture with a crop of the other, and how: "", "mirrored and cropped".
 
     Of both colours and shapes, then of light alone ("in grey", "in other colours": paler ones, too), then of what is
-    left where much is white ("lighter"), at 24 x 24 pixels; the first that is NEAR counts. A crop shows three quarters of
-    a side or more. Whatever their light and contrast; a picture of one colour is like nothing.
+    left where much is white ("lighter"), at 24 x 24 pixels; the first that is NEAR counts. A crop shows three quarters
+    of a side or more. Whatever their light and contrast; a picture of one colour is like nothing.
     """
     best = (-1.0, "")
     for mine, theirs, changed in _pairs(one, other):

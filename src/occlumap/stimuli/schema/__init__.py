@@ -36,9 +36,10 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
             f"expected the package 'jsonschema' to check {name}, got {type(error).__name__}: {error}; install it, "
             "in a clone of occlumap: pip install '.[stimuli]'"
         ) from error
-    validator = jsonschema.Draft202012Validator(manifest_schema())
     wrong = min(
-        validator.iter_errors(manifest), key=lambda one: [str(step) for step in one.path], default=None
+        jsonschema.Draft202012Validator(manifest_schema()).iter_errors(manifest),
+        key=lambda one: [str(step) for step in one.path],
+        default=None,
     )
     if wrong is not None:
         raise FileFormatError(f"{name} at {wrong.json_path}: {_message(wrong)}; build the set again")
@@ -70,8 +71,28 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
                 )
 
 
+def legible(manifest: Mapping[str, Any]) -> bool:
+    """Whether `manifest` fits the schema but for names of files and keys too many, so that it can be read."""
+    import jsonschema
+
+    found = jsonschema.Draft202012Validator(manifest_schema()).iter_errors(manifest)
+    return all(_of_a_name(one) or one.validator == "additionalProperties" for one in found)
+
+
+def _of_a_name(wrong: Any) -> bool:
+    return bool(
+        wrong.validator == "pattern"
+        and wrong.validator_value == manifest_schema()["$defs"]["file"]["pattern"]
+    )
+
+
 def _message(wrong: Any) -> str:
     """What does not fit, in words of JSON; the validator's own speak of None and dict."""
+    if _of_a_name(wrong):
+        return (
+            f"the name {wrong.instance} may tell something; expected a folder and 32 hexadecimal digits, in small "
+            f"letters, like images/{'0a4d55a8' * 4}.webp or .jpg"
+        )
     if wrong.validator in ("required", "additionalProperties"):
         return str(wrong.message)
     return f"expected {wrong.validator} {_json(wrong.validator_value)}, got {_json(wrong.instance)}"
