@@ -118,7 +118,7 @@ def test_relevance_agrees_with_zennit(zennit, rules, make):
     import torch
     from zennit import composites
     from zennit.attribution import Gradient
-    from zennit.rules import Epsilon
+    from zennit.rules import Epsilon, ZPlus
     from zennit.types import Convolution, Linear
 
     classifier, image = make(seed=2), an_image(1)
