@@ -163,8 +163,21 @@ def test_a_heatmap_that_is_a_task_s_image_or_another_s_is_found(copy):
     rewritten(copy, lambda one: heatmaps(one).update(lrp=task["examples"][1]["heatmaps"]["lrp"]))
     assert any("is the heatmap of several images" in one for one in errors(copy))
     rewritten(copy, lambda one: heatmaps(one).update(lrp=heatmaps(one)["random"]))
-    told = f"is the heatmap of lrp of {task['class']} and random of {task['class']}: they are equal"
+    told = "is the heatmap of lrp and random for one image: they are equal"
     assert any(told in one for one in warnings(copy))
+
+
+def test_one_heatmap_of_a_condition_for_two_classes_is_none_s_in_another_s_place(copy):
+    """What `random` shows for an image hangs on no class."""
+
+    def share(manifest):
+        first = manifest["tasks"][0]
+        other = next(one for one in manifest["tasks"] if one["class"] != first["class"])
+        mine, theirs = first["examples"][0], other["examples"][0]
+        theirs["image"], theirs["heatmaps"]["random"] = mine["image"], mine["heatmaps"]["random"]
+
+    rewritten(copy, share)
+    assert not any("is the heatmap of" in one for one in warnings(copy))
 
 
 def test_a_pipe_is_found(copy):

@@ -347,11 +347,11 @@ def _others_heatmaps(manifest: dict[str, Any]) -> Iterator[Finding]:
         for one in task["examples"]
     }
     plain |= {task["image"]: f"the image of task {task['id']}" for task in manifest["tasks"]}
-    owners: dict[str, set[tuple[str, str, str]]] = {}
+    owners: dict[str, set[tuple[str, str]]] = {}
     for task in manifest["tasks"]:
         for number, one in enumerate(task["examples"]):
             for condition, file in one["heatmaps"].items():
-                owners.setdefault(file, set()).add((one["image"], task["class"], condition))
+                owners.setdefault(file, set()).add((one["image"], condition))
                 if file in plain:
                     yield Finding(
                         "error",
@@ -360,14 +360,14 @@ def _others_heatmaps(manifest: dict[str, Any]) -> Iterator[Finding]:
                         "heatmaps that are plain images",
                     )
     for file, found in owners.items():
-        if len({image for image, _, _ in found}) > 1:
+        if len({image for image, _ in found}) > 1:
             yield Finding("error", f"{file} is the heatmap of several images", "heatmaps of several images")
         elif len(found) > 1:
-            told = " and ".join(f"{condition} of {label}" for _, label, condition in sorted(found))
+            told = " and ".join(condition for _, condition in sorted(found))
             yield Finding(
                 "warning",
-                f"{file} is the heatmap of {told}: they are equal (both may show nothing), or one stands in the "
-                "other's place",
+                f"{file} is the heatmap of {told} for one image: they are equal (both may show nothing), or one stands "
+                "in the other's place",
                 "heatmaps of several conditions",
             )
 
