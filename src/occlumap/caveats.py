@@ -16,7 +16,7 @@ FEW_MASKS = 10
 """A joint model of fewer masks is warned about: what is chance cannot be told from them."""
 
 MOST_APART = 0.5
-"""A joint model whose sums miss the original score by more than this share of it is warned about."""
+"""A joint model whose sums miss what can be by more than this share of what there is to lose is warned about."""
 
 
 def caveats(
@@ -34,7 +34,19 @@ def caveats(
     heatmap, fit = estimate.heatmap, estimate.fit
     coarser = "larger regions (a smaller depth)" if fit is None else "fewer regions (a label map)"
     values, counts = np.unique(heatmap, return_counts=True)
-    if len(values) == 1 and values[0] == 0:
+    scores = measurements.scores[:, measurements.column(target)]
+    seen = np.concatenate([row, measurements.scores.ravel()])
+    plain = seen.min() >= 0 and seen.max() <= 1  # probabilities, alone or each for itself
+    low, high = (0.0, 1.0) if plain else (min(0.0, float(seen.min())), float(seen.max()))
+    to_lose = original - low
+    flat = len(values) == 1 and values[0] == 0
+    if flat and fit is not None and abs(float(scores.mean()) - original) > MOST_APART * abs(to_lose):
+        said.append(
+            f"the heatmap is zero everywhere: whatever was hidden, the score was about {scores.mean():.3g}, far from "
+            f"the {original:.3g} of the whole image, so nothing tells one part from another. Try another fill, or "
+            "method='paper', which hides one region at a time"
+        )
+    elif flat:
         said.append(
             "the heatmap is zero everywhere: hiding any measured region costs the target next to nothing. Try "
             f"{coarser}, another fill, or another target"
@@ -58,19 +70,23 @@ def caveats(
             "ranks mean much. Spend more calls, or try another fill"
         )
     elif estimate.posterior is not None and heatmap.any():
-        scores = measurements.scores[:, measurements.column(target)]
         predicted = estimate.posterior.whole_image(measurements.masks.kept, scores)
-        if abs(predicted - original) > MOST_APART * abs(original):
+        total = float(estimate.posterior.mean.sum())
+        if abs(predicted - original) > MOST_APART * abs(to_lose):
             said.append(
                 f"sums of importances predict a score of {predicted:.3g} for the image with nothing hidden, which "
                 f"scores {original:.3g}: its parts act together, so what one costs while half of the image is hidden "
                 "(that is what importances say) may be far from what it costs alone. Read them as ranks"
             )
-    seen = np.concatenate([row, measurements.scores.ravel()])
-    scale = 1.0 if seen.min() >= 0 and seen.max() <= 1 else float(np.abs(seen).max())
-    if abs(original) < SMALL_SCORE * scale:
+        elif total > (1 + MOST_APART) * to_lose:
+            said.append(
+                f"importances add up to {total:.3g}, and hiding everything can cost {to_lose:.3g} at most: several "
+                "parts can each keep the score up, so hiding one alone may cost far less than its importance. Read them as "
+                "ranks"
+            )
+    if to_lose < SMALL_SCORE * (high - low):
         said.append(
-            f"the original score is only {original:.3g} (scores go up to {scale:.3g}): there is little to lose, so "
-            "importances mean little. Explain a class that the classifier sees in the image"
+            f"the original score is only {original:.3g} (scores go from {low:.3g} to {high:.3g}): there is little to "
+            "lose, so importances mean little. Explain a class that the classifier sees in the image"
         )
     return tuple(said)

@@ -1,6 +1,7 @@
 """explain: choose what to hide, measure it, estimate the heatmap; wires the steps, decides nothing else."""
 
 import copy
+import dataclasses
 import inspect
 import platform
 import reprlib
@@ -236,14 +237,19 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     )
     call_timeout = arguments["call_timeout"]
     call_timeout = None if call_timeout is None else seconds("call_timeout", call_timeout)
-    step = None if time_limit is None else (LOOK_EVERY if batch_size == AUTO else batch_size) * workers
+    step = LOOK_EVERY if anytime or tolerance is not None else None
+    if (
+        time_limit is not None and tolerance is None
+    ):  # with a tolerance the looks must not depend on the batches
+        in_time = (LOOK_EVERY if batch_size == AUTO else batch_size) * workers
+        step = in_time if step is None else min(step, in_time)
     plan = _plan(
         method,
         pixels,
         chosen,
         budget,
         seed,
-        LOOK_EVERY if anytime or tolerance is not None else step,
+        step,
         filling,
     )
     measurer = Measurer(
@@ -432,7 +438,7 @@ def _explanation(
     settings: dict[str, Any],
     provenance: dict[str, Any],
 ) -> Explanation:
-    """One target's Explanation, in memory of its own: a change to one must not change its siblings."""
+    """One target's Explanation, its numbers in memory of their own: a change to one must not change its siblings."""
     original = float(row[target])
     return Explanation(
         estimate.heatmap,
@@ -441,7 +447,7 @@ def _explanation(
         target,
         name,
         original,
-        measurements,
+        dataclasses.replace(measurements, scores=measurements.scores.copy()),
         copy.deepcopy(settings),
         estimate.offsets,
         estimate.densities,

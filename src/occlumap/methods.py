@@ -184,9 +184,7 @@ def joint_plan(
             "larger image, or regions with more labels"
         )
     if tree.leaves > MOST_LEAVES:
-        raise ArgumentError(
-            f"expected regions of at most {MOST_LEAVES} segments, got {tree.leaves}; merge them (some 200 serve best)"
-        )
+        raise ArgumentError(_too_many(tree.leaves))
     masks = TreeMasks(tree, seed)
     count = masks.most(budget - 1)
     detail = detail_of(image, tree)
@@ -200,6 +198,12 @@ def joint_plan(
     return Plan(settings, 1 + count, lambda targets: sampler, estimate, kind=nothing, tree=tree)
 
 
+def _too_many(count: int) -> str:
+    return (
+        f"expected regions of at most {MOST_LEAVES} segments, got {count}; merge them (some 200 serve best)"
+    )
+
+
 def _segment_tree(image: Image, regions: object) -> tuple[SegmentTree, str]:
     """The tree that `regions` asks for, and its name in the settings."""
     shape = (image.shape[0], image.shape[1])
@@ -211,6 +215,8 @@ def _segment_tree(image: Image, regions: object) -> tuple[SegmentTree, str]:
             )
         return regions, "tree"
     if isinstance(regions, np.ndarray):
+        if regions.dtype.kind in "iu" and (count := len(np.unique(regions))) > MOST_LEAVES:
+            raise ArgumentError(_too_many(count))  # told before they are merged, which takes long
         return merged(image, regions), "labels"
     if not isinstance(regions, str):
         raise ArgumentError(

@@ -102,7 +102,12 @@ class SegmentPosterior:
 
     def importance(self, part: NDArray[np.bool_]) -> Importance:
         """What hiding `part`, a bool mask (H, W), costs; segments that it cuts count by their share in it."""
-        if not isinstance(part, np.ndarray) or part.dtype != np.bool_ or part.shape != self.tree.labels.shape:
+        if (
+            np.ma.is_masked(part)
+            or not isinstance(part, np.ndarray)
+            or part.dtype != np.bool_
+            or part.shape != self.tree.labels.shape
+        ):
             got = (
                 f"{part.dtype} of shape {part.shape}" if isinstance(part, np.ndarray) else type(part).__name__
             )

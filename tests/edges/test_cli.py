@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -301,6 +302,22 @@ def test_a_target_named_twice_is_written_once(folder):
     assert said.count("lit, bright (0)") == 1
 
 
+def test_segments_that_all_speak_against_the_class_are_told(folder):
+    from occlumap.cli.account import account
+
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+
+    def hidden(batch):  # the more is hidden, the more it is of this class
+        share = (batch != image).any(axis=3).mean(axis=(1, 2))
+        return np.stack([0.1 + 0.8 * share, 0.9 - 0.8 * share], axis=1)
+
+    found = occlumap.explain(hidden, image, 0, budget=100, tolerance=0.001)
+    most, trust = account(found)
+    assert most.startswith("  matter most: none for the class, against it rows ")
+    assert "for none of it" in trust
+    assert trust.endswith("may be chance (the tolerance, 0%, was not reached)")
+
+
 def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
     result = run(
         "explain", "photo.png", "--classifier", "occlumap_toy:good", "--method", "joint", "--budget", 60
@@ -312,7 +329,8 @@ def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
     assert "% of the score (" in lines[1]
     assert "pixels that the classifier saw; what hiding each costs on average while half of them" in lines[1]
     assert re.match(
-        "  trust: sums of importances explain .* for the whole image, which scores [0-9.]+; ", lines[2]
+        "  trust: sums of importances explain .* for the whole image, which scores [0-9.]+, and [-0-9.]+ for none of it; ",
+        lines[2],
     )
     shown = run("show", "out").stdout
     assert "masks        59 measured" in shown

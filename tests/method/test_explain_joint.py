@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -537,6 +538,53 @@ def test_what_sums_predict_for_the_whole_image_is_told_and_warned_about_where_it
     assert run(budget=100).predicted_score == pytest.approx(
         run(budget=100).original_score, rel=0.1
     )  # adds up
+
+
+def test_a_sum_of_more_than_there_is_to_lose_is_warned_about():
+    def either_half(batch):  # each half of the picture is enough
+        left, right = (
+            (batch == PICTURE).all(axis=3)[:, :, part].mean(axis=(1, 2))
+            for part in (slice(24), slice(24, 48))
+        )
+        shown = np.clip(2 * np.maximum(left, right) - 0.5, 0, 1)
+        return np.stack([shown, 1 - shown], axis=1)
+
+    with pytest.warns(
+        OcclumapWarning, match="importances add up to .* can cost 1 at most: several parts can each"
+    ):
+        run(either_half, target=0, budget=200)
+
+
+def test_scores_far_below_the_whole_image_all_alike_are_not_called_next_to_nothing():
+    def fragile(batch):
+        whole = (batch == PICTURE).all(axis=(1, 2, 3))
+        return np.where(whole[:, None], [0.97, 0.03], [0.02, 0.98])
+
+    with pytest.warns(
+        OcclumapWarning, match="whatever was hidden, the score was about 0.02, far from the 0.97"
+    ):
+        run(fragile, target=0, budget=50)
+
+
+def test_log_probabilities_of_a_sure_class_are_not_called_little_to_lose():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(
+            lambda batch: np.log(Counting()(batch) / Counting()(batch).sum(axis=1, keepdims=True)), budget=100
+        )
+
+
+def test_one_targets_numbers_are_no_others():
+    one, other = run(target=[0, 1], budget=50)
+    before = other.predicted_score
+    one.measurements.scores[:] = 0
+    assert other.predicted_score == before
+
+
+def test_too_many_labels_are_told_before_they_are_merged():
+    large = np.zeros((100, 100, 3), np.uint8)
+    with pytest.raises(ArgumentError, match="at most 4000 segments, got 10000"):
+        explain(Counting(), large, 0, regions=np.arange(10_000).reshape(100, 100))
 
 
 def test_trees_of_the_paper_and_of_segments_are_not_mixed_up(tmp_path):

@@ -120,6 +120,45 @@ def test_an_image_that_hardly_divides_still_gets_a_tree(shape, kind):
     assert 2 <= tree.leaves <= shape[0] * shape[1]
 
 
+@given(seed=st.integers(0, 10**6), leaves=st.integers(2, 12))
+def test_the_order_in_which_a_tree_was_built_changes_nothing_once_it_is_put_in_order_of_size(seed, leaves):
+    random = np.random.default_rng(seed)
+    # sizes of which no two sets are equally large
+    labels = np.repeat(np.arange(leaves), 2 ** np.arange(leaves))[None]
+    nodes, parts, merges = list(range(leaves)), [{one} for one in range(leaves)], []
+    while len(nodes) > 1:
+        one, other = (nodes.pop(random.integers(len(nodes))) for _ in range(2))
+        nodes.append(leaves + len(merges))
+        merges.append((one, other))
+        parts.append(parts[one] | parts[other])
+    order, made = [], dict(enumerate(range(leaves)))
+    left = list(range(leaves, 2 * leaves - 1))
+    while left:  # the same merges in another order in which each comes after its parts
+        ready = [node for node in left if all(part in made for part in merges[node - leaves])]
+        node = ready[random.integers(len(ready))]
+        left.remove(node)
+        order.append([made[part] for part in merges[node - leaves]])
+        made[node] = leaves + len(order) - 1
+    one, other = (
+        SegmentTree(labels, np.array(merges)).by_size(),
+        SegmentTree(labels, np.array(order)).by_size(),
+    )
+    for count in range(1, leaves + 1):
+        np.testing.assert_array_equal(one.cut(count), other.cut(count))
+    held = {frozenset(np.flatnonzero(row).tolist()) for row in one.members}
+    assert held == set(map(frozenset, parts))
+
+
+def test_a_tree_with_something_left_out_is_refused():
+    labels = np.ma.array([[0, 1]], mask=[[True, False]])
+    with pytest.raises(ArgumentError, match="nothing left out"):
+        SegmentTree(labels, np.array([[0, 1]]))
+
+
+def test_few_pixels_are_not_each_a_segment():
+    assert slic_labels(picture((20, 20))).max() + 1 <= 200
+
+
 def test_slic_follows_what_the_image_shows():
     image = np.full((64, 64, 3), 40, np.uint8)
     image[20:44, 20:44] = (200, 30, 30)

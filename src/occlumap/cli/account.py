@@ -17,8 +17,8 @@ _ENDS = {
 
 def account(explanation: Explanation) -> Iterator[str]:
     """The most important segments with share and interval, and the model's fit; nothing for methods of rectangles."""
-    fit, score = explanation.fit, explanation.original_score
-    if fit is None:
+    fit, posterior, score = explanation.fit, explanation.posterior, explanation.original_score
+    if fit is None or posterior is None:
         return
 
     def told_as(value: float) -> str:
@@ -26,8 +26,12 @@ def account(explanation: Explanation) -> Iterator[str]:
 
     unit = " of the score" if score > 0 else ""
     leaves = [node for node in explanation.tree() if node.state == "leaf"]
-    leaves = [node for node in leaves if node.importance > CREDIBLE * node.std]
+    leaves = [node for node in leaves if abs(node.importance) > CREDIBLE * node.std]
     leaves.sort(key=lambda node: -node.importance)
+    against = bool(leaves) and leaves[0].importance < 0
+    if against:
+        leaves.reverse()
+    leaves = [node for node in leaves if (node.importance < 0) == against]
     told = []
     for node in leaves[:_TOLD]:
         low, high = node.importance - CREDIBLE * node.std, node.importance + CREDIBLE * node.std
@@ -36,11 +40,13 @@ def account(explanation: Explanation) -> Iterator[str]:
             f"rows {rows[0]} to {rows[1]}, columns {cols[0]} to {cols[1]}: {told_as(node.importance)}{unit} "
             f"({told_as(low)} to {told_as(high)})"
         )
-    yield f"  matter most: {'; '.join(told) or 'no segment credibly'}{_meaning(explanation) if told else ''}"
+    opening = "none for the class, against it " if against else ""
+    yield f"  matter most: {opening}{'; '.join(told) or 'no segment credibly'}{_meaning(explanation) if told else ''}"
     yield (
         f"  trust: sums of importances explain {max(0.0, fit.explained):.0%} of how the score varies from mask to "
-        f"mask, and predict {explanation.predicted_score:.3g} for the whole image, which scores {score:.3g}; "
-        f"{explanation.uncertainty:.0%} of the heatmap may be chance"
+        f"mask, and predict {explanation.predicted_score:.3g} for the whole image, which scores {score:.3g}, and "
+        f"{explanation.predicted_score - float(posterior.mean.sum()):.3g} for none of it; "
+        f"{explanation.uncertainty:.0%} of the heatmap may be chance{missed(explanation)}"
     )
 
 
@@ -48,6 +54,14 @@ def ended(provenance: Mapping[str, Any]) -> str:
     """What ended a run before it had spent its budget, to be put behind the calls; "" where nothing did."""
     why = provenance.get("ended_by")
     return f", ended by {_ENDS.get(why, why)}" if why else ""
+
+
+def missed(explanation: Explanation) -> str:
+    """That a tolerance was not reached with the calls that there were; an empty text where it was, or none was set."""
+    wanted = explanation.settings.get("tolerance")
+    if wanted is None or explanation.uncertainty <= float(wanted):
+        return ""
+    return f" (the tolerance, {float(wanted):.0%}, was not reached)"
 
 
 def _meaning(explanation: Explanation) -> str:

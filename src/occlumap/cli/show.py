@@ -154,11 +154,12 @@ def _regions(explanation: Explanation) -> Iterator[str]:
             for single in rectangles.singles().tolist()
             for start in [rectangles.starts[single]]
         ]
-    found.sort(key=lambda one: -one[0])
+    found.sort(key=lambda one: -abs(one[0]))
     yield f"most important {what} ({min(_LISTED, len(found))} of {len(found)}), in pixels of the image above"
-    yield "importance  of score  scale  rows         columns"
+    scaled = any(scale for *_, scale in found)
+    yield f"importance  of score  {'scale  ' if scaled else ''}rows         columns"
     for importance_of_one, region, scale in found[:_LISTED]:
         score = explanation.original_score
         share = f"{importance_of_one / score:8.1%}" if score > 0 else " " * 8
         rows, cols = f"{region.row_start} to {region.row_stop}", f"{region.col_start} to {region.col_stop}"
-        yield f"{importance_of_one:10.4g}  {share}  {scale:>5}  {rows:<11}  {cols}"
+        yield f"{importance_of_one:10.4g}  {share}  {f'{scale:>5}  ' if scaled else ''}{rows:<11}  {cols}"
