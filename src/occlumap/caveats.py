@@ -81,8 +81,8 @@ def caveats(
         elif total > (1 + MOST_APART) * to_lose:
             said.append(
                 f"importances add up to {total:.3g}, and hiding everything can cost {to_lose:.3g} at most: several "
-                "parts can each keep the score up, so hiding one alone may cost far less than its importance. Read them as "
-                "ranks"
+                "parts can each keep the score up, so hiding one alone may cost far less than its importance. Read "
+                "them as ranks"
             )
     if to_lose < SMALL_SCORE * (high - low):
         said.append(

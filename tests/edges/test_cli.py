@@ -329,7 +329,7 @@ def test_the_joint_method_writes_all_files_and_accounts_for_itself(folder):
     assert "% of the score (" in lines[1]
     assert "pixels that the classifier saw; what hiding each costs on average while half of them" in lines[1]
     assert re.match(
-        "  trust: sums of importances explain .* for the whole image, which scores [0-9.]+, and [-0-9.]+ for none of it; ",
+        "  trust: sums of importances explain .* for the whole image, which scores [0-9.]+, and [-0-9.]+ for none of ",
         lines[2],
     )
     shown = run("show", "out").stdout
