@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -248,9 +248,13 @@ def across_budgets(folder: Path, crops: str) -> Iterator[str]:
         yield f"| `{method}` | {budget or '-'} | {' | '.join(cells)} |"
 
 
-def untuned(folder: Path, metric: str, crops: str) -> Values:
-    """A metric on the photographs that the joint method was not tuned on, mean over the references of the headline."""
-    references = [*json.loads((folder / "benchmark.json").read_text())["headline_references"], ""]
+def untuned(folder: Path, metric: str, crops: str, without: Collection[str] = ()) -> Values:
+    """A metric on the photographs that the joint method was not tuned on, mean over the references of the headline.
+
+    `without`: references that are left out of the mean.
+    """
+    of_headline = json.loads((folder / "benchmark.json").read_text())["headline_references"]
+    references = [*(name for name in of_headline if name not in without), ""]
     found: dict[tuple[str, int], dict[str, list[float]]] = {}
     for row in read(folder / "rows.csv"):
         photo, _, cut = row["photo"].partition("#")
