@@ -293,6 +293,9 @@ def test_what_cannot_be_written_is_refused_before_the_analysis(tmp_path, monkeyp
         (["power", "--person-sd", "nan"], "expected deviations from 0 to 20", 1),
         (["power", "--task-sd", "inf"], "0<=x<=20", 2),
         (["power", "--people", "2"], "x>=3", 2),
+        (["power", "--people", "5000000000"], "expected up to 10,000,000 answers", 1),
+        (["power", "--seed", "-1"], "x>=0", 2),
+        (["power", "--shares", "1e-320,0.5"], "expected two or more shares from 0.000001", 1),
         (["frezee"], "got 'frezee'; did you mean freeze?", 2),
         (
             ["freeze", "--out", "no/such/folder/plan.json"],

@@ -220,6 +220,22 @@ def test_simulated_power_is_the_level_without_an_effect_and_grows_with_one():
     assert power.simulated_power({"a": 0.6, "b": 0.6}, 20, 14, 0.4, 0.5, runs=400, seed=1) == none
 
 
+@pytest.mark.parametrize("spread", [(0, 0), (0.41, 1.04), (20, 20)])
+def test_shares_of_a_power_are_means_over_people_and_tasks(spread):
+    shares = {"a": 1e-6, "b": 0.57, "c": 0.63}
+    middles = power.middle_logits(shares, *spread)
+    random = np.random.default_rng(0)
+    logits = middles[1:, None] + np.hypot(*spread) * random.normal(size=400_000)
+    right = random.random(logits.shape) < 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(right.mean(axis=1), [0.57, 0.63], atol=0.004)
+    assert power.middle_logits({"a": 0.37, "b": 0.63}, *spread).sum() == pytest.approx(0, abs=1e-8)
+
+
+def test_a_run_in_which_nothing_varies_is_counted():
+    found = power.simulated_power({"a": 1e-6, "b": 1 - 1e-6}, 3, 2, 0, 0, runs=5)
+    assert (found["power"], found["untested"]) == (0, 5)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_simulation_runs_on_one_thread_and_puts_the_limit_back(monkeypatch, threads):
     import scipy.linalg  # noqa: F401

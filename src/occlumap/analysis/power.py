@@ -47,19 +47,37 @@ def per_group_for(power: float, groups: int, f: float, alpha: float = 0.05) -> f
     return effect_for(power, lambda n: anova_power(groups, n, f, alpha), 2.0, 1e6)
 
 
+_NODES = np.linspace(-8.5, 8.5, 401)
+_WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
+"""The trapezoidal rule over a standard normal: exact to 1e-6 for deviations up to 30 on the logit scale."""
+
+
+def middle_logits(shares: Mapping[str, float], person_sd: float, task_sd: float) -> NDArray[np.float64]:
+    """For each share the logit at a middling person and task, so that the mean over people and tasks is the share.
+
+    It lies farther from 0 than the share's own logit: a mean over people and tasks that differ is nearer to one half.
+    """
+    from scipy import optimize
+
+    _check(shares, person_sd, task_sd)
+    spread = np.hypot(person_sd, task_sd) * _NODES
+
+    def beyond(logit: float, share: float) -> float:
+        return float(_WEIGHTS @ (1 / (1 + np.exp(-(logit + spread))))) - share
+
+    return np.array([optimize.brentq(beyond, -400, 400, args=(share,)) for share in shares.values()])
+
+
 def expected_f(shares: Mapping[str, float], tasks: int, person_sd: float, task_sd: float) -> float:
     """Cohen's f of participants' shares of right answers for `simulated_power`'s people and tasks.
 
-    The means of the conditions differ as the chances averaged over people and tasks do; within a condition people
-    differ by themselves, and by chance and by their own liking for tasks, both divided by the number of tasks.
+    Within a condition people differ by themselves, and by chance and by their own liking for tasks, both divided by the
+    number of tasks.
     """
-    _check(shares, person_sd, task_sd)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
-    weights = weights / weights.sum()
     means, variances = [], []
-    for share in shares.values():
-        logits = np.log(share / (1 - share)) + person_sd * nodes[:, None] + task_sd * nodes[None, :]
-        chance = 1 / (1 + np.exp(-logits))
+    nodes, weights = _NODES, _WEIGHTS
+    for middle in middle_logits(shares, person_sd, task_sd):
+        chance = 1 / (1 + np.exp(-(middle + person_sd * nodes[:, None] + task_sd * nodes[None, :])))
         by_person, by_task = chance @ weights, weights @ chance
         mean = float(weights @ by_person)
         people = float(weights @ by_person**2) - mean**2
@@ -93,9 +111,18 @@ def tasks_for(
     return low
 
 
+SMALLEST = 1e-6
+"""The smallest share of right answers, and of wrong ones."""
+
+LARGEST = 10_000_000
+"""Answers in one simulated run."""
+
+
 def _check(shares: Mapping[str, float], person_sd: float, task_sd: float) -> None:
-    if not all(0 < share < 1 for share in shares.values()) or len(shares) < 2:
-        raise ArgumentError(f"expected two or more probabilities between 0 and 1, got {dict(shares)}")
+    if not all(SMALLEST <= share <= 1 - SMALLEST for share in shares.values()) or len(shares) < 2:
+        raise ArgumentError(
+            f"expected two or more shares from {SMALLEST:.6f} to {1 - SMALLEST:.6f}, got {list(shares.values())}"
+        )
     if not all(0 <= deviation <= 20 for deviation in (person_sd, task_sd)):
         raise ArgumentError(
             f"expected deviations from 0 to 20 on the logit scale, got {person_sd} and {task_sd}"
@@ -114,11 +141,11 @@ def simulated_power(
 ) -> dict[str, float]:
     """Power of the two-way ANOVA of participants' shares of right answers (type II), by simulation of the answers.
 
-    `shares`: the probability of a right answer of a person and a task in the middle, for each condition. `person_sd`,
-    `task_sd`: standard deviations of people and tasks on the logit scale, as the mixed model gives them. Everyone does
-    the same `tasks`, redrawn in each of `runs`; every second person sees scores, which change nothing. Gives the share
-    of runs whose test of the conditions, by the analysis' own ANOVA, has p < alpha, with its standard error.
-    Deterministic for a seed.
+    `shares`: the share of right answers over all people and tasks, for each condition. `person_sd`, `task_sd`: standard
+    deviations of people and tasks on the logit scale, as the mixed model gives them. Everyone does the same `tasks`,
+    redrawn in each of `runs`; every second person sees scores, which change nothing. Gives the share of runs whose test
+    of the conditions, by the analysis' own ANOVA, has p < alpha, with its standard error; and `untested`, the runs in
+    which nothing varies within the cells, which count as not significant. Deterministic for a seed.
     """
     import pandas as pd
     import scipy.linalg  # noqa: F401 - loads its BLAS, which `one_thread` limits
@@ -126,17 +153,23 @@ def simulated_power(
     from occlumap.analysis import linear_models as linear
 
     _check(shares, person_sd, task_sd)
-    if per_group < 3 or min(tasks, runs) < 2:
+    if per_group < 3 or min(tasks, runs) < 2 or seed < 0:
         raise ArgumentError(
-            f"expected at least 3 people a group, 2 tasks and 2 runs, got {per_group}, {tasks} and {runs}"
+            "expected at least 3 people a group, 2 tasks, 2 runs and a seed from 0, got "
+            f"{per_group}, {tasks}, {runs} and {seed}"
+        )
+    if len(shares) * per_group * tasks > LARGEST:
+        raise ArgumentError(
+            f"expected up to {LARGEST:,} answers to simulate in a run, got {len(shares)} conditions of {per_group:,} "
+            f"people with {tasks:,} tasks"
         )
     conditions = np.repeat(list(shares), per_group)
     shown = np.tile(np.arange(per_group) % 2, len(shares)).astype(str)
     table = pd.DataFrame({"heatmap": pd.Categorical(conditions, list(shares)), "scores": shown})
     design = linear.design(table, ("heatmap", "scores", "heatmap:scores"))
     random = np.random.default_rng(seed)
-    middles = np.log([share / (1 - share) for share in shares.values()])
-    significant = 0
+    middles = middle_logits(shares, person_sd, task_sd)
+    significant = untested = 0
     with one_thread():
         for _ in range(runs):
             people = random.normal(0, person_sd, (len(middles), per_group, 1))
@@ -146,7 +179,13 @@ def simulated_power(
             try:
                 model = linear.fit(design, accuracy.ravel())
             except ArgumentError:
-                continue  # nothing varies within the cells
+                untested += 1  # nothing varies within the cells
+                continue
             significant += bool(linear.anova(model, 2)["heatmap"]["p"] < alpha)
     power = significant / runs
-    return {"power": power, "se": float(np.sqrt(power * (1 - power) / runs)), "runs": runs}
+    return {
+        "power": power,
+        "se": float(np.sqrt(power * (1 - power) / runs)),
+        "runs": runs,
+        "untested": untested,
+    }

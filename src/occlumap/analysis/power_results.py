@@ -56,7 +56,7 @@ def power_results(found: Results, study: Study) -> None:
 
 @cache
 def _planning() -> dict[str, Any]:
-    """Of a step from 57 % to 63 %: power of the published design, and what 80 % take."""
+    """Of a step from 57 % to 63 % right answers: power of the published design, and what 80 % take."""
     shares, spread = {"none": 0.57, "occlusion": 0.57, "lrp": 0.63}, (0.41, 1.04)
     f = power.expected_f(shares, 14, *spread)
     simulated = power.simulated_power(shares, 32, 14, *spread, runs=300)

@@ -194,9 +194,10 @@ def power(section: Section, results: Results) -> None:
         tasks = planned["tasks_for_80"]
         section.tell(
             "power.planning",
-            "For a step from 57 % to 63 % right answers in one of three conditions, with people and tasks that differ "
-            f"by {planned['person_sd']} and {planned['task_sd']} on the logit scale: 32 people a condition and 14 "
-            f"tasks have a power of {planned['power']:.0%} by formula and {planned['simulated']:.0%} by "
-            f"{planned['runs']} simulations through the two-way ANOVA; 80 % take {planned['people_for_80']:.0f} people "
-            f"a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 people.",
+            "For a step from 57 % to 63 % right answers, over all people and tasks, in one of three conditions, with "
+            f"people and tasks that differ by {planned['person_sd']} and {planned['task_sd']} on the logit scale: "
+            f"32 people a condition and 14 tasks have a power of {planned['power']:.0%} by formula and "
+            f"{planned['simulated']:.0%} by {planned['runs']} simulations through the two-way ANOVA; 80 % take "
+            f"{planned['people_for_80']:.0f} people a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 "
+            "people.",
         )

@@ -161,7 +161,10 @@ def verify(file: Path) -> None:
 @click.option("--people", type=click.IntRange(3), default=32, show_default=True, help="People a condition.")
 @click.option("--tasks", type=click.IntRange(2), default=14, show_default=True, help="Tasks each.")
 @click.option(
-    "--shares", default="0.57,0.57,0.63", show_default=True, help="Chance of a right answer by condition."
+    "--shares",
+    default="0.57,0.57,0.63",
+    show_default=True,
+    help="Share of right answers over all people and tasks, by condition.",
 )
 @click.option(
     "--person-sd", type=click.FloatRange(0, 20), default=0.41, show_default=True, help="On the logit scale."
@@ -170,7 +173,7 @@ def verify(file: Path) -> None:
     "--task-sd", type=click.FloatRange(0, 20), default=1.04, show_default=True, help="On the logit scale."
 )
 @click.option("--runs", type=click.IntRange(2), default=1000, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def power(
     people: int, tasks: int, shares: str, person_sd: float, task_sd: float, runs: int, seed: int
 ) -> None:
@@ -186,6 +189,10 @@ def power(
         ) from error
     found = powers.simulated_power(chances, people, tasks, person_sd, task_sd, runs, seed)
     click.echo(f"simulated: {found['power']:.3f} (standard error {found['se']:.3f}, {runs} runs)")
+    if found["untested"]:
+        click.echo(
+            f"  in {found['untested']} runs nothing varies within the cells: they count as not significant"
+        )
     for f in (0.1, 0.25, 0.4):
         click.echo(f"f = {f}: {powers.anova_power(len(chances), people, f):.3f}")
     f = powers.expected_f(chances, tasks, person_sd, task_sd)
