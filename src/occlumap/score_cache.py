@@ -5,6 +5,7 @@ import hashlib
 import os
 import sqlite3
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import Classifier, name_of
+from occlumap.classifiers import MAX_SCORE, Classifier, name_of
 from occlumap.errors import ArgumentError, OcclumapWarning
 
 LARGEST = 512 * 2**20
 """Bytes; a file above that is emptied before more is written."""
+
+
+LONGEST = 20.0
+"""Seconds that one look into the file may take."""
 
 
 class CachedClassifier:
@@ -106,6 +111,8 @@ class CachedClassifier:
     def _open(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=10)
+        until = time.monotonic() + LONGEST  # a file that is not ours may hold what never ends
+        connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
         connection.execute(
             "create table if not exists scores (key blob primary key, row blob not null) without rowid"
         )
@@ -121,7 +128,7 @@ class CachedClassifier:
                     row = connection.execute("select row from scores where key = ?", (key,)).fetchone()
                     if row is not None and isinstance(row[0], bytes) and row[0] and len(row[0]) % 8 == 0:
                         values = np.frombuffer(row[0], "<f8").astype(np.float64)
-                        if np.isfinite(values).all():
+                        if _usable(values):
                             found[key] = values
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
@@ -130,10 +137,13 @@ class CachedClassifier:
 
     def _write(self, keys: list[bytes], rows: Any) -> None:
         try:
-            values = np.asarray(rows, np.float64)
+            values = np.asarray(rows)
         except (TypeError, ValueError):
             return  # no scores: told by whoever asked
-        if self._broken or values.ndim != 2 or len(values) != len(keys) or not np.isfinite(values).all():
+        if self._broken or values.dtype.kind not in "iuf" or values.ndim != 2 or len(values) != len(keys):
+            return
+        values = values.astype(np.float64)
+        if not _usable(values):
             return
         try:
             with self._lock, contextlib.closing(self._open()) as connection, connection:
@@ -158,3 +168,8 @@ class CachedClassifier:
 
     def __repr__(self) -> str:
         return f"<cached {self.name}: {self.asked} images asked, {self.reused} reused>"
+
+
+def _usable(values: NDArray[np.float64]) -> bool:
+    """Whether these could be scores: what is refused when it is asked must not be taken when it is read."""
+    return bool((np.abs(values) <= MAX_SCORE).all())  # NaN is not

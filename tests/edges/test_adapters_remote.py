@@ -1,5 +1,6 @@
 """A remote classifier: the contract, and what happens when the server is slow, drops, lies or restarts."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -268,7 +269,83 @@ def test_the_secret_goes_out_beside_the_headers_of_a_hook(start, monkeypatch):
 
     classifier = from_url(address, encode=encode, token_env="MY_TOKEN", fingerprint="v2")
     np.testing.assert_array_equal(classifier(photo()[None]), truth(photo()[None]))
-    assert classifier.fingerprint == "v2"
+    assert classifier.fingerprint == from_url(address, fingerprint="v2").fingerprint
+    assert classifier.fingerprint != from_url(f"{address}?model=b", fingerprint="v2").fingerprint
+
+
+@pytest.mark.parametrize("own", [{"headers": {"AUTHORIZATION": "Key abc12345"}}, {"auth": ("user", "word")}])
+def test_two_authorizations_are_refused(monkeypatch, own):
+    monkeypatch.setenv("MY_TOKEN", "very-secret-indeed")
+    classifier = from_url("http://127.0.0.1:1/", encode=lambda images: own, token_env="MY_TOKEN")
+    with pytest.raises(ClassifierError, match="either token_env or an Authorization by encode"):
+        classifier(photo()[None])
+    classifier = from_url("http://user@127.0.0.1:1/", encode=lambda images: own)
+    with pytest.raises(ClassifierError, match="either a user in the address or an Authorization by encode"):
+        classifier(photo()[None])
+
+
+@pytest.mark.parametrize("given", [None, {"bodies": 3}])
+def test_a_hook_that_gives_no_arguments_of_a_request_is_told(given):
+    with pytest.raises(ClassifierError, match="expected encode to give keyword arguments of httpx's post"):
+        from_url("http://127.0.0.1:1/", encode=lambda images: given)(photo()[None])
+
+
+@pytest.fixture
+def raw_server():
+    """serve(answer): a server that hands each connection, its request read, to `answer`; gives the address."""
+    import socket
+
+    sockets = []
+
+    def serve(answer):
+        listening = socket.create_server(("127.0.0.1", 0))
+        sockets.append(listening)
+
+        def run():
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:  # it was closed
+                    return
+                with connection:
+                    answer(connection, connection.recv(65536))
+
+        threading.Thread(target=run, daemon=True).start()
+        return f"127.0.0.1:{listening.getsockname()[1]}"
+
+    yield serve
+    for one in sockets:
+        one.close()
+
+
+def test_what_a_service_repeats_of_the_secrets_is_masked_whoever_tells_it(raw_server, monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "very-secret-indeed")
+    place = raw_server(lambda connection, request: connection.sendall(request[:4000]))
+    hidden = {"params": {"key": "param-secret"}}
+    for url, options in (
+        (f"http://{place}/?key=query-secret", {"token_env": "MY_TOKEN"}),
+        (f"http://{place}/", {"encode": lambda images: {**remote._as_json(images), **hidden}}),
+        (
+            f"http://{place}/",
+            {"encode": lambda images: {**remote._as_json(images), "auth": ("user", "pass-secret")}},
+        ),
+    ):
+        with pytest.raises(ClassifierError) as caught:
+            from_url(url, attempts=1, **options)(photo()[None])
+        assert "secret" not in str(caught.value)
+
+
+def test_headers_that_drip_in_are_given_up_in_time(raw_server):
+    def drip(connection, request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        with contextlib.suppress(OSError):
+            for number in range(100):
+                connection.sendall(f"X-{number}: 1\r\n".encode())
+                time.sleep(0.1)
+
+    classifier = from_url(f"http://{raw_server(drip)}/", timeout=0.5, attempts=1)
+    with pytest.raises(ClassifierError, match=r"ReadTimeout: no whole answer within 0.5 s"):
+        classifier(photo()[None])
 
 
 @pytest.mark.parametrize("scores", ["[true, false]", '["1", "2"]', f"[{'9' * 400}, 1]"])
@@ -304,7 +381,7 @@ def test_hooks_speak_to_another_service(start):
         ("http://x/", {"encode": "x"}, "expected encode to be a function, got 'x'"),
         ("http://x/", {"decode": 3}, "expected decode to be a function"),
         ("http://me@x/", {"token_env": "PATH"}, "either a user in the address or token_env"),
-        ("http://x/", {"fingerprint": 3}, "expected fingerprint to be a text"),
+        ("http://x/", {"fingerprint": ["v3"]}, "expected fingerprint to be a text"),
     ],
 )
 def test_options_that_cannot_be_are_refused(url, options, told):

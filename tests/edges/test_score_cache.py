@@ -1,12 +1,14 @@
 """The cache of scores on disk: what it saves, and that it never gives a wrong score."""
 
+import contextlib
 import sqlite3
 
 import numpy as np
 import pytest
 
 import occlumap
-from occlumap.errors import ArgumentError, OcclumapWarning
+from occlumap import score_cache
+from occlumap.errors import ArgumentError, OcclumapWarning, ScoreError
 from occlumap.score_cache import CachedClassifier
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
@@ -56,6 +58,28 @@ def test_what_was_known_stands_in_the_provenance(tmp_path):
     known = [occlumap.explain(cached, IMAGE, 0, budget=20).provenance["cached"] for _ in range(2)]
     assert known == [0, 20]
     assert "cached" not in occlumap.explain(Counting(), IMAGE, 0, budget=20).provenance
+
+
+@pytest.mark.parametrize("row", [["0.5", "0.5"], [0.5 + 1j, 0.5], [2e38, 0.5]])
+def test_what_is_refused_when_it_is_asked_is_not_taken_from_the_file(tmp_path, row):
+    def odd(batch):
+        return [row] * len(batch)
+
+    odd.fingerprint = "odd 1"
+    for _ in range(3):
+        with pytest.raises(ScoreError):
+            occlumap.explain(CachedClassifier(odd, tmp_path / "scores.sqlite3"), IMAGE, 0, budget=20)
+
+
+def test_a_file_whose_rows_never_end_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(score_cache, "LONGEST", 0.2)
+    with contextlib.closing(sqlite3.connect(tmp_path / "scores.sqlite3")) as connection, connection:
+        connection.execute(
+            "create view scores as with recursive n(key, row) as "
+            "(select x'00', x'00' union all select key, row from n) select * from n where row = x'01'"
+        )
+    with pytest.warns(OcclumapWarning, match="cannot be used"):
+        assert CachedClassifier(Counting(), tmp_path / "scores.sqlite3")(IMAGE[None]).shape == (1, 3)
 
 
 def test_a_fingerprint_that_is_a_function_is_told(tmp_path):

@@ -2,7 +2,19 @@
 
 import hashlib
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+
+def versions_of(*packages: str) -> dict[str, str | None]:
+    """The installed version of each package, None for one that is not there."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
 
 
 def of_files(files: Iterable[Path], *about: object) -> str:

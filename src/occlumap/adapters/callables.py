@@ -13,6 +13,9 @@ from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreErr
 
 Scores = NDArray[np.float64]
 
+ROUNDING = 1e-5
+"""How far beyond 0 and 1 a probability may lie."""
+
 
 class Adapted:
     """A classifier made of a function `scores(batch) -> (n, classes)`; what it was made of gives the name.
@@ -92,6 +95,11 @@ def _attributes(function: object) -> dict[str, Any]:
     }
 
 
+def _are_shares(values: Scores) -> bool:
+    """Whether all lie from 0 to 1, but for what float32 rounds."""
+    return bool(((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all())
+
+
 def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted:
     """A classifier of a function of one image: uint8 (H, W, 3) to scores (classes,).
 
@@ -141,11 +149,12 @@ def binary(
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         shares = _one_number(function(batch), len(batch), about["name"])
-        if ((shares < 0) | (shares > 1)).any():
+        if not _are_shares(shares):
             raise ScoreError(
                 f"expected probabilities from 0 to 1, got {shares.min():.4g} to {shares.max():.4g} from "
                 f"{about['name']!r}; for a margin, a logit or another number use regression()"
             )
+        shares = np.clip(shares, 0, 1)
         return np.stack([1 - shares, shares], axis=1)
 
     return Adapted(scores, **about, classes=names)
@@ -263,8 +272,16 @@ def box_score(
         overlap = np.clip(
             np.minimum(found[:, 2:], wanted[2:]) - np.maximum(found[:, :2], wanted[:2]), 0, None
         ).prod(axis=1)
+        of_class = shares[:, class_index]
+        if not _are_shares(of_class):
+            raise ScoreError(
+                f"expected class scores from 0 to 1 beside the boxes from {about['name']!r}, got {of_class.min():.4g} "
+                f"to {of_class.max():.4g}; take the sigmoid or softmax of logits, divide percentages by 100"
+            )
         union = (found[:, 2:] - found[:, :2]).prod(axis=1) + (wanted[2:] - wanted[:2]).prod() - overlap
-        return float((overlap / union * shares[:, class_index]).max())
+        return float(
+            (overlap / np.where(overlap > 0, union, 1) * of_class).max()
+        )  # no overlap with a box of no size
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         found = detect(batch)

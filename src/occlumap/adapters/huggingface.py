@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.adapters._fingerprint import of_files
+from occlumap.adapters._fingerprint import of_files, versions_of
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import checked, softmax
@@ -70,7 +70,8 @@ def from_folder(path: str | os.PathLike[str], **options: Any) -> Adapted:
             f"expected no options for a folder of transformers, whose own files say all, got {', '.join(options)}"
         )
     classifier = from_huggingface(path)
-    versions = [library(name, "huggingface").__version__ for name in ("transformers", "torch")]
+    # which processor transformers takes hangs on what else is installed
+    versions = versions_of("transformers", "torch", "torchvision", "timm", "pillow")
     files = sorted(one for one in Path(path).iterdir() if one.is_file())
     classifier.fingerprint = of_files(files, [one.name for one in files], versions)
     return classifier

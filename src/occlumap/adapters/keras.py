@@ -72,7 +72,7 @@ def from_keras(
         raise ArgumentError(
             f"expected mean and std for a model whose {itself.kind} layer takes other numbers than pixels from 0 to "
             "255, as its own scale or mean says; mean=0 and std=255 make numbers from 0 to 1, mean=0 and std=1 "
-            "leave pixels as they are"
+            "leave pixels as they are, for a model that divides them before that layer"
         )
     if mean is None and std is None and (preprocess is not None or itself):
         mean, std = 0.0, 1.0

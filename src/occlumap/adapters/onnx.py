@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest
-from occlumap.adapters._fingerprint import of_files
+from occlumap.adapters._fingerprint import of_files, versions_of
 from occlumap.adapters._library import library
 from occlumap.adapters.preprocessing import (
     REQUIRED,
@@ -48,7 +48,7 @@ class OnnxFile:
         self._path, self._wanted_output = path, output_name
         self._open()
         beside = _external_data(path, path.read_bytes())
-        self.fingerprint = of_files([path, *beside], preprocessing, output_name)
+        self.fingerprint = of_files([path, *beside], preprocessing, output_name, versions_of("onnxruntime"))
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:
         """Scores, float64 (n, classes), of uint8 RGB images (n, H, W, 3) of any size."""

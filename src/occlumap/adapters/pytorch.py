@@ -50,6 +50,8 @@ def from_torch(
         advice = "; hand in its .module()" if isinstance(module, torch.export.ExportedProgram) else ""
         raise ArgumentError(f"expected a torch.nn.Module, got {type(module).__name__}{advice}")
     one_of("output", output, OUTPUTS)
+    if not isinstance(autocast, bool):
+        raise ArgumentError(f"expected autocast to be True or False, got {autocast!r}")
     if (transform is None) == all(one is None for one in (size, mean, std)):
         raise ArgumentError("expected either transform, or size, mean and std, got both or neither")
     if device is not None:

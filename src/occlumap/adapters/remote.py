@@ -1,8 +1,10 @@
 """A classifier behind HTTP: images go out as PNG, scores come back as JSON; retried, counted, with time-outs."""
 
 import base64
+import hashlib
 import io
 import os
+import queue
 import random
 import threading
 import time
@@ -67,7 +69,7 @@ class Remote:
         input_size: tuple[int, int] | None = None,
         encode: Encode | None = None,
         decode: Decode | None = None,
-        fingerprint: str | None = None,
+        fingerprint: str | float | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -104,12 +106,15 @@ class Remote:
             )
         self._token_env = token_env
         if fingerprint is not None:
+            if isinstance(fingerprint, int | float) and not isinstance(fingerprint, bool):
+                fingerprint = str(fingerprint)  # a version, which the command line reads as a number
             if not isinstance(fingerprint, str) or not fingerprint:
                 raise ArgumentError(
                     "expected fingerprint to be a text that changes whenever the service's scores may, got "
                     f"{fingerprint!r}"
                 )
-            self.fingerprint = fingerprint
+            # with the whole address: one path may serve several models, told apart by the query
+            self.fingerprint = hashlib.sha256(f"{url}\0{fingerprint}".encode()).hexdigest()
         if classes is not None:
             self.classes = class_tuple(classes)
         if input_size is not None:
@@ -168,11 +173,10 @@ class Remote:
             wait = min(LONGEST_WAIT, WAIT * 2**attempt) * (1 - random.random() / 2)  # noqa: S311 - to spread, not to hide
             try:
                 with self._slots:  # shared by all threads that call this classifier
-                    response = self._post(images)
-            except (
-                httpx.RequestError
-            ) as error:  # refused, dropped, timed out, a body that is not what it says
-                problem = f"{type(error).__name__}: {error}"
+                    response = self._in_time(images)
+            except httpx.RequestError as error:
+                # refused, dropped, timed out, a body that is not what it says
+                problem = f"{type(error).__name__}: {self._hushed(str(error), _request_of(error))}"
                 continue
             if response.status_code == 429 or response.status_code >= 500:
                 problem = f"status {response.status_code}"
@@ -181,13 +185,14 @@ class Remote:
             if response.status_code != 200:
                 raise ClassifierError(
                     f"expected status 200 from {self.name}, got {response.status_code}"
-                    f"{_whereto(response)}: {self._hushed(response)!r}; such "
+                    f"{_whereto(response)}: {self._hushed(response.text, response.request)!r}; such "
                     "an answer does not pass by trying again: check the address, the secret and the format"
                 )
             try:
                 scores = _numbers(self._decode(response))
             except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
-                problem = f"an answer that is no scores ({type(error).__name__}): {self._hushed(response)!r}"
+                told = self._hushed(response.text, response.request)
+                problem = f"an answer that is no scores ({type(error).__name__}): {told!r}"
                 continue
             if scores.ndim != 2 or len(scores) != len(images) or not scores.shape[1]:
                 problem = f"scores of shape {scores.shape} for {len(images)} images"
@@ -215,17 +220,55 @@ class Remote:
             )
         return {"Authorization": f"Bearer {token}"}
 
-    def _post(self, images: NDArray[np.uint8]) -> Any:
-        """The whole answer, within the time-out: httpx counts it for each part of an answer anew."""
-        httpx = library("httpx", "remote")
+    def _request(self, images: NDArray[np.uint8]) -> dict[str, Any]:
+        """Keyword arguments of httpx's `post`; ClassifierError for what `encode` must not give."""
         encoded = self._encode(images)
-        headers = {
-            **httpx.Headers(encoded.get("headers")),
-            **self._headers(),
-        }  # a secret that was asked for goes out
-        request = {"timeout": self._timeout, **encoded, "headers": headers}
+        if not isinstance(encoded, Mapping):
+            raise ClassifierError(
+                f"expected encode to give keyword arguments of httpx's post, such as {{'json': ...}}, got "
+                f"{type(encoded).__name__}"
+            )
+        headers = library("httpx", "remote").Headers(encoded.get("headers"))
+        ours = "token_env" if self._token_env is not None else "a user in the address"
+        own = "authorization" in headers or encoded.get("auth") is not None
+        if own and (self._token_env is not None or urlsplit(self._url).username is not None):
+            raise ClassifierError(
+                f"expected either {ours} or an Authorization by encode, got both for {self.name}: one request has one"
+            )
+        headers.update(self._headers())
+        return {"timeout": self._timeout, **encoded, "headers": headers}
+
+    def _in_time(self, images: NDArray[np.uint8]) -> Any:
+        """The whole answer, or httpx's time-out: httpx itself counts the time for each part of an answer anew."""
+        httpx = library("httpx", "remote")
+        request, outcome = self._request(images), queue.SimpleQueue[tuple[Any, BaseException | None]]()
+
+        def ask() -> None:
+            try:
+                outcome.put((self._post(request), None))
+            except BaseException as error:  # noqa: BLE001 - raised where it was asked
+                outcome.put((None, error))
+
+        # a thread of its own: nothing else ends a request whose headers drip in; it must keep no program from ending
+        threading.Thread(target=ask, name="occlumap answer", daemon=True).start()
+        try:
+            response, error = outcome.get(timeout=self._timeout)
+        except queue.Empty:
+            raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s") from None
+        if error is not None:
+            raise error
+        return response
+
+    def _post(self, request: dict[str, Any]) -> Any:
+        httpx = library("httpx", "remote")
         until = time.monotonic() + self._timeout
-        with self._open().stream("POST", self._url, **request) as response:
+        try:
+            answer = self._open().stream("POST", self._url, **request)
+        except TypeError as error:
+            raise ClassifierError(
+                f"expected encode to give keyword arguments of httpx's post: {error}"
+            ) from error
+        with answer as response:
             parts = []
             for part in response.iter_bytes():
                 parts.append(part)
@@ -240,22 +283,32 @@ class Remote:
                 response.status_code, headers=kept, content=b"".join(parts), request=response.request
             )
 
-    def _hushed(self, response: Any) -> str:
-        """The beginning of an answer, without our secrets if it repeats them, each by itself."""
-        text: str = response.text
-        for secret in sorted(self._secrets(response.request), key=len, reverse=True):  # one may hold another
+    def _hushed(self, text: str, request: Any = None) -> str:
+        """The beginning of what a service said, without our secrets if it repeats them, each by itself."""
+        for secret in sorted(self._secrets(request), key=len, reverse=True):  # one may hold another
             text = text.replace(secret, "...")
         return text[:200]
 
     def _secrets(self, request: Any) -> set[str]:
         """User, password, query, its values, and the headers of our own: as they were sent and as they read."""
-        address = urlsplit(self._url)
-        values = [address.query, *(part.partition("=")[2] for part in address.query.split("&"))]
-        for key, value in request.headers.items():
-            if key not in ORDINARY_HEADERS:
-                values += [value, value.partition(" ")[2]]  # Bearer ..., Basic ...
-        values = [one for one in [*values, address.username or ""] if len(one) >= SHORTEST_SECRET]
-        values += [address.password or ""]
+        headers = list(self._headers().items()) if request is None else request.headers.multi_items()
+        values, passwords = [], []
+        for url in {self._url, self._url if request is None else str(request.url)}:
+            address = urlsplit(url)
+            values += [address.query, *(part.partition("=")[2] for part in address.query.split("&"))]
+            values.append(address.username or "")
+            passwords.append(address.password or "")
+        for key, value in headers:
+            if key.lower() not in ORDINARY_HEADERS:
+                kind, _, secret = value.partition(" ")  # Bearer ..., Basic ...
+                values += [value, secret]
+                if kind.lower() == "basic":
+                    user, _, password = (
+                        base64.b64decode(secret + "===").decode("utf-8", "replace").partition(":")
+                    )
+                    values.append(user)
+                    passwords.append(password)
+        values = [one for one in values if len(one) >= SHORTEST_SECRET] + passwords
         return {read for one in values for read in (one, unquote(one), unquote_plus(one)) if read}
 
     def _open(self) -> Any:
@@ -352,6 +405,14 @@ _ENCODERS: dict[str, Encode] = {"json": _as_json, "multipart": _as_multipart}
 def _scores_of_json(response: Any) -> ArrayLike:
     scores: ArrayLike = response.json()["scores"]
     return scores
+
+
+def _request_of(error: Any) -> Any:
+    """What was asked for when httpx raised; None where it does not say."""
+    try:
+        return error.request
+    except RuntimeError:
+        return None
 
 
 def _numbers(decoded: ArrayLike) -> NDArray[np.float64]:

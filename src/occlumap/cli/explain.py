@@ -154,7 +154,7 @@ def _pixels(value: object) -> int | tuple[int, int]:
 @click.option(
     "--no-cache",
     is_flag=True,
-    help="Ask the classifier even for images whose scores are kept on disk (of ONNX files and embedded classifiers).",
+    help="Ask the classifier even for images whose scores are kept on disk (docs/classifiers.md).",
 )
 @click.option(
     "--resume",

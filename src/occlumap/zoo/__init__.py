@@ -148,7 +148,7 @@ def _adapter(spec: str | os.PathLike[str]) -> Callable[..., Any] | None:
     from occlumap import adapters
 
     text = os.fspath(spec)
-    if text.startswith(("http://", "https://")):
+    if text.lower().startswith(("http://", "https://")):
         return adapters.from_url
     if text.lower().endswith(".onnx"):
         return adapters.from_onnx
