@@ -109,7 +109,8 @@ def write() -> None:
         "Made by `benchmarks/joint_regions.py`, which describes the trials: Spearman's correlation of the joint "
         "method's sums over 200 random rectangles with what hiding each costs, and what another choice or reading of "
         "masks adds to it at the same calls (paired over the photographs, 95 % bootstrap interval); higher is better. "
-        "Photographs to tune on only; references mean colour, noise and another photograph."
+        "Photographs to tune on only; references mean colour, noise and another photograph. None gains with all three "
+        "classifiers; the heatmap without its negative part, which gains a little with two, would no longer be signed."
     )
     trials.write(PAGE, KIND, "What predicts the cost of hiding a region", about, BUDGETS)
 

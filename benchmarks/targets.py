@@ -72,7 +72,7 @@ def targets() -> Iterator[Target]:
     )
     yield Target(
         "grid pointing, at 300 calls not below the best peer at the same",
-        "more-metrics",
+        "grid-pointing",
         300,
         300,
         above=False,

@@ -201,7 +201,8 @@ def test_each_secret_of_what_was_sent_is_masked_by_itself():
     headers = {"Authorization": "Basic QU5OQTpQIFc=", "X-Api-Key": "HEADER"}
     said = "2 keys: TOP/SECRET TOP%2FSECRET QUIET HEADER of ANNA P%20W P W QU5OQTpQIFc= from host"
     answer = httpx.Response(401, text=said, request=httpx.Request("POST", url, headers=headers))
-    assert adapters.from_url(url)._hushed(answer.text, answer.request) == "2 keys: ... ... ... ... of ... ... ... ... from host"
+    hushed = adapters.from_url(url)._hushed(answer.text, answer.request)
+    assert hushed == "2 keys: ... ... ... ... of ... ... ... ... from host"
 
 
 def test_a_call_that_is_interrupted_waits_for_no_request_and_tries_none_again(monkeypatch):
