@@ -41,8 +41,8 @@ RUNS = {
     "mobilenet_v1_050_160": f"{MEDIUM} --budgets 100,300,1000 --methods {MAIN}",
     "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300 --limit 30 --methods {MAIN}",
     "off-centre": f"{SMALL} --budgets 300 --crops centre,off-centre --methods {MAIN}",
-    "more-peers": f"{SMALL} --budgets 300 --limit 30 --methods joint,hipe,shap_partition,rise,sobol,hsic,captum_occlusion,"
-    "captum_feature_ablation,xaitk_rise,edges,centre,random",
+    "more-peers": f"{SMALL} --budgets 300 --limit 30 --methods joint,hipe,shap_partition,rise,sobol,hsic,"
+    "captum_occlusion,captum_feature_ablation,xaitk_rise,edges,centre,random",
     "grid-pointing": f"{SMALL} --budgets 300 --methods {MAIN} --metrics curves,grid-pointing",
     "more-metrics": f"{SMALL} --budgets 300 --limit 24 --controls --methods {MAIN},constant "
     "--metrics curves,regions,areas,sensitivity,infidelity,grid-pointing,sanity",
