@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import occlumap
 from benchmarks import models
+from benchmarks.faithfulness import sections_of
 from benchmarks.split import interval, to_tune_on
 from occlumap.errors import OcclumapWarning
 from occlumap.evaluation import fidelity, photographs
@@ -143,17 +144,24 @@ def write(page: Path, kind: str, title: str, about: str, budgets: Sequence[int])
 
 
 def write_tables(page: Path, kind: str, title: str, about: str, columns: Mapping[str, str]) -> None:
-    """The page with other numbers than gains, too; `columns`: what was measured, {key in the JSON file: heading}."""
-    lines = [f"# {title}", "", about]
+    """The page with other numbers than gains, too; `columns`: what was measured, {key in the JSON file: heading}.
+
+    Sections of classifiers that were measured on another machine stay as they are.
+    """
+    sections = sections_of(page.read_text(encoding="utf-8")) if page.exists() else {}
     for path in sorted(RESULTS.glob(f"{kind}-*.json")):
         found = {
             label: {column: np.array(values[column]) for column in columns}
             for label, values in json.loads(path.read_text()).items()
         }
         base = found.pop(BASE)
-        lines += [
+        name = path.stem.removeprefix(f"{kind}-")
+        for heading in [one for one in sections if one.partition(",")[0] == name]:
+            del sections[heading]
+        heading = f"{name}, n = {len(next(iter(base.values())))}"
+        lines = [
             "",
-            f"## {path.stem.removeprefix(f'{kind}-')}, n = {len(next(iter(base.values())))}",
+            f"## {heading}",
             "",
             f"| trial | {' | '.join(columns.values())} |",
             "| --- " * (1 + len(columns)) + "|",
@@ -162,7 +170,9 @@ def write_tables(page: Path, kind: str, title: str, about: str, columns: Mapping
         for label, values in found.items():
             cells = [interval(values[column] - base[column]) for column in columns]
             lines.append(f"| {label} | {' | '.join(cells)} |")
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        sections[heading] = lines
+    ordered = [line for heading in sorted(sections) for line in sections[heading]]
+    page.write_text("\n".join([f"# {title}", "", about, *ordered]) + "\n", encoding="utf-8")
     print(f"wrote {page.relative_to(ROOT)}")
 
 
