@@ -43,8 +43,10 @@ def test_it_writes_results_report_and_figures(report):
 def test_a_run_that_is_stopped_leaves_the_earlier_set_and_a_whole_one_replaces_it(tmp_path, monkeypatch):
     first, second = ([Section("Data", [text])] for text in ("of the first", "of the second"))
     (tmp_path / "figure-28b.svg").write_text("of the first, with three classes")
+    (tmp_path / "figure-mine.svg").write_text("of mine")
     (tmp_path / ".unfinished-killed").mkdir()
     report_files.write(first, {"of": 1}, tmp_path)
+    (tmp_path / "figure-mine.svg").unlink()
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html", "report.pdf"}
 
     def stopped(found, path):

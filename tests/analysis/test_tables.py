@@ -197,6 +197,62 @@ def test_separation_is_told_with_its_cell_and_its_wald_results_as_not_usable(dat
     assert any("not usable" in table.title for table in sections["Beyond the text"].tables)
 
 
+def test_ratings_that_do_not_overlap_between_cells_are_told_with_the_cells(data, tmp_path):
+    def apart(table):
+        high = table["participant_id"].between("P009", "P016")
+        half = table["confidence"].isin(["1", "3"])
+        table["confidence"] = np.where(high, np.where(half, "3", "4"), np.where(half, "1", "2"))
+        return table
+
+    found = every_result(read(changed(data, tmp_path / "apart", responses=apart)), sections=("confidence",))
+    for name in ("confidence.clm", "confidence.clmm"):
+        assert "no cell has ratings below and above 2" in found.cautions[name]
+        assert "all of lrp:not_shown, lrp:shown from it: separation" in found.cautions[name]
+    assert "confidence.clmm.lrt" in found.values
+    assert found.cautions["confidence.clmm"].endswith("its likelihood-ratio tests are")
+    assert not found.cautions["confidence.clm"].endswith("its likelihood-ratio tests are")
+
+
+def test_a_random_deviation_that_runs_off_is_told_and_no_test_of_that_model_is_worded(data, tmp_path):
+    from occlumap.analysis import report
+
+    def yes(table):
+        right = table["outcome"].isin(["TP", "FP"]).map({True: "1", False: "0"})
+        return table.assign(answer="yes", correct=right)
+
+    study = read(changed(data, tmp_path / "yes", responses=yes))
+    found = every_result(study, sections=("design", "mixed models"))
+    assert "the standard deviation of tasks" in found.cautions["glmm.base"]
+    assert not found.cautions["glmm.base"].endswith("its likelihood-ratio tests are")
+    told = next(one for one in report.sections(study, found) if one.title == "Beyond the text").paragraphs
+    assert any("The mixed logistic model: the standard deviation" in text for text in told)
+    assert not any("logistic model shows" in text for text in told)
+
+
+@pytest.mark.parametrize(
+    ("columns", "section", "key"),
+    [
+        (["confidence"], "confidence", "confidence.counts_by_cell"),
+        (["answer", "correct"], "accuracy", "accuracy.descriptives.cell"),
+    ],
+)
+def test_a_cell_that_missing_values_empty_is_named(data, tmp_path, columns, section, key):
+    from occlumap.analysis import report
+
+    def emptied(table):
+        table.loc[table["participant_id"].between("P013", "P016"), columns] = ""
+        return table
+
+    study = read(changed(data, tmp_path / "emptied", responses=emptied))
+    found = every_result(study, sections=("design", section))
+    assert f"{key}.lrp:shown" in found.problems
+    name = "confidence.clmm" if section == "confidence" else "accuracy"
+    assert "expected rows in every cell of the design, got none in lrp:shown" in found.problems[name]
+    if section == "confidence":
+        told = next(one for one in report.sections(study, found) if one.title == "Confidence").paragraphs
+        assert any("Nobody of lrp:shown has a rating: the comparison is without." in text for text in told)
+
+
 def test_accuracy_that_does_not_vary_has_no_test_of_itself_nor_of_those_who_passed(data, tmp_path):
     study = read(changed(data, tmp_path / "right", responses=all_right))
     found = every_result(study, sections=("accuracy", "confidence", "saliency-feature ratio", "multiplicity"))

@@ -25,6 +25,9 @@ def accuracy_results(found: Results, study: Study) -> None:
     for heatmap in table["heatmap"].cat.categories:
         if not (table["heatmap"] == heatmap).any():
             found.problems[f"accuracy.descriptives.heatmap.{heatmap}"] = "every answer is missing"
+    for cell in measures.cells(study):
+        if not (table["cell"] == cell).any():
+            found.problems[f"accuracy.descriptives.cell.{cell}"] = "every answer is missing"
     if measure_varies(found, table, "accuracy"):
         _accuracy_tests(found, table, study)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.analysis import effect_intervals, group_tests, measures, mixed_models
+from occlumap.analysis import effect_intervals, generalised_models, group_tests, measures, mixed_models
 from occlumap.analysis import linear_models as linear
 from occlumap.analysis.linear_results import TERMS
-from occlumap.analysis.mixed_model_results import likelihood_ratio, tell_caution
+from occlumap.analysis.mixed_model_results import likelihood_ratio, separation, tell_caution
 from occlumap.analysis.results import Results
 from occlumap.analysis.tables import Study
 
@@ -29,6 +29,15 @@ def confidence_results(found: Results, study: Study) -> None:
         found.problems["confidence"] = f"all values are the same, {rated['confidence'].iloc[0]:g}"
         return
     rated = rated.assign(cell=rated["heatmap"].astype(str) + ":" + rated["scores"].astype(str))
+
+    def tell_empty(cells: Any, where: str, who: str) -> None:
+        for cell in measures.cells(study):
+            if not (cells == cell).any():
+                found.problems[f"{where}.{cell}"] = (
+                    f"nobody{who} has a rating in this cell; the conditions are compared without it"
+                )
+
+    tell_empty(rated["cell"], "confidence.counts_by_cell", "")
 
     def make() -> Iterator[tuple[str, Any]]:
         values = rated["confidence"].to_numpy(np.float64)
@@ -55,6 +64,7 @@ def confidence_results(found: Results, study: Study) -> None:
     def screened() -> Iterator[tuple[str, Any]]:
         people = measures.confidence(study)
         part = people[people["screening_passed"] == 1]
+        tell_empty(part["cell"], "confidence.screened", " who passed the comprehension questions")
         groups = group_tests.groups_of(
             part["median"].to_numpy(), part["cell"].to_numpy(), measures.cells(study)
         )
@@ -65,6 +75,7 @@ def confidence_results(found: Results, study: Study) -> None:
     labels = [f"{value:g}" for value in sorted(rated["confidence"].unique())]
 
     def cumulative(model: linear.Design, crossed: bool) -> mixed_models.MixedModel:
+        model.check_cells()
         groups = (
             {name: measures.numbered(rated[f"{name}_id"]) for name in ("participant", "task")}
             if crossed
@@ -72,35 +83,47 @@ def confidence_results(found: Results, study: Study) -> None:
         )
         return mixed_models.cumulative(model.matrix[:, 1:], model.names[1:], y, groups, labels)
 
+    def apart(model: linear.Design) -> str:
+        ranges = generalised_models.ordered_apart(model, y)
+        if ranges is None:
+            return separation(model, y)
+        value, low, high = ranges
+        return (
+            f"no cell has ratings below and above {labels[value]} (all of {', '.join(low) or 'none'} are up to it, all "
+            f"of {', '.join(high) or 'none'} from it: separation), so that estimates run off to infinity"
+        )
+
     def clm() -> Iterator[tuple[str, Any]]:
-        yield "", cumulative(linear.design(rated, TERMS), False).coefficients()
+        model = linear.design(rated, TERMS)
+        tell_caution(found, "confidence.clm", apart(model))
+        yield "", cumulative(model, False).coefficients()
 
     found.add("confidence.clm", clm)
 
+    def tests(full: linear.Design, best: mixed_models.MixedModel) -> dict[str, Any]:
+        additive = cumulative(full.without("heatmap:scores"), True)
+        scores = cumulative(full.without("heatmap:scores", "heatmap"), True)
+        interaction = len(full.terms["heatmap:scores"])
+        return {
+            "heatmap:scores": likelihood_ratio(additive.loglik, best.loglik, interaction),
+            "heatmap": likelihood_ratio(scores.loglik, additive.loglik, len(full.terms["heatmap"])),
+        }
+
     def clmm() -> Iterator[tuple[str, Any]]:
         full = linear.design(rated, TERMS)
+        tell_caution(found, "confidence.clmm", apart(full))
         best = cumulative(full, True)
-        tell_caution(found, "confidence.clmm", full, y, best)
-        yield "fixed", best.coefficients()
+        yield "lrt", partial(tests, full, best)
+        tell_caution(found, "confidence.clmm", apart(full), best)
         yield "random_sd", dict(best.random_sd)
         yield "singular", best.singular
+        yield "fixed", best.coefficients()
         estimates = np.concatenate(
             [[0.0], best.estimates[len(labels) - 1 :]]
         )  # no intercept: 0, cancels in pairs
         covariance = np.zeros((len(estimates), len(estimates)))
         covariance[1:, 1:] = best.covariance[len(labels) - 1 :, len(labels) - 1 :]
         yield "pairs.heatmap.tukey", linear.pairwise(full, estimates, covariance, np.inf, "heatmap", "tukey")
-        additive = cumulative(full.without("heatmap:scores"), True)
-        scores = cumulative(full.without("heatmap:scores", "heatmap"), True)
-        yield (
-            "lrt",
-            {
-                "heatmap:scores": likelihood_ratio(
-                    additive.loglik, best.loglik, len(full.terms["heatmap:scores"])
-                ),
-                "heatmap": likelihood_ratio(scores.loglik, additive.loglik, len(full.terms["heatmap"])),
-            },
-        )
 
     found.add("confidence.clmm", clmm)
 

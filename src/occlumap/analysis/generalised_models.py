@@ -27,21 +27,29 @@ def separated_cells(design: Design, y: Floats, lowest: float, highest: float) ->
     Of the terms that no other contains; the likelihood of a logistic model drives such a cell's coefficients to
     infinity (Albert & Anderson 1984).
     """
-    found = []
-    for term in design.terms:
-        if not design.relatives(term):
-            factors = term.split(":")
-            cells = np.stack([design.values[factor] for factor in factors], axis=1)
-            for cell in np.unique(cells, axis=0):
-                own = y[(cells == cell).all(axis=1)]
-                if (own == lowest).all() or (own == highest).all():
-                    found.append(
-                        ":".join(design.levels[factor][at] for factor, at in zip(factors, cell, strict=True))
-                    )
-    return found
+    return [
+        name
+        for name, rows in design.cells()
+        if rows.any() and ((y[rows] == lowest).all() or (y[rows] == highest).all())
+    ]
+
+
+def ordered_apart(design: Design, y: NDArray[np.int64]) -> tuple[int, list[str], list[str]] | None:
+    """A value of the ordered y, 0 to K, that no cell's values lie on both sides of; the cells up to it, and from it.
+
+    The likelihood of a cumulative model drives these apart without end. None: there is no such value.
+    """
+    ranges = {name: (y[rows].min(), y[rows].max()) for name, rows in design.cells() if rows.any()}
+    for value in range(1, int(y.max())):
+        low = [name for name, (_, highest) in ranges.items() if highest <= value]
+        high = [name for name, (lowest, _) in ranges.items() if lowest >= value]
+        if {*low, *high} == ranges.keys():
+            return value, low, high
+    return None
 
 
 def _check_both_kinds(design: Design, shares: Floats) -> None:
+    design.check_cells()
     cells = separated_cells(design, shares, 0, 1)
     if cells:
         raise ArgumentError(

@@ -6,10 +6,10 @@ written out is what it lacks without formulas: HC4, sums of squares and Wald tes
 contrasts. Checked against R's values (tests/analysis).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,24 @@ class Design:
         """The terms that contain `term` and are not it."""
         ours = set(term.split(":"))
         return tuple(other for other in self.terms if other != term and ours < set(other.split(":")))
+
+    def check_cells(self) -> None:
+        """ArgumentError that names the cells of its terms that have no row."""
+        empty = [name for name, rows in self.cells() if not rows.any()]
+        if empty:
+            raise ArgumentError(
+                f"expected rows in every cell of the design, got none in {', '.join(empty)}: a singular model"
+            )
+
+    def cells(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Each cell ("lrp:shown") of the terms that no other contains, and which rows are in it."""
+        for term in self.terms:
+            if not self.relatives(term):
+                factors = term.split(":")
+                for cell in product(*(range(len(self.levels[factor])) for factor in factors)):
+                    rows = [self.values[factor] == at for factor, at in zip(factors, cell, strict=True)]
+                    names = (self.levels[factor][at] for factor, at in zip(factors, cell, strict=True))
+                    yield ":".join(names), np.logical_and.reduce(rows)
 
     def without(self, *left_out: str) -> "Design":
         """The same without some terms."""
@@ -148,16 +166,17 @@ class LinearModel:
 def fit(model: Design, y: Floats) -> LinearModel:
     """Least squares of y, (n,), on the design.
 
-    Raises ArgumentError for a design that is singular: a cell of it has no row, or there are too few; and where y
-    varies by no more than rounding around the cells' means, so that a test would be of noise.
+    Raises ArgumentError for a design that is singular: a cell of it has no row, which is named, or there are too few;
+    and where y varies by no more than rounding around the cells' means, so that a test would be of noise.
     """
     from statsmodels.regression.linear_model import OLS
 
+    model.check_cells()
     n, p = model.matrix.shape
     if n <= p or np.linalg.matrix_rank(model.matrix) < p:
         raise ArgumentError(
             f"expected a model that {n} rows can tell apart, got a singular one of {p} coefficients "
-            f"({', '.join(model.names)}); a cell of the design has no row, or there are too few"
+            f"({', '.join(model.names)}); there are too few"
         )
     ols = OLS(y, model.matrix).fit()
     if np.abs(ols.resid).max() <= 1e-10 * np.abs(y).max():

@@ -31,37 +31,42 @@ def mixed_model_results(found: Results, study: Study) -> None:
         return mixed_models.logistic(model.matrix, model.names, y, groups)
 
     def section(
-        name: str, terms: tuple[str, ...], tests: Callable[..., Iterator[tuple[str, Any]]]
+        name: str,
+        terms: tuple[str, ...],
+        tests: Callable[..., dict[str, Any]] | None,
+        contrasts: Callable[..., Iterator[tuple[str, Any]]],
     ) -> Iterator[tuple[str, Any]]:
         if any("outcome" in term for term in terms) and len(outcomes(given)) < 2:
             raise ArgumentError("expected several outcomes for a model with outcome, got one only")
         model = linear.design(given, terms, {"outcome": outcomes(given)})
+        model.check_cells()
+        apart = separation(model, y)
+        tell_caution(found, name, apart)
         best = fitted(model)
-        tell_caution(found, name, model, y, best)
+        if tests is not None:
+            yield "lrt", partial(tests, model, best)
+        tell_caution(found, name, apart, best)
+        yield "random_sd", dict(best.random_sd)
+        yield "fit", best.information()
         table = best.coefficients()
         yield "fixed", table
         yield "fixed_tmb", {"fixed": table, "random_sd": dict(best.random_sd), "logLik": best.loglik}
-        yield "random_sd", dict(best.random_sd)
-        yield "fit", best.information()
         for type_ in (2, 3):
             yield f"wald.type{type_}", linear.wald(model, best.estimates, best.covariance, type_)
-        yield from tests(model, best)
+        yield from contrasts(model, best)
 
-    def base_tests(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
+    def base_tests(model: linear.Design, best: mixed_models.MixedModel) -> dict[str, Any]:
         additive = model.without("heatmap:scores")
         both = fitted(additive)
-        yield (
-            "lrt",
-            {
-                "heatmap:scores": likelihood_ratio(
-                    both.loglik, best.loglik, len(model.terms["heatmap:scores"])
-                ),
-                "heatmap": likelihood_ratio(
-                    fitted(additive.without("heatmap")).loglik, both.loglik, len(model.levels["heatmap"]) - 1
-                ),
-                "scores": likelihood_ratio(fitted(additive.without("scores")).loglik, both.loglik, 1),
-            },
-        )
+        return {
+            "heatmap:scores": likelihood_ratio(both.loglik, best.loglik, len(model.terms["heatmap:scores"])),
+            "heatmap": likelihood_ratio(
+                fitted(additive.without("heatmap")).loglik, both.loglik, len(model.levels["heatmap"]) - 1
+            ),
+            "scores": likelihood_ratio(fitted(additive.without("scores")).loglik, both.loglik, 1),
+        }
+
+    def base_contrasts(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
         arguments = (model, best.estimates, best.covariance, np.inf, "heatmap")
         yield "pairs.heatmap.tukey", linear.pairwise(*arguments, "tukey")
         yield (
@@ -69,23 +74,20 @@ def mixed_model_results(found: Results, study: Study) -> None:
             {level: _as_probability(row) for level, row in linear.marginal_means(*arguments).items()},
         )
 
-    def interaction_tests(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
+    def interaction_tests(model: linear.Design, best: mixed_models.MixedModel) -> dict[str, Any]:
         without = fitted(model.without("heatmap:outcome"))
-        yield (
-            "lrt",
-            {
-                "heatmap:outcome": likelihood_ratio(
-                    without.loglik, best.loglik, len(model.terms["heatmap:outcome"])
-                )
-            },
-        )
+        df = len(model.terms["heatmap:outcome"])
+        return {"heatmap:outcome": likelihood_ratio(without.loglik, best.loglik, df)}
 
-    for name, terms, tests in (
-        ("glmm.base", TERMS, base_tests),
-        ("glmm.outcome", (*TERMS[:2], "outcome", TERMS[2]), lambda *_: iter(())),
-        ("glmm.interaction", ("heatmap", "outcome", "scores", "heatmap:outcome"), interaction_tests),
+    def none(model: linear.Design, best: mixed_models.MixedModel) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+    for name, terms, tests, contrasts in (
+        ("glmm.base", TERMS, base_tests, base_contrasts),
+        ("glmm.outcome", (*TERMS[:2], "outcome", TERMS[2]), None, none),
+        ("glmm.interaction", ("heatmap", "outcome", "scores", "heatmap:outcome"), interaction_tests, none),
     ):
-        found.add(name, partial(section, name, terms, tests))
+        found.add(name, partial(section, name, terms, tests, contrasts))
 
     def clustered() -> Iterator[tuple[str, Any]]:
         yield "", generalised_models.clustered_logistic(linear.design(given, TERMS), y, groups["participant"])
@@ -94,28 +96,43 @@ def mixed_model_results(found: Results, study: Study) -> None:
 
 
 EXTREME = 10.0
-"""On the logit scale: an estimate beyond this with a standard error beyond it is one that has no maximum."""
+"""On the logit scale: an estimate beyond this with a standard error beyond it is one that has no maximum, and so is a
+standard deviation of random effects beyond this.
+"""
 
 
-def tell_caution(
-    found: Results, name: str, model: linear.Design, y: Any, best: mixed_models.MixedModel
-) -> None:
-    """Tell that the Wald results of a model are not usable: separation, or a fit without a maximum."""
+TESTS_USABLE = "; its likelihood-ratio tests are"
+"""What the caution on a model ends with if so."""
+
+
+def separation(model: linear.Design, y: Any) -> str:
+    """In words: which cells of the design have answers that drive a model's estimates to infinity; "" for none."""
     cells = generalised_models.separated_cells(model, y, y.min(), y.max())
-    extreme = (np.abs(best.estimates) > EXTREME) & (np.sqrt(np.diag(best.covariance)) > EXTREME)
     if cells:
-        why = f"all answers of {', '.join(cells)} are of one kind (separation), so that estimates run off to infinity"
-    elif extreme.any():
-        names = ", ".join(name for name, one in zip(best.names, extreme, strict=True) if one)
-        why = f"{names} run off to infinity (separation)"
-    elif not best.converged:
-        why = "the fit did not converge"
-    else:
-        return
-    found.cautions[name] = (
-        f"{why}: its estimates, standard errors, Wald tests, pairs and intervals are not usable"
-        + ("; its likelihood-ratio tests are" if best.converged else "")
-    )
+        return f"all answers of {', '.join(cells)} are of one kind (separation), so that estimates run off to infinity"
+    return ""
+
+
+def tell_caution(found: Results, name: str, apart: str, best: mixed_models.MixedModel | None = None) -> None:
+    """Tell that the Wald results of a model are not usable: separation (`apart`, in words), or a fit without a maximum;
+    and whether its likelihood-ratio tests are, if it has any.
+    """
+    why, tests = apart, True
+    if best is not None:
+        extreme = (np.abs(best.estimates) > EXTREME) & (np.sqrt(np.diag(best.covariance)) > EXTREME)
+        wide = {group: sd for group, sd in best.random_sd.items() if sd > EXTREME}
+        if wide:
+            told = " and ".join(f"of {group}s ({sd:.3g} on the logit scale)" for group, sd in wide.items())
+            far = f"the standard deviation {told} runs off, as it does where the answers of each are of one kind"
+            why, tests = f"{why}; {far}" if why else far, False
+        elif not why and extreme.any():
+            names = ", ".join(name for name, one in zip(best.names, extreme, strict=True) if one)
+            why = f"{names} run off to infinity (separation)"
+        if not best.converged:
+            why, tests = f"{why}; the fit did not converge" if why else "the fit did not converge", False
+    if why:
+        told = f"{why}: its estimates, standard errors, Wald tests, pairs and intervals are not usable"
+        found.cautions[name] = told + (TESTS_USABLE if tests and f"{name}.lrt" in found.values else "")
 
 
 def likelihood_ratio(less: float, more: float, df: int) -> dict[str, float]:

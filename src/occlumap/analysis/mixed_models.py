@@ -57,11 +57,14 @@ class MixedModel:
 
     @cached_property
     def covariance(self) -> Floats:
-        """Of the estimates, (p, p), from the observed information; made when it is asked for."""
+        """Of the estimates, (p, p), from the observed information; NaN where it is singular."""
         fixed, deviations = len(self.names), np.array(list(self.random_sd.values()))
         # a standard deviation of 0 has no curvature: its row goes
         kept = [*range(fixed), *(fixed + np.flatnonzero(deviations >= SINGULAR))]
-        inverse = np.linalg.inv(self._hessian()[np.ix_(kept, kept)])[:fixed, :fixed]
+        try:
+            inverse = np.linalg.inv(self._hessian()[np.ix_(kept, kept)])[:fixed, :fixed]
+        except np.linalg.LinAlgError:
+            return np.full((fixed, fixed), np.nan)
         return inverse.astype(np.float64)
 
     @property
@@ -93,7 +96,8 @@ def coefficient_table(
     variances = np.diag(covariance)
     if not (variances > NO_VARIANCE).all():
         raise ArgumentError(
-            "expected a likelihood with one maximum, got a flat one or no spread: too few data for this model"
+            "expected a likelihood with one maximum, got one that is flat or rises without end: a cell or a group with "
+            "answers of one kind, or too few data"
         )
     errors = np.sqrt(variances)
     return {
@@ -190,9 +194,15 @@ def _fit(
     def slope(parameters: Floats) -> Floats:
         return _slope(laplace, parameters, 1e-4)
 
-    found = optimize.minimize(
-        laplace, begin, jac=slope, method="BFGS", options={"gtol": 1e-5, "maxiter": 500}
-    )
+    try:
+        found = optimize.minimize(
+            laplace, begin, jac=slope, method="BFGS", options={"gtol": 1e-5, "maxiter": 500}
+        )
+    except np.linalg.LinAlgError as error:
+        raise ArgumentError(
+            "expected a likelihood with a maximum, got one that rises without end: a cell or a group with answers of "
+            "one kind, or too few data"
+        ) from error
     best = found.x
     deviations = np.exp(best[fixed:])
     return MixedModel(

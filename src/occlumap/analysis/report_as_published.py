@@ -141,10 +141,15 @@ def confidence(section: Section, results: Results) -> None:
         section.tell(
             "confidence.median", f"The median of all answers is {values['confidence.median']:g} of 1 to 4."
         )
-        section.tell(
-            "confidence.kruskal.participant_median",
-            wording.ranks(values["confidence.kruskal.participant_median"], "participants' median confidence"),
+        told = wording.ranks(
+            values["confidence.kruskal.participant_median"], "participants' median confidence"
         )
+        empty = [
+            name for name in values.get("design.cells", ()) if name not in values["confidence.counts_by_cell"]
+        ]
+        if empty:
+            told += f" Nobody of {', '.join(empty)} has a rating: the comparison is without."
+        section.tell("confidence.kruskal.participant_median", told)
         section.show(
             "Kruskal-Wallis of participants' medians, between cells",
             {"cells": values["confidence.kruskal.participant_median"]},

@@ -2,6 +2,7 @@
 
 from occlumap.analysis import wording
 from occlumap.analysis.document import Section, with_interval
+from occlumap.analysis.mixed_model_results import TESTS_USABLE
 from occlumap.analysis.report_as_published import R_CALLS
 from occlumap.analysis.results import Results
 
@@ -14,14 +15,8 @@ def better(section: Section, results: Results) -> None:
         "recur: the mixed model "
         "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
     )
-    if "glmm.base.fixed" in values:
+    if "glmm.base.random_sd" in values:
         unusable = _caution(section, results, "glmm.base", "The mixed logistic model")
-        section.show(
-            f"Mixed logistic model of single answers{unusable}",
-            with_interval(values["glmm.base.fixed"]),
-            f"glmm.base.fixed; R: {R_CALLS['glmm']}",
-            "effect",
-        )
         deviations = values["glmm.base.random_sd"]
         if values["glmm.base.fit"]["singular"]:
             section.tell(
@@ -33,14 +28,15 @@ def better(section: Section, results: Results) -> None:
             + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
             + ".",
         )
-        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
-            if term in values.get("glmm.base.lrt", {}):
-                section.tell(
-                    "glmm.base.lrt",
-                    wording.likelihood_ratio(
-                        values["glmm.base.lrt"][term], name, "right answers", "the mixed logistic model"
-                    ),
-                )
+        _tests(section, results, "glmm.base", "right answers", "the mixed logistic model")
+    if "glmm.base.fixed" in values:
+        section.show(
+            f"Mixed logistic model of single answers{unusable}",
+            with_interval(values["glmm.base.fixed"]),
+            f"glmm.base.fixed; R: {R_CALLS['glmm']}",
+            "effect",
+        )
+    if "glmm.base.pairs.heatmap.tukey" in values:
         if not unusable:
             section.tell(
                 "glmm.base.pairs.heatmap.tukey",
@@ -80,26 +76,20 @@ def better(section: Section, results: Results) -> None:
             "accuracy.signal_detection_intervals; Gourevitch & Galanter (1967), equation 8; not in R",
             "heatmap",
         )
-    if "confidence.clmm.fixed" in values:
+    if "confidence.clmm.random_sd" in values:
         unusable = _caution(section, results, "confidence.clmm", "The cumulative logit model of confidence")
         if values.get("confidence.clmm.singular"):
             section.tell(
                 "confidence.clmm.singular",
                 "The model of confidence is singular: a standard deviation of random effects is 0.",
             )
-        for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
-            if term in values.get("confidence.clmm.lrt", {}):
-                section.tell(
-                    "confidence.clmm.lrt",
-                    wording.likelihood_ratio(
-                        values["confidence.clmm.lrt"][term], name, "confidence", "the cumulative logit model"
-                    ),
-                )
+        _tests(section, results, "confidence.clmm", "confidence", "the cumulative logit model")
         if "confidence.clmm.pairs.heatmap.tukey" in values and not unusable:
             section.tell(
                 "confidence.clmm.pairs.heatmap.tukey",
                 wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
+    if "confidence.clmm.fixed" in values:
         section.show(
             f"Cumulative logit model of confidence{unusable}",
             with_interval(values["confidence.clmm.fixed"]),
@@ -159,11 +149,21 @@ def better(section: Section, results: Results) -> None:
         section.show(f"Median confidence {passed}", {"cells": values[key]}, call)
 
 
+def _tests(section: Section, results: Results, of: str, measure: str, model: str) -> None:
+    """Tell a model's likelihood-ratio tests, unless the caution on it says that they are not usable."""
+    if not results.cautions.get(of, TESTS_USABLE).endswith(TESTS_USABLE):
+        return
+    tests = results.values.get(f"{of}.lrt", {})
+    for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
+        if term in tests:
+            section.tell(f"{of}.lrt", wording.likelihood_ratio(tests[term], name, measure, model))
+
+
 def _caution(section: Section, results: Results, of: str, name: str) -> str:
     """Tell the caution on a model, if there is one; what the titles of its tables then end with."""
     if of not in results.cautions:
         return ""
-    section.tell(f"{of}.fixed", f"{name}: {results.cautions[of]}.")
+    section.tell(f"{of}.random_sd", f"{name}: {results.cautions[of]}.")
     return " (not usable, as told)"
 
 

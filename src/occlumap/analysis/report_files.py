@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ def write(found: Sequence[Section], values: Mapping[str, Any], out: Path) -> lis
         write_pdf(found, folder / "report.pdf")
         made = [results, folder / "report.html", folder / "report.pdf", *figure_files(found, folder)]
         for earlier in out.glob("figure-*.svg"):
-            if not (folder / earlier.name).exists():
+            if _FIGURE.fullmatch(earlier.name) and not (folder / earlier.name).exists():
                 earlier.unlink()
         for path in made:
             path.replace(out / path.name)
@@ -47,6 +48,8 @@ def write(found: Sequence[Section], values: Mapping[str, Any], out: Path) -> lis
 
 
 _UNFINISHED = ".unfinished-"
+_FIGURE = re.compile(r"figure-(2[5-9]|28[b-z])\.svg")
+"""What `figures` names its own; others in the folder are left alone."""
 
 
 def write_html(found: Sequence[Section], path: Path) -> None:
