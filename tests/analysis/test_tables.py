@@ -226,6 +226,9 @@ def test_a_random_deviation_that_runs_off_is_told_and_no_test_of_that_model_is_w
     assert not found.cautions["glmm.base"].endswith("its likelihood-ratio tests are")
     told = next(one for one in report.sections(study, found) if one.title == "Beyond the text").paragraphs
     assert any("The mixed logistic model: the standard deviation" in text for text in told)
+    methods = report.sections(study, found)[-1].paragraphs[0]
+    assert "logistic mixed model" not in methods
+    assert "Confidence" not in methods
     assert not any("logistic model shows" in text for text in told)
 
 
@@ -251,6 +254,7 @@ def test_a_cell_that_missing_values_empty_is_named(data, tmp_path, columns, sect
     if section == "confidence":
         told = next(one for one in report.sections(study, found) if one.title == "Confidence").paragraphs
         assert any("Nobody of lrp:shown has a rating: the comparison is without." in text for text in told)
+        assert "between the 5 cells" in report.sections(study, found)[-1].paragraphs[0]
 
 
 def test_accuracy_that_does_not_vary_has_no_test_of_itself_nor_of_those_who_passed(data, tmp_path):

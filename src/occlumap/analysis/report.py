@@ -41,7 +41,7 @@ def sections(
         _filled("Beyond the text", better, results),
         _filled("Power of the published design", power, results),
         _filled("The text's printed figures, recomputed", _published),
-        _filled("Methods, data dictionary, versions", _methods, study),
+        _filled("Methods, data dictionary, versions", _methods, results),
     ]
     if confirmatory is not None:
         for section in found:
@@ -223,20 +223,47 @@ def _published(section: Section) -> None:
     )
 
 
+CROSSED = "with crossed random intercepts of participants and tasks (Laplace approximation)"
 METHODS = (
-    "Accuracy is the share of right answers of those that a participant gave. The saliency-feature "
-    "ratio is the number of "
-    "saliency-feature codes over that of all codes of a participant, excluded participants left out. "
-    "Both are compared by "
-    "two-way ANOVA (heatmap x scores, sum-to-zero contrasts, type II sums of squares), the ratio with a "
-    "heteroscedasticity-consistent covariance (HC3), pairs of heatmaps by Tukey's method on estimated marginal means. "
-    "Confidence is compared between the six cells by Kruskal and Wallis's test of participants' "
-    "medians. Significance is "
-    "p < .05, two-sided. Single answers are also modelled by a logistic mixed model with crossed random intercepts of "
-    "participants and tasks (Laplace approximation), confidence by a cumulative logit model with the "
-    "same, the ratio by a "
-    "beta-binomial model."
+    (
+        "accuracy.anova.type2",
+        "Accuracy, the share of right answers of those that a participant gave, is compared by two-way ANOVA (heatmap "
+        "x scores, sum-to-zero contrasts, type II sums of squares).",
+    ),
+    (
+        "ratio.white.type2.hc3",
+        "The saliency-feature ratio, the number of saliency-feature codes over that of all codes of a participant, "
+        "excluded participants left out, is compared by two-way ANOVA (heatmap x scores, sum-to-zero contrasts, type "
+        "II) with a heteroscedasticity-consistent covariance (HC3).",
+    ),
+    (
+        "accuracy.pairs.heatmap.tukey",
+        "Pairs of heatmaps are compared in accuracy by Tukey's method on estimated marginal means.",
+    ),
+    (
+        "ratio.pairs.heatmap.tukey",
+        "Pairs of heatmaps are compared in the ratio by Tukey's method on estimated marginal means.",
+    ),
+    (
+        "confidence.kruskal.participant_median",
+        "Confidence is compared between the {cells} cells by Kruskal and Wallis's test of participants' medians.",
+    ),
+    ("glmm.base.fixed", f"Single answers are modelled by a logistic mixed model {CROSSED}."),
+    ("confidence.clmm.fixed", f"Confidence is modelled by a cumulative logit model {CROSSED}."),
+    ("ratio.betabinomial", "The ratio is modelled by a beta-binomial model."),
 )
+"""Sentences of the methods paragraph, each told when its result is there and may be used."""
+
+
+def _methods_told(results: Results) -> str:
+    values = results.values
+    cells = values.get("confidence.kruskal.participant_median", {}).get("df", 0) + 1
+    told = [
+        sentence.format(cells=cells)
+        for name, sentence in METHODS
+        if name in values and name.rpartition(".")[0] not in results.cautions
+    ]
+    return " ".join([*told, "Significance is p < .05, two-sided."])
 
 
 DICTIONARY = (
@@ -265,8 +292,8 @@ DICTIONARY = (
 )
 
 
-def _methods(section: Section, study: Study) -> None:
-    section.paragraphs.append(METHODS)
+def _methods(section: Section, results: Results) -> None:
+    section.paragraphs.append(_methods_told(results))
     section.tables.append(
         Table("Data dictionary", ["table", "column", "holds"], DICTIONARY, "docs/analysis.md")
     )
