@@ -212,7 +212,9 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     assert "does not read them: columns 0;" in made.stderr
     assert "  mixed models\n" in made.stderr
     assert "warning: reliability is left out" in made.stderr
-    assert "verified" in run("analyse", "verify", str(package)).stdout
+    verified = run("analyse", "verify", str(package)).stdout
+    assert "verified" in verified
+    assert f"plan: SHA-256 {json.loads(frozen.read_text())['sha256']}" in verified
     with zipfile.ZipFile(package) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     tables = {f"data/0-data/{name}.csv" for name in ("participants", "responses", "codes")}
@@ -222,11 +224,13 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     assert f"occlumap at version {occlumap.__version__}: pip install" in told
     name = next(name for name in files if name.endswith("participants.csv"))
     files[name] = files[name].replace(b"P001,drawn,none", b"P001,drawn,lrp")
+    files["notes.txt"] = b"added"
     with zipfile.ZipFile(package, "w") as archive:
         for path, content in files.items():
             archive.writestr(path, content)
     result = run("analyse", "verify", str(package), code=1)
     assert "not as it was packed" in result.stderr
+    assert "notes.txt: not in the manifest" in result.stderr
     assert "another result" in result.stderr
 
 
@@ -241,6 +245,51 @@ def test_a_package_whose_plan_was_changed_and_packed_anew_is_not_verified(tmp_pa
     assert packages.verify(package) == [
         "expected the plan at plan.json as it was frozen; its SHA-256 is another: it was changed"
     ]
+
+
+@pytest.mark.parametrize(
+    ("of", "one", "other", "same"),
+    [
+        ("accuracy.by_outcome", {"TP": {"p_vs_half": 7e-28}}, {"TP": {"p_vs_half": 9e-10}}, False),
+        ("accuracy.anova.type2", {"heatmap": {"p": 7e-28}}, {"heatmap": {"p": 7e-28 * (1 + 1e-5)}}, True),
+        ("accuracy.anova.type2", {"heatmap": {"p": 0.04}}, {"heatmap": {"p": 0.0401}}, False),
+        ("ratio.pairs.heatmap.tukey", {"a": {"p": 3e-14}}, {"a": {"p": 0.0}}, True),
+        (
+            "multiplicity.family",
+            {"holm": {"ratio_heatmap": 1e-12}},
+            {"holm": {"ratio_heatmap": 1e-11}},
+            False,
+        ),
+        ("accuracy.emmeans.heatmap", {"none": {"mean": 0.0}}, {"none": {"mean": 1e-17}}, True),
+    ],
+)
+def test_small_p_values_of_a_package_are_compared_by_their_size(of, one, other, same):
+    assert packages._same(one, other, packages.TOLERANCE, of) == same
+
+
+def test_a_folder_whose_name_is_no_text_is_packed_and_a_package_that_fails_leaves_nothing(
+    tmp_path, monkeypatch
+):
+    data = drawn(tmp_path / "d\udcff")
+    packages.write([data], {}, tmp_path / "package.zip")
+    with zipfile.ZipFile(tmp_path / "package.zip") as archive:
+        assert "data/0-d?/codes.csv" in archive.namelist()
+
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        packages.write([data], {}, tmp_path / "other.zip")
+    assert {path.name for path in tmp_path.iterdir()} == {"d\udcff", "package.zip"}
+
+
+def test_deeply_nested_json_is_no_package(tmp_path):
+    with zipfile.ZipFile(tmp_path / "deep.zip", "w") as archive:
+        archive.writestr("results.json", "{}")
+        archive.writestr("manifest.json", "[" * 100_000)
+    with pytest.raises(FileFormatError, match="expected a replication package"):
+        packages.verify(tmp_path / "deep.zip")
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def write(
     files: dict[str, bytes] = {}
     for number, folder in enumerate(folders):
         for table in _tables(folder):
-            files[f"data/{number}-{folder.resolve().name}/{table.name}"] = table.read_bytes()
+            files[f"data/{number}-{_name(folder)}/{table.name}"] = table.read_bytes()
     if plan is not None:
         files["plan.json"] = plan.read_bytes()
     files["results.json"] = (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
@@ -68,9 +68,12 @@ def write(
         "versions": versions,
     }
     files[_MANIFEST] = (json.dumps(manifest, indent=1) + "\n").encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=path.parent) as temporary:
+        whole = Path(temporary, "package.zip")
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+        whole.replace(path)
     return manifest
 
 
@@ -106,8 +109,24 @@ def left_alone(folders: Sequence[Path]) -> Iterator[str]:
                 )
 
 
+def _name(folder: Path) -> str:
+    """The folder's name, bytes that are no UTF-8 as question marks."""
+    return folder.resolve().name.encode(errors="replace").decode()
+
+
 def _tables(folder: Path) -> list[Path]:
     return [path for name in sorted(COLUMNS) if (path := folder / f"{name}.csv").exists()]
+
+
+def _content(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def plan_hash(path: Path) -> str | None:
+    """The SHA-256 that the frozen plan of a verified package tells of itself; None without a plan."""
+    content = _content(path)
+    return json.loads(content["plan.json"])["sha256"] if "plan.json" in content else None
 
 
 def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -> list[str]:
@@ -118,14 +137,13 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
     Raises FileFormatError for a file that is no such package.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
+        content = _content(path)
         manifest = json.loads(content[_MANIFEST])
         expected = json.loads(content["results.json"])
         hashes = dict(manifest["sha256"])
         if not isinstance(expected, dict):
             raise TypeError("results.json holds no results by id")
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError) as error:
         raise FileFormatError(
             f"expected a replication package at {path} ({type(error).__name__}: {error})"
         ) from error
@@ -134,6 +152,7 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
         for name, digest in hashes.items()
         if hashlib.sha256(content.get(name, b"")).hexdigest() != digest
     ]
+    wrong += [f"{name}: not in the manifest" for name in content if name != _MANIFEST and name not in hashes]
     tables = [name for name in hashes if name.startswith("data/")]
     odd = [name for name in tables if not re.fullmatch(_TABLE, name) or len(Path(name).parts) != 3]
     if odd or not tables:
@@ -163,18 +182,34 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
         found = every_result(study, progress).values
     for key in sorted({*expected, *found}):
         tolerance = ITERATED if key.startswith(_ITERATED) else TOLERANCE
-        if key not in found or key not in expected or not _same(expected[key], found[key], tolerance):
+        if key not in found or key not in expected or not _same(expected[key], found[key], tolerance, key):
             wrong.append(f"{key}: another result")
     return wrong
 
 
-def _same(one: Any, other: Any, tolerance: float) -> bool:
+_P = re.compile(r"(^|_)p(_|$)")
+_RANGE = ("tukey", "games_howell", "betabinomial_pairs")
+"""Ids of p values of the studentised range, which are 1 less an integral: below SMALLEST_RANGE they are rounding."""
+
+SMALLEST_RANGE = 1e-12
+SMALLEST = 1e-300
+
+
+def _same(one: Any, other: Any, tolerance: float, of: str) -> bool:
+    """`of`: the id, and the keys that lead to the value."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(
-            _same(one[key], other[key], tolerance) for key in one if key != "error"
+            _same(one[key], other[key], tolerance, f"{of}.{key}") for key in one if key != "error"
         )
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_same(a, b, tolerance) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(
+            _same(a, b, tolerance, of) for a, b in zip(one, other, strict=True)
+        )
     if isinstance(one, int | float) and isinstance(other, int | float):
+        if _P.search(of.rpartition(".")[2]) or of.startswith("multiplicity"):
+            floor = SMALLEST_RANGE if any(name in of for name in _RANGE) else SMALLEST
+            logs = [math.log(max(value, floor)) for value in (one, other)]
+            # a small p moves by far more than its statistic does: by twice its logarithm
+            return min(one, other) >= 0 and abs(logs[0] - logs[1]) <= tolerance * (1 - 2 * logs[0])
         return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-9)
     return bool(one == other)

@@ -155,6 +155,9 @@ def verify(file: Path) -> None:
     click.echo(f"{file}: {'verified' if not wrong else f'{len(wrong)} differences'}")
     if wrong:
         raise click.exceptions.Exit(1)
+    frozen = packages.plan_hash(file)
+    if frozen is not None:
+        click.echo(f"plan: SHA-256 {frozen}, to compare with the one that was recorded elsewhere")
 
 
 @analyse.command()
