@@ -24,7 +24,7 @@ from occlumap.evaluation import gallery, methods
 from occlumap.evaluation.benchmark import run
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.judging import slug
-from occlumap.evaluation.maps import Maps
+from occlumap.evaluation.maps import Maps, forget
 from occlumap.evaluation.methods import METHODS, Method
 from occlumap.evaluation.photographs import Entry, control_of, others, read, read_table, right_ones
 from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol, headline_references
@@ -816,7 +816,8 @@ def test_only_what_a_run_makes_anew_loses_its_rows(photos, tmp_path):
     before = numbers()
     with pytest.raises(ArgumentError, match="make again to be one of random; got 'rise'"):
         go(photos, tmp_path / "out", Protocol(("random",), steps=4), again=["rise"])
-    go(photos, tmp_path / "out", again=["random"], limit=1)
+    with pytest.warns(OcclumapWarning, match="keeps its earlier rows on 4 photographs with brightest"):
+        go(photos, tmp_path / "out", again=["random"], limit=1)
     assert numbers() == before
 
 
@@ -844,6 +845,56 @@ def test_a_method_made_anew_that_was_stopped_goes_on_with_its_new_heatmaps(photo
     stopped = numbers()
     go(photos, tmp_path / "out", protocol, again=["rise"])
     assert numbers() == stopped
+
+
+def reds(sign):
+    """A method: the red of an image, or its opposite."""
+    return Method("reds", lambda image, *_: sign * image[:, :, 0].astype(float), "black")
+
+
+@pytest.mark.parametrize("files", [0, 1, 4])
+def test_a_method_made_anew_that_was_stopped_while_its_heatmaps_were_forgotten_keeps_no_old_row(
+    photos, tmp_path, monkeypatch, files
+):
+    def numbers(out):
+        return sorted((*list(row.values())[:4], *list(row.values())[6:]) for row in rows_of(out))
+
+    def stopped(file, names):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        forget(file, names)
+
+    left = [None] * files
+    monkeypatch.setitem(METHODS, "reds", reds(1))
+    protocol = Protocol(("reds",), budgets=(30,), steps=4)
+    go(photos, tmp_path / "out", protocol)
+    monkeypatch.setitem(METHODS, "reds", reds(-1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("occlumap.evaluation.judging.forget", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            go(photos, tmp_path / "out", protocol, again=["reds"])
+    go(photos, tmp_path / "out", protocol, limit=2)
+    go(photos, tmp_path / "out", protocol)
+    go(photos, tmp_path / "new", protocol)
+    assert numbers(tmp_path / "out") == numbers(tmp_path / "new")
+
+
+def test_the_control_of_a_method_made_anew_is_its_new_heatmap(photos, tmp_path, monkeypatch):
+    def numbers(out):
+        return sorted((*list(row.values())[:4], *list(row.values())[6:]) for row in rows_of(out))
+
+    monkeypatch.setitem(METHODS, "reds", reds(1))
+    plain, controlled = (
+        Protocol(("reds",), budgets=(30,), steps=4, controls=controls) for controls in (False, True)
+    )
+    go(photos, tmp_path / "out", controlled, limit=1)
+    monkeypatch.setitem(METHODS, "reds", reds(-1))
+    with pytest.warns(OcclumapWarning, match="reds~other at 30 calls are taken out"):
+        go(photos, tmp_path / "out", plain, again=["reds"], limit=1)
+    go(photos, tmp_path / "out", controlled, limit=1)
+    go(photos, tmp_path / "new", controlled, limit=1)
+    assert numbers(tmp_path / "out") == numbers(tmp_path / "new")
 
 
 def test_a_table_with_too_few_classes_for_a_mosaic_is_refused_before_anything_is_made(photos, tmp_path):

@@ -132,3 +132,8 @@ def test_who_is_refused_is_not_told_that_the_same_command_goes_on(place):
     failed = occlumap(place, *arguments, "4")
     assert failed.returncode == 1
     assert "the same command goes on from there" in failed.stderr
+    unseen = occlumap(place, *arguments, "4", "--again", "random")
+    assert "the same command goes on from there" in unseen.stderr  # nothing is taken out yet
+    (place / "mine.py").write_text(CLASSIFIER.replace("return light", "assert len(batch) == 1; return light"))
+    began = occlumap(place, *arguments, "4", "--methods", "random,centre", "--again", "random")
+    assert "the same command without --again goes on from there" in began.stderr

@@ -36,14 +36,14 @@ def _numbers(context: click.Context, parameter: click.Parameter, value: str) -> 
 
 
 @contextmanager
-def _going_on(out: Path, again: bool) -> Iterator[None]:
+def _going_on(out: Path, again: bool, progress: ProgressBar) -> Iterator[None]:
     """Whoever stops a run is told how to go on; not so who is refused, as the same command would be refused again."""
     try:
         yield
     except BaseException as error:
         refused = isinstance(error, OcclumapError) and not isinstance(error, MeasuringError)
         if not refused and (out / "rows.csv").exists():
-            without = " without --again" if again else ""
+            without = " without --again" if again and progress.begun else ""  # before, old rows are there
             error.add_note(f"what was done is kept in {out}; the same command{without} goes on from there")
         raise
 
@@ -186,8 +186,8 @@ def benchmark(
     with (
         output_folder(out),
         signals_like_ctrl_c(),
-        _going_on(out, bool(again)),
         ProgressBar("map") as progress,
+        _going_on(out, bool(again), progress),
     ):
         runner.run(
             classifiers,

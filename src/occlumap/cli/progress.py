@@ -41,6 +41,11 @@ class ProgressBar:
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been counted yet."""
+        return self._bar is not None
+
     def __enter__(self) -> Self:
         return self
 

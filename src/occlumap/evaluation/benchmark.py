@@ -10,10 +10,10 @@ from occlumap.classifiers import Classifier
 from occlumap.errors import ArgumentError, OcclumapWarning
 from occlumap.evaluation.counting import Numbered
 from occlumap.evaluation.gallery import PHOTOGRAPHS
-from occlumap.evaluation.judging import Panel
-from occlumap.evaluation.photographs import others, read_table, right_ones
+from occlumap.evaluation.judging import Panel, forget_maps
+from occlumap.evaluation.photographs import control_of, others, read_table, right_ones
 from occlumap.evaluation.protocol import Protocol
-from occlumap.evaluation.record import Record
+from occlumap.evaluation.record import Anew, Record
 from occlumap.evaluation.rows import Group, append, recover
 
 DEFAULT_SIZE = 224
@@ -89,18 +89,20 @@ def _judged(
 ) -> Path:
     record = Record(out, protocol, command)
     record.photographs(panels)
-    if again:
-        for panel in panels:
-            panel.forget(again)  # first, so that a run stopped from here on goes on without `again`
-    rows_file, groups, gone = out / "rows.csv", protocol.groups(), set[tuple[str, int]]()
-    done = recover(rows_file, protocol.group_size, _made_anew(panels, again, gone))
-    _tell_of_others(gone - {*groups})
+    rows_file, groups = out / "rows.csv", protocol.groups()
+    _start_anew(record, rows_file, protocol, _anew(panels, again))
+    done = recover(rows_file, protocol.group_size)
     record.successes(done)
-    total, count = len(groups) * sum(len(panel.photographs) for panel in panels), 0
+    judged = {(photograph.entry.name, panel.name) for panel in panels for photograph in panel.photographs}
+    total, count = (
+        len(groups) * len(judged),
+        sum(group[:2] in judged and group[2:] in groups for group in done),
+    )
+    if progress is not None:
+        progress(count, total)
     for panel in panels:
         for number, photograph in enumerate(panel.photographs):
             wanted = [group for group in groups if (photograph.entry.name, panel.name, *group) not in done]
-            count += len(groups) - len(wanted)
             with panel.judging(number) as judge:
                 for method, budget in wanted:
                     rows, problem = judge.rows(method, budget)
@@ -119,31 +121,58 @@ def _judged(
     return rows_file
 
 
-def _made_anew(
-    panels: list[Panel], again: Collection[str], gone: set[tuple[str, int]]
-) -> Callable[[Group], bool]:
-    """Whether a group is of a method that is made anew, on a photograph of this run; others keep map and rows.
-
-    Those that are go into `gone`, (method, budget).
-    """
-    judged = {(photograph.entry.name, panel.name) for panel in panels for photograph in panel.photographs}
-
-    def made_anew(group: Group) -> bool:
-        found = group[:2] in judged and group[2].partition("~")[0] in again
-        if found:
-            gone.add(group[2:])
-        return found
-
-    return made_anew
+def _anew(panels: list[Panel], again: Collection[str]) -> Anew | None:
+    """What a run makes `again`: the rows of its photographs, and the heatmaps of their controls too."""
+    if not again:
+        return None
+    entries = {panel.name: [photograph.entry for photograph in panel.photographs] for panel in panels}
+    controls = {
+        panel.name: [control_of(panel.entries, entry) for entry in entries[panel.name]] for panel in panels
+    }
+    names = {name: [entry.name for entry in judged] for name, judged in entries.items()}
+    maps = {name: sorted({*names[name], *(entry.name for entry in controls[name])}) for name in names}
+    return {"methods": sorted(again), "rows": names, "maps": maps}
 
 
-def _tell_of_others(gone: set[tuple[str, int]]) -> None:
-    """Warn of numbers that a run takes out and does not make anew."""
+def _start_anew(record: Record, rows_file: Path, protocol: Protocol, ours: Anew | None) -> None:
+    """Take out the rows and the heatmaps of methods that are made anew, those of a run that was stopped in it first."""
+    gone, left = set[tuple[str, int]](), set[tuple[str, str]]()
+    for anew in (record.anew, ours):
+        if anew is None:
+            continue
+
+        def made_anew(group: Group, anew: Anew = anew) -> bool:
+            if group[2].partition("~")[0] not in anew["methods"]:
+                return False
+            found = group[0] in anew["rows"].get(group[1], ())
+            if found:
+                gone.add(group[2:])
+            elif anew is ours:
+                left.add(group[:2])
+            return found
+
+        record.start_anew(anew)  # first: whatever stops it, the next run goes on with it
+        recover(rows_file, protocol.group_size, made_anew)
+        forget_maps(rows_file.parent, anew["maps"], anew["methods"])
+        record.start_anew(None)
+    _tell_of_others(gone - {*protocol.groups()}, left)
+
+
+def _tell_of_others(gone: Collection[tuple[str, int]], left: Collection[tuple[str, str]]) -> None:
+    """Warn of numbers that a run takes out and does not make anew, and of those that it leaves."""
     if gone:
         told = ", ".join(f"{method} at {budget:,} calls" for method, budget in sorted(gone))
         warnings.warn(
             f"the rows of {told} are taken out, as they were of the method before it changed, and not made anew: this "
             "run has other budgets or controls. Ask for them too to have them back",
+            OcclumapWarning,
+            stacklevel=3,
+        )
+    if left:
+        classifiers = ", ".join(sorted({classifier for _, classifier in left}))
+        warnings.warn(
+            f"what was made again keeps its earlier rows on {len(left):,} photographs with {classifiers}, which this "
+            "run does not judge: if they are of the method before it changed, make it again on them too",
             OcclumapWarning,
             stacklevel=3,
         )

@@ -1,7 +1,7 @@
 """Judging: every metric of every method on one photograph."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,20 +89,9 @@ class Panel:
         """The heatmaps of a photograph, or of a `variant` of the task."""
         return Maps(classifier, image, target, seed, self.kept(photograph.entry, variant))
 
-    def forget(self, methods: Collection[str]) -> None:
-        """Take the heatmaps of `methods` out of what is kept of these photographs."""
-        judged = [photograph.entry for photograph in self.photographs]
-        controls = [control_of(self.entries, entry) for entry in judged] if self.protocol.controls else []
-        for entry in dict.fromkeys([*judged, *controls]):
-            file = self.kept(entry, "")
-            for one in [file, *file.parent.glob(f"{file.stem}-*.npz")]:
-                if one.exists() and one != self.kept(entry, JUDGING):
-                    forget(one, methods)
-
     def kept(self, entry: Entry, what: str) -> Path:
         """The file with what is kept of a photograph: its heatmaps, or `what` else."""
-        stem = "-".join(filter(None, (slug(entry.name), what)))
-        return self.out / "maps" / slug(self.name) / f"{stem}.npz"
+        return _kept(self.out, self.name, entry.name, what)
 
 
 class Judge:
@@ -286,6 +275,21 @@ class Judge:
 def _prepared(hide: Callable[[references.Mask], Image]) -> references.Reference:
     """A reference that is made ready once for all heatmaps of an image."""
     return lambda image, mask: hide(mask)
+
+
+def forget_maps(out: Path, photographs: Mapping[str, Collection[str]], methods: Collection[str]) -> None:
+    """Take the heatmaps of `methods` out of what is kept in `out` of the photographs, named by classifier."""
+    for classifier, names in photographs.items():
+        for name in names:
+            file = _kept(out, classifier, name, "")
+            for one in [file, *file.parent.glob(f"{file.stem}-*.npz")]:
+                if one.exists() and one != _kept(out, classifier, name, JUDGING):
+                    forget(one, methods)
+
+
+def _kept(out: Path, classifier: str, photograph: str, what: str) -> Path:
+    stem = "-".join(filter(None, (slug(photograph), what)))
+    return out / "maps" / slug(classifier) / f"{stem}.npz"
 
 
 def slug(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -21,6 +21,14 @@ from occlumap.evaluation.rows import Group
 from occlumap.measuring import image_sha256
 
 _GROUP = ("photo", "classifier", "method", "budget")
+
+
+class Anew(TypedDict):
+    """Methods made anew: of which photographs, by classifier, the rows go, and of which the heatmaps."""
+
+    methods: list[str]
+    rows: dict[str, list[str]]
+    maps: dict[str, list[str]]
 
 
 class Record:
@@ -66,6 +74,7 @@ class Record:
             "gallery": before.get("gallery", {}),
             "left_out": before.get("left_out", {}),
             "failures": before.get("failures", []),
+            "anew": before.get("anew"),
         }
 
     def photographs(self, panels: Iterable[Panel]) -> None:
@@ -146,6 +155,17 @@ class Record:
                     "folder"
                 )
 
+    @property
+    def anew(self) -> Anew | None:
+        """What a run that was stopped had begun to make anew."""
+        found: Anew | None = self._document["anew"]
+        return found
+
+    def start_anew(self, anew: Anew | None) -> None:
+        """Write down that rows and heatmaps are being taken out, or None: that they are."""
+        self._document["anew"] = anew
+        self._write()
+
     def failure(self, group: Group, problem: str) -> None:
         """Write down that a method made no heatmap, and why."""
         self._forget(lambda line: _group(line) == group)
@@ -167,7 +187,7 @@ class Record:
             return {}
         try:
             found = json.loads(self._file.read_text(encoding="utf-8"))
-            for one in (found["settings"], *found.get("failures", ())):
+            for one in (found["settings"], found.get("anew") or {}, *found.get("failures", ())):
                 one.items()
             for name in ("fills", "sides", "photographs", "beside", "scores", "gallery", "left_out"):
                 found.get(name, {}).items()
