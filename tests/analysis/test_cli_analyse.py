@@ -13,8 +13,8 @@ import occlumap
 from occlumap.analysis import Results, plan, read, report_files, wording
 from occlumap.analysis import package as packages
 from occlumap.analysis import report as report_module
-from occlumap.analysis.document import Section
-from occlumap.errors import FileFormatError
+from occlumap.analysis.document import Section, Table
+from occlumap.errors import FileFormatError, OcclumapWarning
 from tests.analysis.study_tables import drawn
 from tests.edges.command_line import run
 
@@ -61,6 +61,32 @@ def test_a_run_that_is_stopped_leaves_the_earlier_set_and_a_whole_one_replaces_i
     assert len(list(tmp_path.iterdir())) == 3
     report_files.write(second, {"of": 2}, tmp_path)
     assert "of the second" in (tmp_path / "report.html").read_text()
+
+
+def test_long_words_and_letters_beyond_latin_are_written(tmp_path):
+    from reportlab.pdfbase.pdfmetrics import stringWidth
+
+    names = ("m" * 250, "ж" * 250, "грива", "Ωμέγα", "m" * 100)
+    rows = [[name, *["0.123"] * 12] for name in names]
+    table = Table("Codes", ["code", *["statistic"] * 12], rows, "occlumap")
+    report_files.write([Section("Data", ["Грива"], [table])], {}, tmp_path)
+    assert b"DejaVuSans" in (tmp_path / "report.pdf").read_bytes()
+    widths = report_files._widths(table, 520, 6.5, 5)
+    assert sum(widths) == pytest.approx(520)
+    assert min(widths[1:]) >= stringWidth("0.123", "Helvetica", 6.5) + 5
+    with pytest.warns(OcclumapWarning, match="report.pdf has no font for 耳: they stand as boxes"):
+        report_files.write([Section("Data", ["耳"])], {}, tmp_path)
+
+
+def test_a_pdf_that_cannot_be_made_costs_no_other_file(tmp_path, monkeypatch):
+    def failing(found, path):
+        raise ValueError("flowable")
+
+    monkeypatch.setattr(report_files, "write_pdf", failing)
+    (tmp_path / "report.pdf").write_text("of an earlier run")
+    with pytest.warns(OcclumapWarning, match="report.pdf could not be made"):
+        report_files.write([Section("Data", ["told"])], {}, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "report.html"}
 
 
 def test_a_second_analysis_in_a_folder_at_once_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 from collections.abc import Iterator, Mapping
 from string import ascii_lowercase
 from typing import Any
@@ -63,9 +64,16 @@ def svg(figure: Any) -> str:
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "occlumap", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        saved(figure, buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
+
+
+def saved(figure: Any, buffer: Any, **options: Any) -> None:
+    """Save a figure; letters that its font lacks are told by the report, not by Matplotlib."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from", UserWarning)
+        figure.savefig(buffer, **options)
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1, **options: Any) -> Any:
