@@ -340,6 +340,23 @@ def ends_in_sigmoid(classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, classes), nn.Sigmoid())
 
 
+class AnotherInTraining(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.out = nn.Linear(3 * 32 * 32, classes)
+
+    def forward(self, images):
+        logits = self.out(images.flatten(1))
+        return (logits, logits) if self.training else logits
+
+
+def normed(classes):
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        *(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, classes)),
+    )
+
+
 class OutBeforeHidden(nn.Module):
     def __init__(self, classes):
         super().__init__()
@@ -364,6 +381,7 @@ class OutBeforeHidden(nn.Module):
         ("own_backbones:wrong_size", "images of 32 x 32 pixels"),
         ("own_backbones:no_linear", "torch.nn.Linear"),
         ("own_backbones:ends_in_sigmoid", "nothing after it"),
+        ("own_backbones:AnotherInTraining", r"logits of shape \(images, 5\).*got tuple for 16 images"),
         ("broken_backbones:any", "SyntaxError"),
     ],
 )
@@ -374,6 +392,27 @@ def test_a_backbone_of_the_users_that_does_not_fit_is_refused(few, tmp_path, mon
     with pytest.raises(ArgumentError, match=message):
         train(few, tmp_path / "model", replace(TINY, backbone=name))
     assert not (tmp_path / "model").exists()
+
+
+def test_a_network_that_normalises_batches_is_trained_loaded_and_explained(few, tmp_path, monkeypatch):
+    """16 images in batches of 5: alone, the last would have no spread."""
+    from occlumap.stimuli.conditions import Request, heatmap
+
+    pytest.importorskip("captum")
+    (tmp_path / "own_backbones.py").write_text(BACKBONES)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = replace(TINY, backbone="own_backbones:normed", batch_size=5, epochs=2)
+    made, split = train(few, tmp_path / "model", settings), read_split(few, "val")
+    image = split.image(0)
+    maps = [
+        heatmap("grad_cam", Request(image, 0, one.classifier, split.object_mask(0, split.classes[0])))
+        for one in (made, load(tmp_path / "model"))
+    ]
+    np.testing.assert_array_equal(*maps)
+    with pytest.raises(
+        ArgumentError, match=r"trained on a batch of 1 \(batch size 1\), it raised ValueError"
+    ):
+        train(few, tmp_path / "other", replace(settings, batch_size=1))
 
 
 def test_the_last_layer_is_the_one_that_gives_the_output_whatever_was_registered_last(tmp_path, monkeypatch):

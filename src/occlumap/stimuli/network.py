@@ -112,23 +112,32 @@ def _foreign(name: str, classes: int) -> Any:
 
 
 def check_outputs(network: Any, size: int, classes: int, name: str) -> None:
-    """Raise ArgumentError unless the network makes (n, 3, size, size) into logits (n, classes), by a linear layer."""
+    """Raise ArgumentError unless the network makes (n, 3, size, size) into logits (n, classes), by a linear layer.
+
+    It is left in the mode to be used in: in that to be trained in a batch normalisation would learn from the question.
+    """
     torch = optional("torch")
+    studied = Studied(network, size, [""] * classes, name)
     try:
         with torch.inference_mode():
             found = network(torch.zeros(2, 3, size, size))
-            shape = tuple(found.shape)
     except Exception as error:
         raise ArgumentError(
             f"expected backbone {name!r} to take images of {size} x {size} pixels, it raised {type(error).__name__}: "
             f"{error}"
         ) from error
-    if shape != (2, classes):
+    check_logits(found, 2, classes, name)
+    studied.last_linear()
+
+
+def check_logits(found: Any, images: int, classes: int, name: str) -> None:
+    """Raise ArgumentError unless what a network gave are logits (images, classes)."""
+    shape = tuple(found.shape) if hasattr(found, "shape") else type(found).__name__
+    if shape != (images, classes):
         raise ArgumentError(
             f"expected backbone {name!r} to give logits of shape (images, {classes}), one for each class, got {shape} "
-            "for 2 images"
+            f"for {images} images"
         )
-    Studied(network, size, [""] * classes, name).last_linear()
 
 
 def load_weights(network: Any, path: str | os.PathLike[str]) -> list[str]:

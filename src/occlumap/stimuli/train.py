@@ -18,7 +18,15 @@ import occlumap
 from occlumap._checks import one_of, reason, whole_number
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
-from occlumap.stimuli.network import Studied, build, check_outputs, load_weights, tensor, weights_hash
+from occlumap.stimuli.network import (
+    Studied,
+    build,
+    check_logits,
+    check_outputs,
+    load_weights,
+    tensor,
+    weights_hash,
+)
 from occlumap.stimuli.outcomes import DEFINITIONS, average_precision, best_threshold
 from occlumap.stimuli.voc import VocSplit, read_split, refuse_inside, square
 from occlumap.stimuli.whole import made_meanwhile, working_folder
@@ -327,19 +335,20 @@ def _fit(
     pixels = {one.name: _squares(one, range(len(one.ids)), settings.size) for one in (learn, judge)}
     labels = torch.from_numpy(learn.labels)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    batches = -(-len(learn.ids) // settings.batch_size)
+    sizes = _batch_sizes(len(learn.ids), settings.batch_size)
+    batches = len(sizes)
     history: list[dict[str, float]] = []
     best, best_state, kept, since = -1.0, None, 0, 0
     for epoch in range(settings.epochs):
         network.train()
         order = torch.randperm(len(learn.ids))
-        for number, rows in enumerate(order.split(settings.batch_size)):
+        for number, rows in enumerate(order.split(sizes)):
             inputs = tensor(pixels[learn.name][rows.numpy()])
             flipped = torch.rand(len(rows)) < 0.5
             inputs[flipped] = inputs[flipped].flip(3)
             truth = labels[rows]
             losses = torch.nn.functional.binary_cross_entropy_with_logits(
-                network(inputs), (truth == 1).float(), reduction="none"
+                _logits(network, inputs, len(learn.classes), settings), (truth == 1).float(), reduction="none"
             )
             loss = (losses * (truth != 0)).sum() / (truth != 0).sum().clamp(min=1)
             if not bool(torch.isfinite(loss)):
@@ -370,6 +379,31 @@ def _fit(
     if progress is not None:
         progress(len(history) * batches, len(history) * batches)
     return history, kept
+
+
+def _batch_sizes(images: int, most: int) -> list[int]:
+    """Of `most` images each and the rest; a rest of one goes with the batch before: alone it has no spread to norm by.
+
+    >>> _batch_sizes(10, 4), _batch_sizes(9, 4)
+    ([4, 4, 2], [4, 5])
+    """
+    sizes = [min(most, images - start) for start in range(0, images, most)]
+    if most > 1 and len(sizes) > 1 and sizes[-1] == 1:
+        sizes[-2:] = [most + 1]
+    return sizes
+
+
+def _logits(network: Any, inputs: Any, classes: int, settings: Training) -> Any:
+    """Of the network while it is trained, which may do other things than when it is used. Raises ArgumentError."""
+    try:
+        found = network(inputs)
+    except (ValueError, RuntimeError) as error:
+        raise ArgumentError(
+            f"expected backbone {settings.backbone!r} to be trained on a batch of {len(inputs)} (batch size "
+            f"{settings.batch_size}), it raised {type(error).__name__}: {error}"
+        ) from error
+    check_logits(found, len(inputs), classes, settings.backbone)
+    return found
 
 
 def _diverged(epoch: int, what: str, settings: Training) -> StimuliError:
