@@ -31,8 +31,8 @@ from occlumap.evaluation.protocol import METRICS, REFERENCES, Protocol, headline
 from occlumap.evaluation.rows import Row, append, recover
 
 FAST = ("single_scale", "rise", "random")
-LOOKS = 6
-"""Calls of a run that only sees which of the photographs are right."""
+LOOKS = 6 + 5
+"""Calls of a run that only sees which of the photographs are right, and these blurred."""
 
 
 class Brightest:
@@ -194,7 +194,7 @@ def test_a_finished_run_only_looks_at_the_photographs_again(photos, tmp_path):
     before = (tmp_path / "out" / "rows.csv").read_bytes()
     classifier = Brightest()
     go(photos, tmp_path / "out", classifier=classifier)
-    assert classifier.calls == 6
+    assert classifier.calls == LOOKS
     assert (tmp_path / "out" / "rows.csv").read_bytes() == before
 
 
@@ -274,13 +274,14 @@ def test_the_same_protocol_said_otherwise_goes_on(photos, tmp_path):
         go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=30))
 
 
+OF_LATER_VERSIONS = ("scores", "blurred_scores", "sides", "beside", "anew")
+
+
 def test_a_folder_of_a_run_that_wrote_no_scores_and_sides_goes_on(photos, tmp_path):
     go(photos, tmp_path / "out", Protocol(FAST, budgets=(30,), steps=4, size=20))
     file = tmp_path / "out" / "benchmark.json"
     about = json.loads(file.read_text())
-    file.write_text(
-        json.dumps({key: about[key] for key in about if key not in ("scores", "sides", "beside")})
-    )
+    file.write_text(json.dumps({key: about[key] for key in about if key not in OF_LATER_VERSIONS}))
     for scores in (tmp_path / "out" / "maps").glob("*/*-judging.npz"):
         scores.unlink()
     with pytest.raises(ArgumentError, match="size of 20"):
@@ -306,6 +307,24 @@ def test_a_classifier_that_changed_under_its_name_is_refused(photos, tmp_path):
         ArgumentError, match=r"brightest to be the classifier.*0\.png the score 0\.\d+ .*got 0\."
     ):
         go(photos, tmp_path / "out", classifier=changed)
+
+
+def test_a_sure_classifier_that_changed_under_its_name_is_refused(photos, tmp_path):
+    class Sure(Brightest):
+        def __call__(self, batch):
+            found = super().__call__(batch)
+            sure = found.max(axis=1) > 0.75
+            found = np.where(sure[:, None], found**30, found**self.power)
+            return found / found.sum(axis=1, keepdims=True)
+
+    classifier = Sure()
+    classifier.power = 1
+    go(photos, tmp_path / "out", classifier=classifier, limit=2)
+    classifier.power = 1.001  # what a machine may change
+    go(photos, tmp_path / "out", classifier=classifier, limit=2)
+    classifier.power = 2
+    with pytest.raises(ArgumentError, match=r"photograph 0\.png, blurred, the score 0\.\d+ .*got 0\."):
+        go(photos, tmp_path / "out", classifier=classifier)
 
 
 def test_a_refused_run_leaves_the_record_as_it_was(photos, tmp_path):
@@ -958,6 +977,23 @@ def test_other_pixels_or_another_class_under_the_same_name_are_refused(photos, t
         Image.fromarray(np.asarray(picture) // 2).save(photos / "1.png")
     with pytest.raises(ArgumentError, match="photograph 1.png as in the run"):
         go(photos, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("number", "metrics"), [(1, ("curves",)), (2, ("curves",)), (3, tuple(METRICS))])
+def test_other_pixels_of_a_photograph_beside_one_that_is_judged_are_refused(
+    photos, tmp_path, number, metrics
+):
+    protocol = Protocol(("random",), steps=4, metrics=metrics, controls=True)
+    go(photos, tmp_path / "out", protocol, limit=1)
+    go(photos, tmp_path / "out", protocol, limit=1)
+    with Image.open(photos / f"{number}.png") as picture:
+        Image.fromarray(np.asarray(picture) // 2).save(photos / f"{number}.png")
+    with pytest.raises(ArgumentError, match=rf"photograph {number}.png, beside which 0.png is judged"):
+        go(photos, tmp_path / "out", protocol, limit=1)
+    (photos / f"{number}.png").unlink()
+    with pytest.raises(ImageError):
+        go(photos, tmp_path / "other", protocol, limit=1)
+    assert not (tmp_path / "other" / "rows.csv").exists()
 
 
 def test_what_is_compared_does_not_depend_on_what_else_is_run(photos, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import Classifier
+from occlumap.classifiers import Classifier, score
 from occlumap.evaluation import controls, curves, fidelity, gallery, localisation, references, sanity
 from occlumap.evaluation.counting import CountedClass
 from occlumap.evaluation.kept import KeptScores
@@ -25,6 +25,9 @@ from occlumap.measuring import image_sha256
 
 SENSITIVITY_SHARE = 0.1
 """The n of sensitivity-n, as a share of the pixels."""
+
+BLURRED = 8
+"""How many photographs of each classifier every run looks at blurred, too."""
 
 JUDGING = "judging"
 """Of a photograph's files, the one with the scores that judging asked for."""
@@ -59,18 +62,34 @@ class Panel:
         """The photographs that follow in the table, cut alike and of other classes."""
         return [self._read(entry) for entry in others(self.entries, photograph.entry, count)]
 
-    def beside(self, photograph: Photograph) -> list[str]:
-        """The names of the others that a photograph is judged with: the reference, those of its mosaic, the control."""
+    def beside(self, photograph: Photograph) -> dict[str, str]:
+        """What it is judged with, the reference, the others of its mosaic, the control, by name: what each is."""
         count = 3 if "grid-pointing" in self.protocol.metrics else 1
         found = [*others(self.entries, photograph.entry, count), control_of(self.entries, photograph.entry)]
-        return list(dict.fromkeys(entry.name for entry in found))
+        return {entry.name: self._read(entry).identity for entry in found}
+
+    def blurred_scores(self) -> dict[str, float]:
+        """The scores of the first photographs blurred, asked for now: a sure classifier shows there that it changed."""
+        found = {}
+        for photograph in self.photographs[:BLURRED]:
+            shown = references.hider("blur", photograph.pixels)(np.ones(photograph.pixels.shape[:2], bool))
+            found[photograph.entry.name] = float(
+                score(self.classifier, shown[None])[0, photograph.entry.class_index]
+            )
+        return found
 
     def control(self, photograph: Photograph) -> Photograph:
         """The photograph whose heatmap is a control for this one's."""
         return self._read(control_of(self.entries, photograph.entry))
 
     def _read(self, entry: Entry) -> Photograph:
-        return read(self.photos, entry, self.side, self.protocol.seed)
+        if entry not in self._known:
+            self._known[entry] = read(self.photos, entry, self.side, self.protocol.seed)
+        return self._known[entry]
+
+    @cached_property
+    def _known(self) -> dict[Entry, Photograph]:
+        return {photograph.entry: photograph for photograph in self.photographs}
 
     def seed(self, photograph: Photograph) -> int:
         """A seed of its own for each photograph, so that chance is not the same on all of them."""

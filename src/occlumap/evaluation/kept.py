@@ -55,7 +55,7 @@ def read(
     if any(document.get(key) != value for key, value in identity.items()):
         raise FileFormatError(
             f"expected what was kept of the same image for class {identity['target']} in {file}, got that of another; "
-            f"{_ADVICE}"
+            f"if the photograph was changed, put the earlier one back, or choose another folder; if not, {_ADVICE}"
         )
     try:
         keys, values = arrays["score-keys"], map(tuple, arrays["score-values"].tolist())

@@ -14,6 +14,7 @@ from occlumap import images
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, TargetError
 from occlumap.fills import Image
+from occlumap.measuring import image_sha256
 
 CROPS = ("centre", "off-centre")
 OFF_CENTRE_SIDE = 0.7
@@ -40,6 +41,11 @@ class Photograph:
 
     entry: Entry
     pixels: Image
+
+    @property
+    def identity(self) -> str:
+        """Its class and the hash of its pixels."""
+        return f"{self.entry.class_index}:{image_sha256(self.pixels)}"
 
 
 def read_table(table: Path, crops: Sequence[str] = CROPS[:1]) -> list[Entry]:

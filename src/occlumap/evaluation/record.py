@@ -18,7 +18,6 @@ from occlumap.evaluation.judging import Panel, slug
 from occlumap.evaluation.methods import METHODS
 from occlumap.evaluation.protocol import DIRECTIONS, METRICS, Protocol, headline_references
 from occlumap.evaluation.rows import Group
-from occlumap.measuring import image_sha256
 
 _GROUP = ("photo", "classifier", "method", "budget")
 
@@ -71,6 +70,7 @@ class Record:
             "photographs": before.get("photographs", {}),
             "beside": before.get("beside", {}),
             "scores": before.get("scores", {}),
+            "blurred_scores": before.get("blurred_scores", {}),
             "gallery": before.get("gallery", {}),
             "left_out": before.get("left_out", {}),
             "failures": before.get("failures", []),
@@ -91,8 +91,7 @@ class Record:
         self._check_side(panel)
         known = self._document["photographs"].setdefault(panel.name, {})
         fresh = {
-            photograph.entry.name: f"{photograph.entry.class_index}:{image_sha256(photograph.pixels)}"
-            for photograph in panel.photographs
+            photograph.entry.name: photograph.identity for photograph in panel.photographs
         } | dict.fromkeys(panel.wrong, "wrong")
         for name, what in fresh.items():
             if known.setdefault(name, what) != what:
@@ -130,30 +129,45 @@ class Record:
             )
 
     def _check_scores(self, panel: Panel) -> None:
-        known = self._document["scores"].setdefault(panel.name, {})
-        for name, ours in panel.scores.items():
-            theirs = known.setdefault(name, ours)
-            # not equal: another batch size, thread count or machine, or a noise of the classifier's own may change it
-            if not np.isclose(ours, theirs, rtol=1e-2, atol=1e-6):
-                raise ArgumentError(
-                    f"expected {panel.name} to be the classifier of the run that is in {self._folder} already, which "
-                    f"gives the photograph {name} the score {theirs:g} for its class, got {ours:g}; go on with the "
-                    "classifier of that run, or choose another folder"
-                )
+        # not equal: another batch size, thread count or machine, or a noise of the classifier's own may change it, more
+        # so where little speaks for the class
+        for key, what, found, rtol in (
+            ("scores", "", panel.scores, 1e-2),
+            ("blurred_scores", ", blurred,", panel.blurred_scores(), 5e-2),
+        ):
+            known = self._document[key].setdefault(panel.name, {})
+            for name, ours in found.items():
+                theirs = known.setdefault(name, ours)
+                if not np.isclose(ours, theirs, rtol=rtol, atol=1e-6):
+                    raise ArgumentError(
+                        f"expected {panel.name} to be the classifier of the run that is in {self._folder} already, "
+                        f"which gives the photograph {name}{what} the score {theirs:g} for its class, got {ours:g}; go "
+                        "on with the classifier of that run, or choose another folder"
+                    )
 
     def _check_beside(self, panel: Panel) -> None:
         """Other photographs that a photograph is judged with come from the table: not from two different ones."""
         known = self._document["beside"].setdefault(panel.name, {})
         for photograph in panel.photographs:
             ours, name = panel.beside(photograph), photograph.entry.name
-            theirs = known.setdefault(name, ours)
-            if theirs != ours:
+            theirs = known.get(name, ours)
+            if list(theirs) != list(ours):
                 raise ArgumentError(
                     f"expected {name} to be judged beside {', '.join(theirs)} of the table (as reference, in mosaics "
                     f"and as control), as in the run that is in {self._folder} already, got {', '.join(ours)}: the "
                     "table has other lines, or another order, after it. Use the table of that run, or choose another "
                     "folder"
                 )
+            if (
+                isinstance(theirs, dict) and theirs != ours
+            ):  # a run before these were written down has names alone
+                changed = next(one for one in ours if ours[one] != theirs[one])
+                raise ArgumentError(
+                    f"expected the photograph {changed}, beside which {name} is judged (as reference, in mosaics or as "
+                    f"control), as in the run that is in {self._folder} already, got another image or class; put the "
+                    "one of that run back, or choose another folder"
+                )
+            known[name] = ours
 
     @property
     def anew(self) -> Anew | None:
@@ -189,7 +203,16 @@ class Record:
             found = json.loads(self._file.read_text(encoding="utf-8"))
             for one in (found["settings"], found.get("anew") or {}, *found.get("failures", ())):
                 one.items()
-            for name in ("fills", "sides", "photographs", "beside", "scores", "gallery", "left_out"):
+            for name in (
+                "fills",
+                "sides",
+                "photographs",
+                "beside",
+                "scores",
+                "blurred_scores",
+                "gallery",
+                "left_out",
+            ):
                 found.get(name, {}).items()
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileFormatError(
