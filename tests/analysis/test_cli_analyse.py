@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("statsmodels")
 pytest.importorskip("reportlab")
 import occlumap
-from occlumap.analysis import Results, plan, read, report_files, wording
+from occlumap.analysis import Results, figures, plan, read, report_files, wording
 from occlumap.analysis import package as packages
 from occlumap.analysis import report as report_module
 from occlumap.analysis.document import Section, Table
@@ -213,7 +213,13 @@ def test_blinding_exchanges_names_and_nothing_else(tmp_path):
     study = read(drawn(tmp_path / "data"))
     hidden = plan.blinded(study, seed=1)
     orders = {tuple(plan.blinded(study, seed).participants["heatmap"]) for seed in range(40)}
-    assert len(orders) == 6  # every order of three names
+    assert len(orders) == 2  # every order of three names in which none keeps its place
+    for seed in range(5):
+        moved = plan.blinded(study, seed).participants["heatmap"].astype(str)
+        assert (moved != study.participants["heatmap"].astype(str)).all()
+    for _, caption, picture in figures.figures(hidden):
+        assert "Blinded" in caption
+        assert "Blinded" in figures.svg(picture)
     assert sorted(hidden.participants["heatmap"].value_counts()) == sorted(
         study.participants["heatmap"].value_counts()
     )

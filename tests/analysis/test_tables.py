@@ -337,6 +337,7 @@ def test_exports_are_merged_and_keep_their_source(data, tmp_path):
         participants=lambda t: t.assign(source="second"),
     )
     study = read([data, other])
+    assert not any("count twice" in remark for remark in study.remarks)
     assert len(study.participants) == 48
     assert set(study.participants["source"]) == {"drawn", "second"}
     assert study.participants["participant_id"].is_unique
@@ -355,6 +356,13 @@ def test_nobody_counts_twice(data, tmp_path):
     )
     with pytest.raises(TableError, match="1 of .*: 'P024'; take their rows out"):
         read([data, some])
+
+
+def test_people_of_another_source_with_the_same_ids_and_answers_are_told(data, tmp_path):
+    copy = changed(data, tmp_path / "copy", participants=lambda t: t.assign(source="copy"))
+    told = read([data, copy]).remarks[0]
+    assert "24 of source 'copy' have the ids and the answers of people of source 'drawn'" in told
+    assert "they count twice" in told
 
 
 def test_merged_studies_do_not_give_one_name_to_different_tasks_or_kinds_of_codes(data, tmp_path):

@@ -29,12 +29,22 @@ COLOURS = {
 """Of Okabe & Ito's palette, which colour-blind readers tell apart."""
 
 
+BLINDED = "Blinded: the names of the heatmaps are exchanged"
+
 LONGEST = 30
 """Letters of a code under a figure; a longer one is cut, so that the bars have room."""
 
 
 def figures(study: Study) -> Iterator[tuple[str, str, Any]]:
-    """(name, caption, Matplotlib figure) of each; 26 to 28 only when there are codes."""
+    """(name, caption, Matplotlib figure) of each; 26 to 28 only when there are codes; marked if blinded."""
+    for name, caption, figure in _every(study):
+        if study.blinded:
+            figure.supxlabel(BLINDED, fontsize=9, color="#a00000")
+            caption = f"{caption} {BLINDED}."
+        yield name, caption, figure
+
+
+def _every(study: Study) -> Iterator[tuple[str, str, Any]]:
     yield from _bars(
         study, "25", measures.accuracy(study), "accuracy", "Average share of correct predictions"
     )

@@ -145,8 +145,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def blinded(study: Study, seed: int | None = None) -> Study:
-    """The same with the heatmap conditions exchanged for one another by a seeded chance, so that nobody knows which
-    is which.
+    """The same with the heatmap conditions exchanged for one another by a seeded chance: none keeps its name.
 
     `seed`: of the key; None: made of the participants' ids, so the same study is blinded in the same way each time.
     Everything that does not depend on the names of the conditions stays as it is; open by analysing without this.
@@ -158,10 +157,16 @@ def blinded(study: Study, seed: int | None = None) -> Study:
     if seed is None:
         ids = "\n".join(sorted(study.participants["participant_id"]))
         seed = int.from_bytes(hashlib.sha256(ids.encode()).digest()[:8], "big")
-    order = np.random.default_rng(seed).permutation(len(levels))
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(levels))
+    while (order == np.arange(len(levels))).any():
+        order = random.permutation(len(levels))
     renamed = {level: levels[at] for level, at in zip(levels, order, strict=True)}
     hidden = pd.Categorical([renamed[str(value)] for value in study.participants["heatmap"]], levels)
     remark = "the names of the heatmap conditions are exchanged at random (blinded): do not read them"
     return replace(
-        study, participants=study.participants.assign(heatmap=hidden), remarks=(remark, *study.remarks)
+        study,
+        participants=study.participants.assign(heatmap=hidden),
+        remarks=(remark, *study.remarks),
+        blinded=True,
     )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ class Study:
     excluded_from_features 0 or 1; `coded`, whether anybody of the same export and source has a code.
     `responses`: correct and confidence are floats, NaN where the answer is missing.
     `double_coding`: None where there is none. `remarks`: what is odd but can be analysed, in words.
+    `blinded`: the names of the heatmaps are exchanged.
     """
 
     participants: Any
@@ -88,6 +89,7 @@ class Study:
     codes: Any
     double_coding: Any
     remarks: tuple[str, ...] = ()
+    blinded: bool = False
 
 
 def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Study:
@@ -107,7 +109,7 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     if not chosen:
         raise TableError("expected at least one folder of tables, got none")
     parts = [_with_coded(_read_one(Path(folder))) for folder in chosen]
-    _refuse_the_same_people(chosen, parts)
+    doubled = _the_same_people(chosen, parts)
     seen: set[str] = set()
     for folder, tables in zip(chosen, parts, strict=True):
         ids = set(tables["participants"]["participant_id"])
@@ -129,16 +131,19 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     problems = list(_inconsistent(merged, len(parts) > 1))
     if problems:
         raise TableError(_told(problems))
-    return _typed(merged)
+    study = _typed(merged)
+    return replace(study, remarks=(*doubled, *study.remarks))
 
 
-def _refuse_the_same_people(
-    folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]
-) -> None:
-    """Nobody counts twice: a folder given twice, or one id of one source with the same answers in two exports."""
+def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]) -> list[str]:
+    """Nobody counts twice: a folder given twice, or one id of one source with the same answers in two exports, is
+    refused; with another source it is told, in words.
+    """
     places: set[Path] = set()
     people: dict[tuple[Any, ...], str] = {}
+    sources: dict[tuple[Any, ...], tuple[str, str]] = {}
     problems: list[str] = []
+    remarks: list[str] = []
     for folder, tables in zip(folders, parts, strict=True):
         if Path(folder).resolve() in places:
             raise TableError(f"expected different studies, got the folder {folder} twice; name it once")
@@ -149,11 +154,15 @@ def _refuse_the_same_people(
             for name, part in rows.groupby("participant_id")
         }
         again: dict[str, list[str]] = {}
+        alike: dict[tuple[str, str, str], list[str]] = {}
         for name, source in tables["participants"][["participant_id", "source"]].to_numpy().tolist():
             key = (name, source, answers.get(name, ()))
             if key in people:
                 again.setdefault(people[key], []).append(name)
             people[key] = str(folder)
+            place, before = sources.setdefault((name, answers.get(name, ())), (str(folder), source))
+            if place != str(folder) and before != source:
+                alike.setdefault((place, before, source), []).append(name)
         for earlier, names in again.items():
             told = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
             what = (
@@ -165,8 +174,16 @@ def _refuse_the_same_people(
                 f"{folder}, participants.csv, column participant_id: {len(names)} of {earlier} stand here again, "
                 f"with the same source and answers: {told}; {what}"
             )
+        for (place, before, source), names in alike.items():
+            told = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+            remarks.append(
+                f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
+                f"have the ids and the answers of people of source {before!r} in {place} ({told}); they count twice: "
+                "if they are the same people, give one of the two only"
+            )
     if problems:
         raise TableError(_told(problems))
+    return remarks
 
 
 def _read_one(folder: Path) -> dict[str, Any]:
