@@ -14,7 +14,7 @@ from PIL import Image
 from occlumap.cli.group import occlumap as command_line
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli.schema import check_manifest
-from tests.stimuli.sets import built, errors, manifest_of, warnings, written
+from tests.stimuli.sets import CONFIG, built, errors, manifest_of, warnings, written
 
 pytest.importorskip("torch")
 pytest.importorskip("captum")
@@ -210,22 +210,75 @@ def test_numbers_that_are_none_in_a_heatmap_are_told_with_condition_and_image(dr
         built(drawn, "refused", conditions=["holes"])
 
 
-@pytest.mark.parametrize("change", ["train", "half"])
-def test_a_condition_that_changes_the_network_is_found(drawn, trained, monkeypatch, change):
+def _hooks_backward(request):
+    for one in request.classifier.network.modules():
+        if type(one).__name__ == "ReLU":
+            one.register_full_backward_hook(lambda module, given, got: (given[0].clamp(min=0),))
+
+
+def _hooks_forward(request):
+    request.classifier.network.features[0].register_forward_hook(lambda module, given, got: got + 0.5)
+
+
+def _swaps_a_layer(request):
+    import torch
+
+    request.classifier.network.features[1] = torch.nn.Softplus()
+
+
+def _takes_another_size(request):
+    request.classifier.size = 48
+
+
+def _halves(request):
+    request.classifier.network.train().half()
+
+
+def _sets_the_default(request):
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+
+
+def _forbids_gradients(request):
+    import torch
+
+    torch.set_grad_enabled(False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(_hooks_backward, _hooks_forward, _swaps_a_layer, _takes_another_size, _halves),
+        *(_sets_the_default, _forbids_gradients),
+    ],
+)
+def test_what_a_package_s_condition_changes_reaches_none_of_ours(drawn, trained, frozen, monkeypatch, change):
     from importlib.metadata import EntryPoint
 
     from occlumap.stimuli import conditions
 
-    def changing(request):
-        getattr(request.classifier.network, change)()
+    def changing(request, options):
+        change(request)
+        options.append("more")
         return request.mask.astype(float)
 
-    monkeypatch.setattr(conditions, "entry_points", lambda group: [EntryPoint("own", "numpy:mean", group)])
-    monkeypatch.setattr(np, "mean", changing)
-    with pytest.raises(
-        StimuliError, match="to leave the network as it is, but own changed its weights or its mode"
-    ):
-        built(drawn, f"changed-{change}", conditions=["mask", "own"])
+    monkeypatch.setattr(
+        conditions, "entry_points", lambda group: [EntryPoint("own", "numpy:changing", group)]
+    )
+    monkeypatch.setattr(np, "changing", changing, raising=False)
+    asked = {"own": {"options": ["some"]}, **CONFIG["conditions"]}
+    changed = manifest_of(built(drawn, f"beside-{change.__name__}", conditions=asked))
+    assert changed["provenance"]["conditions"]["own"] == {"options": ["some"]}
+
+    def ours(manifest):
+        return [
+            {name: file for name, file in one["heatmaps"].items() if name != "own"}
+            for task in manifest["tasks"]
+            for one in task["examples"]
+        ]
+
+    assert ours(changed) == ours(manifest_of(frozen))
 
 
 def test_what_check_would_refuse_is_not_frozen(drawn, trained, monkeypatch):

@@ -340,6 +340,32 @@ def test_complex_numbers_are_no_heatmap(monkeypatch):
         heatmap("own", request)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (np.ma.masked_less(np.arange(1024.0).reshape(32, 32), 9), "a masked array; fill it"),
+        ([["1"] * 32] * 32, "real numbers, got an array of <U1"),
+        (np.full((32, 32), None), "real numbers, got an array of object"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_no_heatmap(monkeypatch, given, message):
+    from occlumap.stimuli import conditions
+
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: given)
+    request = Request(an_image(), 0, None, np.zeros((32, 32), dtype=bool))
+    with pytest.raises(ArgumentError, match=f"condition 'own': expected .*{message}"):
+        heatmap("own", request)
+
+
+def test_a_network_that_cannot_be_copied_is_told_as_such(monkeypatch):
+    from occlumap.stimuli import conditions
+
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: request.image[..., 0])
+    generator = (one for one in "ab")
+    with pytest.raises(ArgumentError, match=r"network that copy.deepcopy can copy.*TypeError: cannot pickle"):
+        heatmap("own", Request(an_image(), 0, generator, np.zeros((32, 32), dtype=bool)))
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
 def test_nothing_is_said_of_measurements_that_nobody_keeps(error):
     def ends(batch):

@@ -5,8 +5,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, Occlu
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.check import check, grouped
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
-from occlumap.stimuli.conditions import BUILT_IN, Request, check_options, check_values, heatmap
+from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
 from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
-from occlumap.stimuli.network import weights_hash
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, SCORE_DIGITS, TASKS, Predictions, Task, choose, mix, repetitions
 from occlumap.stimuli.train import WEIGHTS, Model, check_seen, load, predict
@@ -194,10 +192,9 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
 
     The folder appears when it is whole: manifest.json, fairness.json, SHA256SUMS of both, and images/ with every
     picture. Of images that show the same pixels only the first counts. Raises StimuliError where images are too
-    few, where the split is not the data that the model's card records under that name, where a package's condition
-    changes the network, where `check` finds an error in what was made, or the folder exists already: a frozen set is
-    never changed; if another run makes it meanwhile, this one's is kept beside it. Warns of a split that the card
-    does not name.
+    few, where the split is not the data that the model's card records under that name, where `check` finds an error
+    in what was made, or the folder exists already: a frozen set is never changed; if another run makes it meanwhile,
+    this one's is kept beside it. Warns of a split that the card does not name.
     """
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
@@ -213,8 +210,7 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         )
         tasks = choose(predictions, config.classes, config.tasks, config.examples, config.seed)
         writer = _Writer(working, config)
-        with _unchanged_by(config.conditions, model):
-            made = _pictures(writer, config, split, model, tasks, progress)
+        made = _pictures(writer, config, split, model, tasks, progress)
         manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
         check_manifest(manifest)
         (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -227,20 +223,6 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
             raise StimuliError("the set must not be used, so it is not frozen:\n  " + "\n  ".join(wrong))
         put(working, config.out)
     return manifest
-
-
-@contextmanager
-def _unchanged_by(conditions: Iterable[str], model: Model) -> Iterator[None]:
-    """StimuliError at the end if a package's condition has changed the network inside."""
-    foreign = [name for name in conditions if name not in BUILT_IN]
-    network = model.classifier.network
-    before = weights_hash(network) if foreign else ""
-    yield
-    if foreign and (network.training or weights_hash(network) != before):
-        raise StimuliError(
-            f"expected conditions to leave the network as it is, but {' or '.join(foreign)} changed its weights or "
-            "its mode, so heatmaps made after that are of another; work on a copy (copy.deepcopy)"
-        )
 
 
 @dataclass

@@ -6,10 +6,12 @@ gives None.
 """
 
 import contextlib
+import copy
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, cast
 
@@ -147,7 +149,8 @@ def condition(name: str) -> Condition:
             f"expected a condition among {', '.join(known)}, got {name!r}{nearest(name, known)}"
         )
     try:
-        loaded: Condition = others[name].load()
+        with _settings_put_back():
+            loaded: Condition = others[name].load()
     except (Exception, SystemExit) as error:
         raise ArgumentError(
             f"expected the condition {name!r} at {others[name].value}, as a package's entry point says; loading it "
@@ -210,27 +213,28 @@ def check_values(name: str, options: Mapping[str, Any], side: int) -> None:
 def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) -> Heatmap | None:
     """The heatmap of one condition, checked: (H, W) of finite numbers, or None for a condition that shows none.
 
-    The condition gets copies of image and mask, so what it writes into them reaches no other. Whatever it raises that
-    is no error of ours becomes an ArgumentError, with its own as the cause.
+    A package's condition gets a copy of all that it could change for others (network, image, mask, options), and
+    torch's settings are put back after it. Whatever a condition raises that is no error of ours becomes an
+    ArgumentError, with its own as the cause.
     """
     options = options or {}
     check_options(name, options)
-    own = replace(request, image=request.image.copy(), mask=request.mask.copy())
     try:
-        found = condition(name)(own, **options)
-        if found is not None:
-            found = np.asarray(found)
-            if found.dtype.kind == "c":
-                raise ArgumentError("expected real numbers, got complex ones; give their size (np.abs), say")
-            found = found.astype(np.float64)
+        if name in BUILT_IN:
+            given = condition(name)(request, **options)
+        else:
+            own, own_options = _copied(request, options)
+            with _settings_put_back():
+                given = condition(name)(own, **own_options)
+        found = None if given is None else _numbers(given)
     except ArgumentError as error:
         raise ArgumentError(f"condition {name!r}: {error}") from error
     except OcclumapError:
         raise
     except (Exception, SystemExit) as error:
-        given = ", ".join(f"{key}: {value}" for key, value in options.items())
+        chosen = ", ".join(f"{key}: {value}" for key, value in options.items())
         raise ArgumentError(
-            f"condition {name!r} {f'with options {given} ' if given else ''}raised {type(error).__name__}: {error}"
+            f"condition {name!r} {f'with options {chosen} ' if chosen else ''}raised {type(error).__name__}: {error}"
         ) from error
     if found is None:
         if name == "none":
@@ -251,6 +255,53 @@ def heatmap(name: str, request: Request, options: dict[str, Any] | None = None) 
             "division by 0, say), change its options, or leave it out"
         )
     return found
+
+
+def _copied(request: Request, options: dict[str, Any]) -> tuple[Request, dict[str, Any]]:
+    try:
+        return copy.deepcopy((request, options))
+    except Exception as error:  # whatever a network of the user's does when it is copied
+        raise ArgumentError(
+            "expected a network that copy.deepcopy can copy, as a package's condition may change only its own; it "
+            f"raised {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _settings_put_back() -> Iterator[None]:
+    """What whoever runs inside sets for all of torch and NumPy is as before at the end; their generators go on."""
+    torch = sys.modules.get("torch")  # where it is not imported nobody of ours computes by it
+    before = [] if torch is None else [getattr(torch, getter)() for getter, _ in _SETTINGS]
+    with np.errstate():
+        try:
+            yield
+        finally:
+            for value, (getter, setter) in zip(before, _SETTINGS, strict=False):
+                if getattr(torch, getter)() != value:
+                    getattr(torch, setter)(value)
+
+
+_SETTINGS = (
+    ("get_default_dtype", "set_default_dtype"),
+    ("is_grad_enabled", "set_grad_enabled"),
+    ("get_num_threads", "set_num_threads"),
+    ("get_float32_matmul_precision", "set_float32_matmul_precision"),
+    ("are_deterministic_algorithms_enabled", "use_deterministic_algorithms"),
+)
+
+
+def _numbers(given: object) -> Heatmap:
+    """What a condition gave as float64. Raises ArgumentError for what is no array of real numbers."""
+    if np.ma.is_masked(given):
+        raise ArgumentError(
+            "expected a number for every pixel, got a masked array; fill it (numpy.ma.filled), with 0, say"
+        )
+    found = np.asarray(given)
+    if found.dtype.kind == "c":
+        raise ArgumentError("expected real numbers, got complex ones; give their size (np.abs), say")
+    if found.dtype.kind not in "biuf":
+        raise ArgumentError(f"expected real numbers, got an array of {found.dtype}")
+    return found.astype(np.float64)
 
 
 def _explained(request: Request, **arguments: Any) -> Heatmap:
