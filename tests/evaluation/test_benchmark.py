@@ -236,7 +236,13 @@ def test_a_table_that_gives_a_photograph_another_reference_is_refused(photos, tm
 
 
 @pytest.mark.parametrize(
-    "values", [lambda noise: noise * 1e300, lambda noise: noise * 1e-60, lambda noise: 1e9 + noise]
+    "values",
+    [
+        lambda noise: noise * 1e300,
+        lambda noise: noise * 1e-60,
+        lambda noise: 1e9 + noise,
+        lambda noise: 1e-50 * (noise > 0.5),
+    ],
 )
 def test_a_heatmap_that_float32_does_not_hold_is_its_methods_failure_alone(
     photos, tmp_path, monkeypatch, values
@@ -253,11 +259,29 @@ def test_a_heatmap_that_float32_does_not_hold_is_its_methods_failure_alone(
     assert {row["method"] for row in rows_of(tmp_path / "out")} == {"odd", "random"}
 
 
-def test_a_method_that_asks_with_no_batch_is_told_as_its_own_failure(photos, tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        METHODS, "one", Method("one", lambda image, classifier, *_: classifier(image), "black")
-    )
-    with pytest.warns(match=r"one made no heatmap.*expected a batch.*got uint8 of shape \(20, 20, 3\)"):
+def leaves(*_):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            lambda image, classifier, *_: classifier(image),
+            r"expected a batch.*got uint8 of shape \(20, 20, 3\)",
+        ),
+        (
+            lambda image, classifier, *_: classifier(image[None, ::2, ::2]),
+            r"\(n, 20, 20, 3\), got .*10, 10, 3",
+        ),
+        (leaves, "SystemExit: 3"),
+    ],
+)
+def test_a_method_that_asks_with_no_batch_or_leaves_is_told_as_its_own_failure(
+    photos, tmp_path, monkeypatch, method, message
+):
+    monkeypatch.setitem(METHODS, "one", Method("one", method, "black"))
+    with pytest.warns(match=f"one made no heatmap.*{message}"):
         go(photos, tmp_path / "out", Protocol(("one", "random"), budgets=(30,), steps=4), limit=1)
     assert {row["method"] for row in rows_of(tmp_path / "out")} == {"random"}
 
@@ -523,7 +547,17 @@ def test_a_protocol_is_checked_at_the_door(settings, error, message):
     ("key", "method", "message"),
     [
         ("mine", Method("other", np.ones, fill="black"), "of the same name.*'other'"),
-        ("mine~blurred", Method("mine~blurred", np.ones, fill="black"), "without ~"),
+        (
+            "mine~blurred",
+            Method("mine~blurred", np.ones, fill="black"),
+            "of the same name, at most 60 letters",
+        ),
+        ("my/own", Method("my/own", np.ones, fill="black"), "at most 60 letters"),
+        ("my\0own", Method("my\0own", np.ones, fill="black"), "at most 60 letters"),
+        ("m" * 61, Method("m" * 61, np.ones, fill="black"), "at most 60 letters"),
+        ("mine", Method("mine", np.ones, fill=None), "a text as the fill of mine, got NoneType"),
+        ("mine", Method("mine", np.ones, fill="Mean colour"), "got 'Mean colour'; did you mean mean"),
+        ("mine", Method("mine", np.ones, fill="gaussian-blur"), "did you mean blur"),
         ("mine", np.ones, "to be a Method"),
         ("mine", Method("mine", np.ones, fill="Blurred"), "did you mean blur"),
     ],
@@ -609,7 +643,7 @@ def test_off_centre_windows_are_as_seeded_and_inside(photos):
 def test_counted_class_counts_every_image_and_asks_once():
     classifier = Brightest()
     scores = {}
-    counted = CountedClass(classifier, 2, scores, scores)
+    counted = CountedClass(classifier, 2, (20, 20, 3), scores, scores)
     batch = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 3), np.uint8)
     first = counted(batch)
     assert (counted.calls, counted.fresh, classifier.calls) == (5, 5, 5)
@@ -1039,6 +1073,21 @@ def test_a_refused_run_leaves_nothing_behind(photos, tmp_path):
     with pytest.raises(ArgumentError, match="steps for 20 x 20 pixels"):
         go(photos, tmp_path / "out", Protocol(methods=FAST, budgets=(30,), steps=401))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_versions_are_those_of_all_runs_that_made_rows(photos, tmp_path, monkeypatch):
+    def versions():
+        return json.loads((tmp_path / "out" / "benchmark.json").read_text())["versions"]
+
+    go(photos, tmp_path / "out", Protocol(("random",), steps=4), limit=1)
+    before = versions()
+    assert before["numpy"] == np.__version__
+    monkeypatch.setattr("occlumap.evaluation.record.version", lambda package: "9.9")
+    go(photos, tmp_path / "out", Protocol(("random",), steps=4), limit=1)
+    assert versions() == before
+    for _ in range(2):
+        go(photos, tmp_path / "out", Protocol(("random", "centre"), steps=4), again=["random"], limit=1)
+    assert versions()["numpy"] == f"{np.__version__}, 9.9"
 
 
 def test_commands_and_photographs_of_several_runs_add_up(photos, tmp_path):

@@ -100,6 +100,8 @@ def _judged(
     )
     if progress is not None:
         progress(count, total)
+    if count < total:
+        record.versions()
     for panel in panels:
         for number, photograph in enumerate(panel.photographs):
             wanted = [group for group in groups if (photograph.entry.name, panel.name, *group) not in done]

@@ -30,7 +30,7 @@ class Numbered:
 
 
 class CountedClass:
-    """`classifier` narrowed to the class `target`: uint8 (n, H, W, 3) to (n, 2), or (n, 1) if it has no other.
+    """`classifier` narrowed to the class `target`: uint8 (n, *shape) to (n, 2), or (n, 1) if it has no other.
 
     Column 0 is the target's score, column 1 the highest of the others', so that it can still be seen whether
     the target comes first. `calls` counts the images it has been asked for, whether or not their scores were in
@@ -39,11 +39,16 @@ class CountedClass:
     """
 
     def __init__(
-        self, classifier: Classifier, target: int, known: Mapping[bytes, Scores], found: dict[bytes, Scores]
+        self,
+        classifier: Classifier,
+        target: int,
+        shape: tuple[int, ...],
+        known: Mapping[bytes, Scores],
+        found: dict[bytes, Scores],
     ) -> None:
         self.calls = 0
         self.fresh = 0
-        self._classifier, self._target = classifier, target
+        self._classifier, self._target, self._shape = classifier, target, shape
         self._known, self._found = known, found
 
     def __call__(self, batch: Image, /) -> NDArray[np.float64]:
@@ -52,14 +57,16 @@ class CountedClass:
             not isinstance(batch, np.ndarray)
             or batch.dtype != np.uint8
             or batch.ndim != 4
-            or batch.shape[3] != 3
+            or batch.shape[1:] != self._shape
         ):
             got = (
                 f"{batch.dtype} of shape {batch.shape}"
                 if isinstance(batch, np.ndarray)
                 else type(batch).__name__
             )
-            raise ArgumentError(f"expected a batch for the classifier, uint8 (n, H, W, 3), got {got}")
+            raise ArgumentError(
+                f"expected a batch for the classifier, uint8 (n, {', '.join(map(str, self._shape))}), got {got}"
+            )
         keys = [hashlib.sha256(image.data).digest() for image in np.ascontiguousarray(batch)]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
         fresh: dict[int, Scores] = {}

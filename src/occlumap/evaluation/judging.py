@@ -123,7 +123,7 @@ class Judge:
         identity = {"target": self._target, "image_sha256": image_sha256(self._image)}
         self._kept = KeptScores(panel.kept(self._photograph.entry, JUDGING), identity)
         scores = self._kept.scores  # the ends of all curves of one reference are the same images
-        self._classifier = CountedClass(panel.classifier, self._target, scores, scores)
+        self._classifier = CountedClass(panel.classifier, self._target, self._image.shape, scores, scores)
         self._maps: dict[str, Maps] = {}
 
     def rows(self, name: str, budget: int) -> tuple[list[Row], str]:

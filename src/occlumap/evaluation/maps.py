@@ -63,7 +63,7 @@ class Maps:
         return self._made[key]
 
     def _run(self, method: Method, budget: int) -> Made:
-        counted = CountedClass(self._classifier, self._target, self._kept, self._scores)
+        counted = CountedClass(self._classifier, self._target, self._image.shape, self._kept, self._scores)
         started = time.perf_counter()
         try:
             found = method.run(self._image.copy(), counted, 0, budget, self._seed)
@@ -73,7 +73,7 @@ class Maps:
             heatmap = _as_float32(checked_heatmap(found, self._image.shape[:2]))
         except MeasuringError:
             raise
-        except Exception as error:  # noqa: BLE001 - a peer's fault must not cost the others' results
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a peer's fault must not cost the others' results
             problem = f"{type(error).__name__}: {error}"
             warnings.warn(
                 f"{method.name} made no heatmap with {budget} calls: {problem}", OcclumapWarning, stacklevel=2
@@ -112,8 +112,8 @@ def _as_float32(values: NDArray[np.float64]) -> Heatmap:
     """`values` as they are kept; ArgumentError where they do not fit, or half of the different ones become equal."""
     with np.errstate(over="ignore", under="ignore"):
         heatmap = values.astype(np.float32)
-    left = len(np.unique(heatmap))
-    if not np.isfinite(heatmap).all() or 2 * left < len(np.unique(values)):
+    left, before = len(np.unique(heatmap)), len(np.unique(values))
+    if not np.isfinite(heatmap).all() or 2 * left < before or left < min(2, before):
         raise ArgumentError(
             f"expected values that float32 tells apart, got {values.min():.6g} to {values.max():.6g}; subtract what "
             "all have in common, or divide by the largest"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from occlumap._checks import nearest, one_of, whole_number
 from occlumap.errors import ArgumentError, MissingDependencyError
 from occlumap.evaluation.methods import METHODS, Method, installed
+from occlumap.evaluation.peers import hipe, lime
 from occlumap.evaluation.photographs import CROPS
 
 REFERENCES = ("blur", "mean", "linear", "photograph", "noise")
@@ -120,13 +121,20 @@ class Protocol:
 
 
 def _check(name: str, method: Method) -> None:
-    """ArgumentError for a method of the caller's own that could not be told from others in rows and headline."""
-    if not isinstance(method, Method) or method.name != name or not re.fullmatch(r"[^~@,\s]+", name):
+    """ArgumentError for a method of the caller's own that could not be told from others in rows, files and headline."""
+    if not isinstance(method, Method) or method.name != name or not re.fullmatch(r"[\w.-]{1,60}", name):
         got = f"Method({method.name!r}, ...)" if isinstance(method, Method) else type(method).__name__
         raise ArgumentError(
-            f"expected METHODS[{name!r}] to be a Method of the same name, without ~, @, commas and spaces, got {got}"
+            f"expected METHODS[{name!r}] to be a Method of the same name, at most 60 letters, digits, points, _ and -, "
+            f"got {got}"
         )
-    if method.fill not in REFERENCES and (meant := nearest(method.fill, REFERENCES, count=1)):
+    if not isinstance(method.fill, str):
+        raise ArgumentError(f"expected a text as the fill of {name}, got {type(method.fill).__name__}")
+    words = {*re.findall("[a-z]+", method.fill.lower())} & {*REFERENCES}
+    meant = (
+        f"; did you mean {', '.join(sorted(words))}?" if words else nearest(method.fill, REFERENCES, count=1)
+    )
+    if meant and method.fill not in (*REFERENCES, hipe.FILL, lime.FILL):
         raise ArgumentError(
             f"expected the fill of {name} to be one of the references {', '.join(REFERENCES)}, which then leaves the "
             f"headline, or another word, got {method.fill!r}{meant}"

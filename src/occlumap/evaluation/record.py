@@ -60,7 +60,7 @@ class Record:
                 dict.fromkeys(filter(None, [*before.get("command", "").split(" && "), command]))
             ),
             "settings": {**settings, "methods": methods, "budgets": budgets},
-            "versions": _versions(),
+            "versions": before.get("versions", {}),
             "headline_references": headline_references(fills.values()),
             "fills": fills,
             "directions": {
@@ -168,6 +168,15 @@ class Record:
                     "one of that run back, or choose another folder"
                 )
             known[name] = ours
+
+    def versions(self) -> None:
+        """Write down the packages that rows are made with now, beside those of earlier runs."""
+        known = self._document["versions"]
+        for package, ours in _versions().items():
+            theirs = known.get(package)
+            if theirs is None or ours not in theirs.split(", "):
+                known[package] = ours if theirs is None else f"{theirs}, {ours}"
+        self._write()
 
     @property
     def anew(self) -> Anew | None:
