@@ -15,7 +15,7 @@ from occlumap.analysis import package as packages
 from occlumap.analysis import report as report_module
 from occlumap.analysis.document import Section, Table
 from occlumap.errors import FileFormatError, OcclumapWarning
-from tests.analysis.study_tables import drawn
+from tests.analysis.study_tables import changed, drawn
 from tests.edges.command_line import run
 
 
@@ -226,6 +226,19 @@ def test_blinding_exchanges_names_and_nothing_else(tmp_path):
     assert "blinded" in hidden.remarks[0]
 
 
+def test_the_numbers_of_low_bars_stand_above_them(tmp_path):
+    def wrong(table):
+        right = (table["task_id"] == "1") & (table["participant_id"].str[-1].isin(list("02468")))
+        yes = right == table["outcome"].isin(["TP", "FP"])
+        return table.assign(answer=yes.map({True: "yes", False: "no"}), correct=right.astype(int).astype(str))
+
+    study = read(changed(drawn(tmp_path / "data"), tmp_path / "wrong", responses=wrong))
+    _, _, picture = next(figures.figures(study))
+    texts = [text for axis in picture.axes for text in axis.texts]
+    assert {text.get_color() for text in texts} == {"black"}
+    assert min(text.get_position()[1] for text in texts) > 0.1
+
+
 def test_blinding_is_the_same_each_time(tmp_path):
     study = read(drawn(tmp_path / "data"))
     first, second = (plan.blinded(study).participants["heatmap"].tolist() for _ in range(2))
@@ -403,6 +416,7 @@ def test_without_a_folder_the_command_says_what_it_wants():
 def test_words_follow_the_numbers():
     rejected = wording.normality({"W": 0.964, "p": 0.0098}, "accuracy")
     assert "not approximately normal" in rejected
+    assert [wording.tests(count) for count in (1, 24)] == ["1 test", "24 tests"]
     assert "No effect of the heatmap" in wording.effect(
         "heatmap", {"df": 2, "F": 3.067, "p": 0.051}, 90, "accuracy"
     )

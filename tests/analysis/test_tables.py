@@ -451,7 +451,7 @@ def test_two_conditions_are_enough(data, tmp_path):
     assert any("nobody has 'lrp'" in remark for remark in study.remarks)
     results = every_result(study, sections=("accuracy", "confidence", "codes"))
     assert "heatmap lrp" in results.problems["accuracy.tost.occlusion_vs_lrp.0.05"]
-    assert "no answers with lrp" in results.problems["codes"]
+    assert "no answers with lrp (missing: codes.occlusion_vs_lrp, codes.occ" in results.problems["codes"]
     assert {"codes.percent", "codes.kinds_within"} < results.values.keys()
     values = results.values
     assert set(values["confidence.clmm.pairs.heatmap.tukey"]) == {"none - occlusion"}

@@ -107,7 +107,10 @@ def _bars(study: Study, number: str, table: Any, measure: str, label: str) -> It
         )
         for place, mean, deviation in zip(places, means, deviations, strict=True):
             told = f"mean {mean:.3f}\nSD {deviation:.3f}"
-            axis.text(place, 0.03, told, ha="center", va="bottom", fontsize=8, color="white", weight="bold")
+            inside = mean > 0.15  # a lower bar has no room for it
+            at = 0.03 if inside else mean + np.nan_to_num(deviation) + 0.02
+            colour = "white" if inside else "black"
+            axis.text(place, at, told, ha="center", va="bottom", fontsize=8, color=colour, weight="bold")
         axis.set_xlabel(factor.capitalize())
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylim(0, 1.05)

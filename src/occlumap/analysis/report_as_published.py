@@ -225,12 +225,12 @@ def _kinds(section: Section, values: Mapping[str, Any]) -> None:
     ):
         rows = values.get(f"codes.{key}")
         if rows:
-            told = [name for name, row in rows.items() if isinstance(row["p_holm"], float)]
-            told = [name for name in told if rows[name]["p_holm"] < wording.ALPHA]
+            tested = [name for name, row in rows.items() if isinstance(row["p_holm"], float)]
+            told = [name for name in tested if rows[name]["p_holm"] < wording.ALPHA]
             section.tell(
                 f"codes.{key}",
                 f"{title}, participants as the unit: {'differences in ' if told else 'no difference is shown'}"
-                f"{', '.join(told)} after Holm's correction of {len(rows)} tests.",
+                f"{', '.join(told)} after Holm's correction of {wording.tests(len(tested))}.",
             )
             section.show(title, rows, f"codes.{key}; R: {call}", "")
 
@@ -273,8 +273,8 @@ def codes(section: Section, results: Results) -> None:
         section.tell(
             "codes.occlusion_vs_lrp",
             f"Answers with each code, answers as the unit, as if independent: occlusion and LRP differ in "
-            f"{', '.join(told) or 'no code'} after Holm's correction of {compared['family_size']} tests. A test with "
-            "answers as the unit may show what one with participants does not.",
+            f"{', '.join(told) or 'no code'} after Holm's correction of {wording.tests(compared['family_size'])}. "
+            "A test with answers as the unit may show what one with participants does not.",
         )
         section.show(
             "Occlusion and LRP, answers with each code",

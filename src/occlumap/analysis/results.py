@@ -1,7 +1,7 @@
 """What every test returns, and results under their ids with what could not be had."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,30 +33,48 @@ class TestResult:
 
 @dataclass
 class Results:
-    """`values`: by id. `problems`: what could not be had, and why, by id. `cautions`: how to read one, by id."""
+    """`values`: by id. `problems`: what could not be had, and why, by id. `cautions`: how to read one, by id.
+    `stopped`: the ids of problems that cost a part of their results only.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     cautions: dict[str, str] = field(default_factory=dict)
+    stopped: set[str] = field(default_factory=set)
 
     def add(self, prefix: str, make: Callable[[], Iterator[tuple[str, Any]]]) -> None:
         """All that `make` gives, under `prefix`: values, or functions that make one, each of which may fail alone.
 
-        Why one failed stands under its name; why `make` stopped, under `prefix`, with the last id that it gave.
+        Why one failed stands under its name; why `make` stopped, under `prefix`.
         """
-        last = None
+        given = False
         # a group without variation makes infinite and undefined values, which `plain` tells
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
             try:
                 for name, value in make():
-                    last = f"{prefix}.{name}" if name else prefix
-                    self._put(last, value)
+                    self._put(f"{prefix}.{name}" if name else prefix, value)
+                    given = True
             except _FAILURES as error:
                 why = _why(error)
-                if last is not None:
-                    why += f" (what stands up to {last} is there all the same)"
+                if given:
+                    self.stopped.add(prefix)
                 earlier = self.problems.get(prefix)
                 self.problems[prefix] = why if earlier is None else f"{earlier}; {why}"
+
+    def tell_missing(self, ids: Iterable[str]) -> None:
+        """Name, of `ids`, what the problems in `stopped` cost."""
+        for prefix in sorted(self.stopped):
+            missing = [
+                one
+                for one in ids
+                if one.startswith(f"{prefix}.")
+                and one not in self.values
+                and not any(f"{one}.".startswith(f"{name}.") for name in self.problems if name != prefix)
+            ]
+            if missing:
+                further = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+                self.problems[prefix] += f" (missing: {', '.join(missing[:5])}{further})"
+        self.stopped.clear()
 
     def _put(self, name: str, value: Any) -> None:
         try:

@@ -17,6 +17,7 @@ from occlumap.analysis.mixed_model_results import mixed_model_results
 from occlumap.analysis.power_results import power_results
 from occlumap.analysis.ratio_results import ratio_results
 from occlumap.analysis.reliability_results import reliability_results
+from occlumap.analysis.result_ids import IDS
 from occlumap.analysis.results import Results
 from occlumap.analysis.tables import Study
 from occlumap.errors import ArgumentError
@@ -42,6 +43,7 @@ def every_result(
             if sections is None or name in sections:
                 progress(name)
                 make(found, study)
+    found.tell_missing(IDS)
     return found
 
 

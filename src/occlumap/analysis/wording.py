@@ -16,6 +16,15 @@ def p_value(p: float | None) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
 
 
+def tests(count: int) -> str:
+    """How many tests.
+
+    >>> tests(1), tests(24)
+    ('1 test', '24 tests')
+    """
+    return f"{count} test{'' if count == 1 else 's'}"
+
+
 def normality(test: Mapping[str, float], of: str) -> str:
     """Whether Shapiro and Wilk's test speaks against a normal distribution.
 
