@@ -292,7 +292,7 @@ def test_what_was_launched_is_served_whatever_the_file_says_since(study):
     prepare(study)
     before = file.read_text()
     file.write_text(before.replace("A study", "Another study"))
-    configured.configuration.cache_clear()  # as in a worker that was started again
+    configured._thawed.cache_clear()  # as in a worker that was started again
     try:
         assert "<title>A study</title>" in client().get("/").content.decode()
         assert configured.configuration().sha256 == study.sha256
@@ -351,15 +351,67 @@ def test_an_export_that_fails_leaves_no_parts(study, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_rows_have_the_hash_of_the_configuration_of_their_participant(study, tmp_path):
+def test_nothing_is_exported_of_people_who_finished_another_configuration(researcher, study, tmp_path):
     from occlumap.study import export
     from occlumap.study.participants.models import Participant
 
-    go_to(start(), "end")
+    go_to(start("ann"), "end")
     Participant.objects.update(config_sha256="of an earlier one")
-    for name, columns, rows in export.tables(study):
-        if name in ("participants", "responses", "reports", "events"):
-            assert {row[columns.index("config_sha256")] for row in rows} == {"of an earlier one"}
+    with pytest.raises(ArgumentError, match="expected people who finished this configuration"):
+        export.write(study, tmp_path)
+    for path in ("export.zip", "bonuses.csv"):
+        response = researcher.get(f"/researcher/{path}")
+        assert response.status_code == 409
+        assert "of an earlie" in response.content.decode()
+
+
+def test_a_start_of_another_configuration_is_followed_until_somebody_takes_part(study, monkeypatch):
+    from occlumap.study import configured
+    from occlumap.study.domain.configuration import make
+    from occlumap.study.participants import services, views
+    from occlumap.study.participants.models import Participant
+
+    services.prepare(study)
+    browser = client()
+    assert "<title>A study</title>" in browser.get("/").content.decode()
+    other = make({**study.values, "title": "Another"}, study.folder)
+    services.prepare(other)
+    try:
+        with monkeypatch.context() as late:  # what was read a moment before the other was started
+            late.setattr(views, "configuration", lambda: study)
+            assert browser.post("/").headers["Location"] == "/"
+        assert not Participant.objects.exists()
+        with pytest.raises(services.ReplacedError):
+            services.start(study, {})
+        assert "<title>Another</title>" in browser.get("/").content.decode()
+        browser.post("/")
+        assert Participant.objects.get().config_sha256 == configured.configuration().sha256 == other.sha256
+        with pytest.raises(ArgumentError, match="frozen at launch"):
+            services.prepare(study)
+    finally:
+        Participant.objects.all().delete()
+        services.prepare(study)
+
+
+def test_an_image_that_was_swapped_since_launch_is_not_shown_and_nothing_is_exported(
+    researcher, study, caplog
+):
+    name, path = next(iter(study.images.items()))
+    before = path.read_bytes()
+    path.write_bytes(b"another")
+    try:
+        response = researcher.get(f"/stimuli/{name}")
+        assert response.status_code == 503
+        assert "is not the image with which the study was launched" in caplog.text
+        for out in ("export.zip", "bonuses.csv"):
+            response = researcher.get(f"/researcher/{out}")
+            assert response.status_code == 409
+            assert f"{name} is not what it was" in response.content.decode()
+    finally:
+        path.write_bytes(before)
+    response = researcher.get(f"/stimuli/{name}")
+    assert b"".join(response.streaming_content) == before
+    response.close()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\x00b", "a" * 151])

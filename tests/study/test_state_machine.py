@@ -263,6 +263,8 @@ class Way(RuleBasedStateMachine):
 
 def test_no_sequence_of_what_people_do_loses_doubles_unbalances_or_ends_nowhere(study):
     from occlumap.study.domain.configuration import make
+    from occlumap.study.participants import services
+    from occlumap.study.participants.models import Participant
 
     values = {
         **study.values,
@@ -278,6 +280,8 @@ def test_no_sequence_of_what_people_do_loses_doubles_unbalances_or_ends_nowhere(
     ]
     vars(configuration)["manifest"] = {**study.manifest, "tasks": [*tasks[0], *tasks[1]]}
 
+    services.prepare(configuration)
+
     class Here(Way):
         pass
 
@@ -288,4 +292,8 @@ def test_no_sequence_of_what_people_do_loses_doubles_unbalances_or_ends_nowhere(
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Here, settings=few)
+    try:
+        run_state_machine_as_test(Here, settings=few)
+    finally:
+        Participant.objects.all().delete()
+        services.prepare(study)

@@ -177,6 +177,31 @@ def test_a_database_that_is_none_is_told_in_a_line_and_not_made(tmp_path, conten
     assert not (tmp_path / "data").exists()
 
 
+def test_a_start_on_a_port_that_is_taken_changes_no_study(tmp_path):
+    import yaml
+
+    from occlumap.study import demo_stimuli
+    from occlumap.study.domain import configuration
+
+    demo_stimuli.write(tmp_path / "stimuli")
+    people = {name: f"(test {name})" for name in configuration.PLACEHOLDERS}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"title": "A study", "people": people}))
+    environment = {
+        "OCCLUMAP_STUDY_DATABASE": str(tmp_path / "study.sqlite3"),
+        "OCCLUMAP_STUDY_SECRET": "secret-" * 8,
+        "OCCLUMAP_STUDY_HOSTS": "127.0.0.1",
+    }
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = study("serve", "study.yaml", "--bind", bind, folder=tmp_path, environment=environment)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "expected a free port" in output
+    assert not (tmp_path / "study.sqlite3").exists()
+
+
 def test_a_study_with_faults_is_not_served(tmp_path):
     from occlumap.study import demo_stimuli
 

@@ -159,6 +159,11 @@ def serve(config: Path, bind: str, workers: int) -> None:
         https=os.environ.get("OCCLUMAP_STUDY_HTTPS", "1") == "1",
         hosts=os.environ["OCCLUMAP_STUDY_HOSTS"],
     )
+    from gunicorn.util import parse_address
+
+    place = parse_address(bind, default_port="8000")
+    if isinstance(place, tuple):  # no path of a socket
+        server.assert_free(place[1], place[0])  # before the database is told that this study is served now
     server.migrate(configuration)
     password = server.researcher()
     if password:

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from occlumap.errors import ArgumentError
 from occlumap.study.domain import codebook, progress, reward
 from occlumap.study.domain.configuration import Configuration
 
@@ -72,15 +73,30 @@ DICTIONARY = (
 def tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
     """(name, columns, rows) of each table, of participants who finished; events of all.
 
-    The hash of the configuration with which a participant took part stands in each of their rows.
+    ArgumentError where somebody finished another configuration, whose rewards and outcomes may be others. The hash of
+    the configuration with which a participant took part stands in each of their rows.
     """
     from occlumap.study.participants.models import Participant
 
+    _assert_one_study(study)
     of = dict(Participant.objects.values_list("public_id", "config_sha256"))
     for name, columns, rows in _tables(study):
         at = columns.index("participant_id")
         yield name, [*columns, "config_sha256"], ([*row, of.get(row[at], "")] for row in rows)
     yield "data_dictionary", ["table", "column", "holds"], [list(row) for row in DICTIONARY]
+
+
+def _assert_one_study(study: Configuration) -> None:
+    from occlumap.study.participants.models import Participant
+
+    others = Participant.objects.filter(state=progress.FINISHED).exclude(config_sha256=study.sha256)
+    other = others.order_by("pk").first()
+    if other is not None:
+        raise ArgumentError(
+            f"expected people who finished this configuration (hash {study.sha256[:12]}), but {other.public_id} had "
+            f"another ({other.config_sha256[:12]}; {others.count()} in all), whose rewards or outcomes may differ: "
+            "start a study of its own for each configuration"
+        )
 
 
 def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
@@ -259,10 +275,14 @@ def _write(file: Any, columns: list[str], rows: Iterable[list[Any]]) -> None:
 
 
 def bonuses(study: Configuration) -> list[tuple[str, str]]:
-    """(submission or person, amount) of everybody who finished and came by a recruiting service; the same each time."""
+    """(submission or person, amount) of everybody who finished and came by a recruiting service; the same each time.
+
+    ArgumentError as for `tables`.
+    """
     from occlumap.study.participants import services
     from occlumap.study.participants.models import Identity
 
+    _assert_one_study(study)
     found = []
     for identity in Identity.objects.filter(participant__state=progress.FINISHED).order_by(
         "participant__public_id"

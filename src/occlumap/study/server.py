@@ -137,17 +137,18 @@ def researcher(name: str = RESEARCHER, *, reset: bool = False) -> str | None:
     return password
 
 
-def assert_free(port: int) -> None:
-    """ArgumentError for a port of this machine's loopback that somebody else has."""
+def assert_free(port: int, host: str = "127.0.0.1") -> None:
+    """ArgumentError for a port of this machine that somebody else has."""
     import socket
 
-    with socket.socket() as one:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
-            one.bind(("127.0.0.1", port))
+            one.bind((host, port))
         except OSError as error:
             raise ArgumentError(
-                f"expected a free port, but {port} cannot be had ({error}); any other: --port 0"
+                f"expected a free port, but {port} cannot be had ({error}); choose another (for the demo, any other: "
+                "--port 0)"
             ) from error
 
 

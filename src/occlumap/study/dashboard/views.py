@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from statistics import median
 
 import django_otp
@@ -12,9 +13,12 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from occlumap.errors import ArgumentError
 from occlumap.study import access, export, limits
 from occlumap.study.configured import configuration
 from occlumap.study.domain import progress
+from occlumap.study.domain.configuration import Configuration, digests
+from occlumap.study.participants import services
 from occlumap.study.participants import views as pages
 from occlumap.study.participants.models import Participant, StudyState
 
@@ -135,7 +139,11 @@ def pause(request: HttpRequest) -> HttpResponse:
 @require_GET
 def export_archive(request: HttpRequest) -> HttpResponse:
     """All tables as a zip."""
-    response = HttpResponse(export.archive(configuration()), content_type="application/zip")
+    return _of_launched(request, _archive)
+
+
+def _archive(study: Configuration) -> HttpResponse:
+    response = HttpResponse(export.archive(study), content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="study.zip"'
     return response
 
@@ -144,9 +152,24 @@ def export_archive(request: HttpRequest) -> HttpResponse:
 @require_GET
 def bonus_file(request: HttpRequest) -> HttpResponse:
     """Lines of id and amount, as Prolific takes them."""
+    return _of_launched(request, _bonuses)
+
+
+def _bonuses(study: Configuration) -> HttpResponse:
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    csv.writer(response, lineterminator="\n").writerows(export.bonuses(configuration()))
+    csv.writer(response, lineterminator="\n").writerows(export.bonuses(study))
     return response
+
+
+def _of_launched(request: HttpRequest, made: Callable[[Configuration], HttpResponse]) -> HttpResponse:
+    """What is `made` of the study, or why not: an image is not the launched one, for example."""
+    study = configuration()
+    try:
+        services.assert_same_images(study.images_sha256, digests(study.images))
+        return made(study)
+    except ArgumentError as error:
+        context = {"title": "Nothing is exported", "text": str(error)}
+        return render(request, "participants/message.html", context, status=409)
 
 
 @access.staff_only

@@ -77,11 +77,7 @@ class Configuration:
     @cached_property
     def images_sha256(self) -> dict[str, str]:
         """The SHA-256 of the file of each image that is there."""
-        return {
-            name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for name, path in self.images.items()
-            if path.is_file()
-        }
+        return digests(self.images)
 
     @property
     def cells(self) -> list[str]:
@@ -119,7 +115,7 @@ class Configuration:
                 names.add(one["image"])
             for example in task["examples"]:
                 names.update(filter(None, (example.get("heatmaps") or {}).values()))
-        return {name: folder / name for name in names}
+        return {name: folder / name for name in sorted(names)}
 
     @property
     def own_texts(self) -> dict[str, Any]:
@@ -213,11 +209,18 @@ def read(path: Path) -> Configuration:
     return make(given, path.parent)
 
 
-def thawed(frozen: str, folder: Path) -> Configuration:
-    """The configuration that was `frozen`; `folder`: where its file lies."""
+def digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """The SHA-256 of each file that is there, by its name."""
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()
+    }
+
+
+def thawed(frozen: str, folder: Path, sha256: str) -> Configuration:
+    """The configuration that was `frozen`; `folder`: where its file lies. `sha256`: what its hash was then."""
     document = json.loads(frozen)
     configuration = Configuration(document["values"], folder)
-    vars(configuration).update(manifest=document["manifest"], images_sha256=document["images"])
+    vars(configuration).update(manifest=document["manifest"], images_sha256=document["images"], sha256=sha256)
     return configuration
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 
 from occlumap.errors import ArgumentError
@@ -43,6 +44,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer to a person
         self.fields = dict(fields)
 
 
+class ReplacedError(Exception):
+    """The study was replaced by another, by a start of the server, since it was read; nobody had taken part."""
+
+
 class SubmissionTakenError(Exception):
     """Another person takes part under the same submission of the recruiting service, which is paid once."""
 
@@ -50,14 +55,19 @@ class SubmissionTakenError(Exception):
 def prepare(configuration: Configuration) -> None:
     """The rows that a study needs: its state and its cells.
 
-    The configuration is frozen by the first participant: with another one the study is not served.
+    The configuration is frozen by the first participant: with another one the study is not served. Until then a start
+    may replace it; servers that are up follow (see `configured`).
     """
     with transaction.atomic():
-        state, _ = StudyState.objects.get_or_create(pk=1, defaults={"config_sha256": configuration.sha256})
-        if Participant.objects.exists():
+        StudyState.objects.get_or_create(pk=1, defaults={"config_sha256": configuration.sha256})
+        state = StudyState.objects.select_for_update().get(pk=1)  # nobody starts meanwhile: see `start`
+        begun = Participant.objects.exists()
+        if begun:
             assert_launched(state, configuration)
-        if not state.launched or not Participant.objects.exists():
-            state.config_sha256, state.launched = configuration.sha256, configuration.frozen
+        now = configuration.sha256, configuration.frozen
+        if not state.launched or (not begun and (state.config_sha256, state.launched) != now):
+            state.config_sha256, state.launched = now
+            state.launched_at = timezone.now()
             state.save()
         for name in configuration.cells:
             Cell.objects.get_or_create(name=name)
@@ -71,8 +81,14 @@ def assert_launched(state: StudyState, configuration: Configuration) -> None:
             f"another ({configuration.sha256[:12]}): the configuration, a text or the manifest is not what it was; a "
             "study is frozen at launch: put the launched files back, or use a new database for a new version"
         )
-    launched = thawed(state.launched, configuration.folder).images_sha256 if state.launched else {}
-    changed = [name for name, digest in launched.items() if configuration.images_sha256.get(name) != digest]
+    if state.launched:
+        launched = thawed(state.launched, configuration.folder, state.config_sha256).images_sha256
+        assert_same_images(launched, configuration.images_sha256)
+
+
+def assert_same_images(launched: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """ArgumentError where an image's file, by its hash, is not the launched one."""
+    changed = [name for name, digest in launched.items() if found.get(name) != digest]
     if changed:
         raise ArgumentError(
             f"expected the images with which this study was launched, but {changed[0]} is not what it was, or is gone "
@@ -97,7 +113,8 @@ def order_of(participant: Participant, configuration: Configuration) -> list[str
 def start(configuration: Configuration, identity: Mapping[str, str]) -> Participant:
     """A new participant, or the one that this identity already is; takes no place yet.
 
-    Raises SubmissionTakenError for the submission of another person.
+    Raises SubmissionTakenError for the submission of another person, ReplacedError where `configuration` is no longer
+    the study's.
     """
     person = identity.get("person", "")
     known = known_as(person)
@@ -105,6 +122,9 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
         return known
     try:
         with transaction.atomic():
+            # locked, so that no start of the server replaces the study meanwhile
+            if StudyState.objects.select_for_update().get(pk=1).config_sha256 != configuration.sha256:
+                raise ReplacedError
             participant = Participant.objects.create(
                 public_id=_temporary_id(),
                 config_sha256=configuration.sha256,

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from occlumap.study import limits
-from occlumap.study.configured import configuration
+from occlumap.study.configured import ChangedImageError, configuration, image
 from occlumap.study.domain import colours as palette
 from occlumap.study.domain import progress, reward
 from occlumap.study.domain.configuration import Configuration
@@ -36,6 +36,7 @@ LOST = (
 
 def entry(request: HttpRequest) -> HttpResponse:
     """The first page. Looking at it changes nothing: links are opened by previews, too. Its button starts."""
+    study = configuration()
     person = {
         "person": request.GET.get("PROLIFIC_PID", ""),
         "study": request.GET.get("STUDY_ID", ""),
@@ -49,12 +50,12 @@ def entry(request: HttpRequest) -> HttpResponse:
                 "the study once more from where you found it."
             )
             return _message(request, "This link is not right", told, 400)
-        signed = configuration().values["signed_links"]
+        signed = study.values["signed_links"]
         if signed["keys"]:
             token = request.GET.get("prolific_token", "")
             if any(person.values()) or (not _identity(request) and _participant(request) is None):
                 try:
-                    prolific.verify(token, person, signed["keys"], signed["audience"], configuration().folder)
+                    prolific.verify(token, person, signed["keys"], signed["audience"], study.folder)
                 except prolific.UnsignedError:
                     told = "This study is entered by the link on Prolific. Please open it there once more."
                     return _message(request, "Please use your link", told, 403)
@@ -69,15 +70,13 @@ def entry(request: HttpRequest) -> HttpResponse:
                 samesite="Lax",
             )
             return response
-        return render(request, "participants/entry.html", {"title": configuration().values["title"]})
+        return render(request, "participants/entry.html", {"title": study.values["title"]})
     if request.method != "POST":
         return HttpResponseNotAllowed(["GET", "POST"])
     known, identity = _participant(request), _identity(request)
-    if configuration().values["signed_links"]["keys"] and known is None and not identity.get("person"):
+    if study.values["signed_links"]["keys"] and known is None and not identity.get("person"):
         return redirect("entry")
-    if not limits.allowed(
-        f"entry:{limits.address(request)}", configuration().values["entries_per_minute"], 60
-    ):
+    if not limits.allowed(f"entry:{limits.address(request)}", study.values["entries_per_minute"], 60):
         return _message(
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
@@ -86,10 +85,10 @@ def entry(request: HttpRequest) -> HttpResponse:
             "title": "You have withdrawn",
             "text": "You took part in this study before, and withdrew: your answers were erased then. It cannot be "
             "taken a second time. If you withdrew by mistake, please write to us.",
-            "code": configuration().values["codes"]["no_consent"],
-            "link": _completion(configuration(), "no_consent"),
+            "code": study.values["codes"]["no_consent"],
+            "link": _completion(study, "no_consent"),
             "direct": True,
-            "contact": configuration().values["people"]["contact"],
+            "contact": study.values["people"]["contact"],
         }
         response = render(request, "participants/message.html", context, status=403)
         response.delete_cookie(IDENTITY)
@@ -103,13 +102,15 @@ def entry(request: HttpRequest) -> HttpResponse:
         return _message(request, "Please come back later", services.PAUSED, 503)
     if known is None:
         try:
-            known = services.start(configuration(), identity)
+            known = services.start(study, identity)
         except services.SubmissionTakenError:
             told = (
                 "Somebody else takes part by the same SESSION_ID, and a submission is paid once. Please open the study "
                 "once more from your own account."
             )
             return _message(request, "This link is somebody else's", told, 403)
+        except services.ReplacedError:
+            return redirect("entry")  # it shows the study that is there now
         request.session[COOKIE] = known.code
     response = redirect("step")
     response.delete_cookie(IDENTITY)  # now it stands in one table only, which is erased on withdrawal
@@ -357,10 +358,13 @@ def withdraw(request: HttpRequest) -> HttpResponse:
 
 def stimulus(request: HttpRequest, name: str) -> HttpResponse:
     """An image that the manifest names; its name says nothing."""
-    path = configuration().image(name)
-    if path is None or not path.is_file():
+    try:
+        file = image(name)
+    except ChangedImageError:
+        return _message(request, "This image cannot be shown", "Please write to us. Nothing is lost.", 503)
+    if file is None:
         raise Http404
-    response = File(path.open("rb"))
+    response = File(file)
     response.headers["Cache-Control"] = "private, max-age=86400"
     return response
 
