@@ -31,10 +31,10 @@ def coder(study):
     return browser
 
 
-def send(browser, name, data):
+def send(browser, name, data, **more):
     file = io.BytesIO(data if isinstance(data, bytes) else data.encode())
     file.name = name
-    return browser.post("/researcher/coding/exchange/", {"file": file})
+    return browser.post("/researcher/coding/exchange/", {"file": file, "sure": "on", **more})
 
 
 def table(rows):
@@ -163,6 +163,40 @@ def test_a_file_can_be_looked_at_before_it_is_taken(bench):  # noqa: F811
     assert "of 1 answer, by Ann. Nothing is taken yet" in page
     assert not Coding.objects.exists()
     assert not get_user_model().objects.filter(username="Ann").exists()
+
+
+@pytest.mark.parametrize("name", ["codes", "codings"])
+def test_codes_of_another_study_are_not_taken_for_the_same_names_of_this_one(bench, name):  # noqa: F811
+    from occlumap.study.coding.models import Coding
+
+    said((0, "ears tail"))
+    rows = exported(bench[0])[name]
+    forget_codings()
+    for other in ("f" * 64, ""):
+        data = table([{**row, "config_sha256": other} for row in rows])
+        response = send(bench[0], f"{name}.csv", data)
+        assert response.status_code == 422
+        assert "line 2: expected an answer of this study (config_sha256" in response.content.decode()
+    data = table([{key: value for key, value in row.items() if key != "config_sha256"} for row in rows])
+    file = io.BytesIO(data.encode())
+    file.name = "x.csv"
+    response = bench[0].post("/researcher/coding/exchange/", {"file": file})
+    assert "expected the column config_sha256" in response.content.decode()
+    assert not Coding.objects.exists()
+    assert "New codings: 1." in send(bench[0], "x.csv", data).content.decode()
+
+
+def test_a_project_of_another_study_has_no_text_of_this_one(bench):  # noqa: F811
+    from occlumap.study.participants.models import Participant, new_code
+
+    said((0, "ears"))
+    project = bench[0].get("/researcher/coding/exchange/project.qdpx").content
+    assert send(bench[0], "a.qdpx", project).status_code == 200
+    for participant in Participant.objects.all():  # the same rows of another database
+        Participant.objects.filter(pk=participant.pk).update(code=new_code())
+    response = send(bench[0], "a.qdpx", project)
+    assert response.status_code == 422
+    assert "expected texts of this study in the project" in response.content.decode()
 
 
 def test_a_coder_that_no_database_can_be_asked_for_is_refused(bench):  # noqa: F811

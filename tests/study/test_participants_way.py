@@ -285,7 +285,7 @@ def test_who_comes_back_late_has_the_place_if_there_is_room_and_not_otherwise(st
 
     from django.utils import timezone
 
-    from occlumap.study.participants.models import Participant
+    from occlumap.study.participants.models import Event, Participant
 
     sleeper = start()
     page = go_to(sleeper, "task-2")
@@ -296,8 +296,60 @@ def test_who_comes_back_late_has_the_place_if_there_is_room_and_not_otherwise(st
     for _ in range(12):
         go_to(start(), "end")
     page = sleeper.get("/study/").content.decode()
-    after = sleeper.post("/study/", answers_for(page), follow=True).content.decode()
+    response = sleeper.post("/study/", {**answers_for(page), "sensitive": "long ears"})
+    after = response.content.decode()
+    assert response.status_code == 409
     assert "The study is full" in after
+    assert '<blockquote class="answer">long ears</blockquote>' in after
+    assert "FULL" in after
+    assert "The study is full" in sleeper.get("/study/").content.decode()
+    assert Event.objects.get(kind="over-quota").step == "task-3"
+
+
+def test_who_has_answered_all_finishes_beside_a_full_cell(study):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from occlumap.study.export import tables
+    from occlumap.study.participants.models import Participant
+
+    sleeper = start()
+    page = go_to(sleeper, "report")
+    Participant.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    for _ in range(12):
+        go_to(start(), "end")
+    assert "DONE" in sleeper.post("/study/", answers_for(page), follow=True).content.decode()
+    columns, rows = next(
+        (columns, list(rows)) for name, columns, rows in tables(study) if name == "participants"
+    )
+    assert [row[columns.index("over_quota")] for row in rows] == [1, *[0] * 12]
+
+
+def test_who_is_not_eligible_leaves_an_event(study):
+    from occlumap.study.participants.models import Event
+
+    start().post("/study/", {"step": "eligibility", "eligible": "no"})
+    assert Event.objects.filter(kind="declined", step="eligibility").exists()
+
+
+def test_what_another_tab_sent_at_the_same_moment_is_told(study, monkeypatch):
+    from occlumap.study.participants import views
+
+    browser = start()
+    page = answers_for(go_to(browser, "task-1"))
+    read = views._participant
+
+    def read_before_the_other_tab(request):
+        participant = read(request)
+        monkeypatch.undo()
+        browser.post("/study/", page)
+        return participant
+
+    monkeypatch.setattr(views, "_participant", read_before_the_other_tab)
+    response = browser.post("/study/", {**page, "sensitive": "other"})
+    assert response.status_code == 409
+    assert "what you sent first counts" in response.content.decode()
 
 
 def test_withdrawing_erases_everything_but_a_row_that_counts(study, study_folder):

@@ -58,6 +58,10 @@ def test_a_signed_link_lets_in(signed):
         {"kid": "k2"},
         {"ids": {**IDS, "STUDY_ID": "another"}},
         {"ids": {}},
+        {"ids": {"PROLIFIC_PID": "p1"}},
+        {"ids": {"PROLIFIC_PID": "p1", "STUDY_ID": "s1"}},
+        {"ids": {"PROLIFIC_PID": "p1", "SESSION_ID": "t1"}},
+        {"prolific": {"prolific_pid": "p1"}},
     ],
 )
 def test_a_link_for_another_study_time_or_person_does_not(signed, change):

@@ -33,8 +33,12 @@ class Person:
     cell: str = ""
     order: str = ""
     lease: datetime.datetime | None = None
+    beside: bool = False
+    """Finished when the cell was full."""
 
     def holds(self, now: datetime.datetime) -> bool:
+        if self.beside:
+            return False
         return self.state == progress.FINISHED or (self.state == progress.ACTIVE and self.lease > now)
 
 
@@ -139,7 +143,8 @@ class Way(RuleBasedStateMachine):
         self.sent += 1
         content = self.content(person, step, how)
         wanted = how == "empty" and step == person.step and step not in NEEDS_NOTHING
-        refused = wanted and person.state not in progress.OVER and self.comes_back(person) is not None
+        comes_back = self.comes_back(person) is not None or step == "report"
+        refused = wanted and person.state not in progress.OVER and comes_back
         before = self.held()
         if refused:
             with pytest.raises(services.Refused):
@@ -150,10 +155,12 @@ class Way(RuleBasedStateMachine):
             return
         if person.cell:
             order = self.comes_back(person)
-            if order is None:
+            if order is None and step != "report":
                 person.state = progress.OVER_QUOTA
                 return
-            person.order = order
+            person.beside = order is None
+            person.order = order or person.order
+            person.lease = self.now + datetime.timedelta(minutes=LEASE)
         self.go(person, step, how, content, after, before)
 
     def go(self, person, step, how, content, after, before):
@@ -178,7 +185,7 @@ class Way(RuleBasedStateMachine):
                 person.state = progress.DECLINED
                 return
         person.step = STEPS[STEPS.index(step) + 1]
-        if person.cell:
+        if step == "consent":
             person.lease = self.now + datetime.timedelta(minutes=LEASE)
         if person.step == "end":
             person.state = progress.FINISHED

@@ -34,6 +34,11 @@ DICTIONARY = (
         "excluded_from_features",
         "1 if coders marked that the free-text questions were misunderstood",
     ),
+    (
+        "participants",
+        "over_quota",
+        "1 if all tasks were answered, but the place had run out and the cell was full by then",
+    ),
     ("participants", "started_at, consented_at, finished_at", "UTC"),
     ("responses", "task_id, position", "the task, and where it came in this participant's order"),
     (
@@ -103,11 +108,13 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
     from occlumap.study.coding import services as coding
     from occlumap.study.coding.models import Coding
     from occlumap.study.participants.models import Answer, Event, Page, Participant
+    from occlumap.study.participants.services import OVER_QUOTA
 
     finished = (
         Participant.objects.filter(state=progress.FINISHED).select_related("cell").order_by("public_id")
     )
     excluded = coding.excluded()
+    beside = set(Event.objects.filter(kind=OVER_QUOTA).values_list("participant_id", flat=True))
     source = f"{study.values['title']} {study.values['version']}"
     yield (
         "participants",
@@ -119,6 +126,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
             "first_class",
             "screening_passed",
             "excluded_from_features",
+            "over_quota",
             "started_at",
             "consented_at",
             "finished_at",
@@ -132,6 +140,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
                 one.first_class,
                 int(bool(one.screening_passed)),
                 int(one.pk in excluded),
+                int(one.pk in beside),
                 *(at.isoformat() if at else "" for at in (one.started_at, one.consented_at, one.finished_at)),
             ]
             for one in finished

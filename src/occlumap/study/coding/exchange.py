@@ -1,6 +1,7 @@
 """Codes in and out: CSV as the export writes it, REFI-QDA codebooks and projects. An import is whole, or not at all."""
 
 import csv
+import hashlib
 import io
 import re
 from collections import Counter, defaultdict
@@ -70,8 +71,11 @@ def project_file(title: str) -> bytes:
 
 
 def name_of(answer: Answer) -> str:
-    """A name that tells neither participant nor condition nor task, and by which an import finds the answer."""
-    return f"answer {codebook.order_of(answer.pk)[:20]}"
+    """A name that tells neither participant nor condition nor task, and by which an import finds the answer.
+
+    It is made of a secret of the participant's, so that no other study has it.
+    """
+    return f"answer {hashlib.sha256(f'{answer.participant.code} {answer.task_id}'.encode()).hexdigest()[:20]}"
 
 
 def coder_name(pk: int) -> str:
@@ -83,19 +87,21 @@ def _codes() -> list[tuple[str, str]]:
     return [(code.name, code.group) for code in Code.objects.order_by("group", "name")]
 
 
-def take(name: str, data: bytes, importer: int, *, keep: bool = True) -> Imported:
+def take(name: str, data: bytes, importer: int, *, keep: bool = True, sure: bool = False) -> Imported:
     """Take a file by the ending of its name: .csv, .qdc or .qdpx. Without `keep` only tell what would be taken.
 
-    ArgumentError or FileFormatError say what is wrong with it, and where; then nothing of it is kept.
+    `sure`: a table that does not tell of which study it is, by config_sha256, is of this one. ArgumentError or
+    FileFormatError say what is wrong with the file, and where; then nothing of it is kept.
     """
     with transaction.atomic():
-        taken = _take(name, data, importer)
+        services.lock_codebook()  # the same file sent twice at once is taken once
+        taken = _take(name, data, importer, sure=sure or not keep)
         if not keep:
             transaction.set_rollback(True)
     return taken
 
 
-def _take(name: str, data: bytes, importer: int) -> Imported:
+def _take(name: str, data: bytes, importer: int, *, sure: bool) -> Imported:
     if len(data) > MOST_BYTES:
         raise ArgumentError(f"expected a file of {MOST_BYTES // 2**20} MiB at most, got {len(data)} bytes")
     ending = name.rpartition(".")[2].lower()
@@ -120,12 +126,12 @@ def _take(name: str, data: bytes, importer: int) -> Imported:
         ]
         return _keep(book, rows, importer)
     if ending == "csv":
-        book, rows = _of_csv(data)
+        book, rows = _of_csv(data, sure=sure)
         return _keep(book, rows, importer)
     raise ArgumentError(f"expected a file that ends in .csv, .qdc or .qdpx, got {name!r}")
 
 
-def _of_csv(data: bytes) -> tuple[list[tuple[str, str]], list[Row]]:
+def _of_csv(data: bytes, *, sure: bool) -> tuple[list[tuple[str, str]], list[Row]]:
     """The new codes and the codings of a CSV: with `codes`, a row a coding, or with `code`, a row a code."""
     try:
         text = data.decode("utf-8-sig")
@@ -141,11 +147,15 @@ def _of_csv(data: bytes) -> tuple[list[tuple[str, str]], list[Row]]:
             "expected the columns participant_id, task_id, and code or codes (as in codes.csv and codings.csv of the "
             f"export), got {', '.join(columns) or 'none'}"
         )
+    if "config_sha256" not in columns and not sure:
+        raise ArgumentError(
+            "expected the column config_sha256, as in the files of the export: every study has participants of the "
+            "same names, and nothing else tells whose answers these are; if they are this study's, look at the file, then "
+            "tick that it is of this study"
+        )
     found = Answer.objects.filter(participant__state=progress.FINISHED)
-    answers = {
-        (public, task): pk
-        for public, task, pk in found.values_list("participant__public_id", "task_id", "pk")
-    }
+    names = ("participant__public_id", "task_id", "pk", "participant__config_sha256")
+    answers = {(public, task): (pk, sha256) for public, task, pk, sha256 in found.values_list(*names)}
     try:
         lines = list(_lines(reader, answers))
     except csv.Error as error:
@@ -159,7 +169,9 @@ def _of_csv(data: bytes) -> tuple[list[tuple[str, str]], list[Row]]:
     return [(row.codes[0], group) for row, group in lines if row.codes and group], list(merged.values())
 
 
-def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -> Iterator[tuple[Row, str]]:
+def _lines(
+    reader: "csv.DictReader[str]", answers: dict[tuple[str, str], tuple[int, str]]
+) -> Iterator[tuple[Row, str]]:
     for line in reader:
         where = f"line {reader.line_num}"
         further = cast("dict[str | None, list[str]]", line).pop(None, [])
@@ -173,6 +185,12 @@ def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -
         key = of["participant_id"], of["task_id"]
         if key not in answers:
             raise ArgumentError(f"{where}: expected an answer of this study, got participant and task {key}")
+        answer, sha256 = answers[key]
+        if of.get("config_sha256", sha256) != sha256:
+            raise ArgumentError(
+                f"{where}: expected an answer of this study (config_sha256 {sha256[:12]}), got one of another "
+                f"({of['config_sha256'][:12] or 'none'})"
+            )
         given = of["code"] and [of["code"]] if "code" in of else re.split(r"[\s,;]+", of.get("codes", ""))
         codes = tuple(services.code_name(one) for one in given if one)
         version, settles = of.get("codebook_version", ""), of.get("adjudicated", "") or "0"
@@ -184,7 +202,7 @@ def _lines(reader: "csv.DictReader[str]", answers: dict[tuple[str, str], int]) -
         if not coder.isprintable():  # a NUL, for example, which no database of ours takes
             raise ArgumentError(f"{where}: expected a name as coder, got {coder!r}")
         yield (
-            Row(where, answers[key], coder, codes, number, settles == "1"),
+            Row(where, answer, coder, codes, number, settles == "1"),
             of.get("group", ""),
         )
 

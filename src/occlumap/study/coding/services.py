@@ -22,6 +22,11 @@ def prepare() -> None:
         Code.objects.bulk_create([Code(name=name, group=group, since=1) for name, group in codebook.STARTER])
 
 
+def lock_codebook() -> None:
+    """Nobody else adds codes, or takes a file, until this transaction ends."""
+    Code.objects.select_for_update().order_by("pk").first()
+
+
 def version() -> int:
     """The codebook's version."""
     return int(Code.objects.aggregate(Max("since"))["since__max"] or 1)
@@ -41,6 +46,7 @@ def add_code(name: str, group: str) -> Code:
     if group not in codebook.GROUPS:
         raise ArgumentError(f"expected a group of {', '.join(codebook.GROUPS)}, got {group!r}")
     with transaction.atomic():
+        lock_codebook()
         if Code.objects.filter(name=name).exists():
             raise ArgumentError(f"expected a new code, but {name!r} is in the codebook")
         return Code.objects.create(name=name, group=group, since=version() + 1)

@@ -167,7 +167,8 @@ def exchange(request: HttpRequest) -> HttpResponse:
             if file is None:
                 raise ArgumentError("expected a file, got none: please choose one")
             data = file.read(exchanges.MOST_BYTES + 1)
-            taken = exchanges.take(str(file.name), data, request.user.pk, keep=keep)
+            sure = "sure" in request.POST
+            taken = exchanges.take(str(file.name), data, request.user.pk, keep=keep, sure=sure)
         except (ArgumentError, FileFormatError) as error:
             told = str(error)
     context = {"title": "Codes in and out", "told": told, "taken": taken, "kept": keep}

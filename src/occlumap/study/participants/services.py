@@ -33,6 +33,9 @@ FREE_TEXTS = {"sensitive": "is sensitive to", "ignored": "ignores"}
 MOST_TYPED = 2000
 """Characters of a free text."""
 
+OVER_QUOTA = "over-quota"
+"""The event that somebody's cell, or the study, was full; who has it and finished counts to no quota."""
+
 PAUSED = "The study is paused. Please come back later: nothing is lost."
 
 
@@ -185,10 +188,14 @@ def submit(
         )
         if participant.state in progress.OVER or step != participant.step:
             return participant
-        if participant.cell is not None and not _still_has_place(participant, configuration, now):
-            participant.state = progress.OVER_QUOTA
-            participant.save()
-            return participant
+        if participant.cell is not None:
+            if not _still_has_place(participant, configuration, now):
+                Event.objects.create(participant=participant, kind=OVER_QUOTA, step=step)
+                if step != "report":  # who has answered all tasks finishes, beside the quota
+                    participant.state = progress.OVER_QUOTA
+                    participant.save()
+                    return participant
+            participant.lease_until = now + timedelta(minutes=configuration.values["lease_minutes"])
         if step.startswith("task-"):
             _take_answer(participant, step, content, configuration)
         elif step == "consent":
@@ -196,7 +203,7 @@ def submit(
                 raise Refused({"agree": "Please tick the box if you agree, or withdraw."})
             if not _give_place(participant, configuration, now):
                 participant.state = progress.OVER_QUOTA
-                Event.objects.create(participant=participant, kind="over-quota")
+                Event.objects.create(participant=participant, kind=OVER_QUOTA, step=step)
                 participant.save()
                 return participant
             text = configuration.texts()["consent"]
@@ -215,11 +222,10 @@ def submit(
             Page.objects.create(participant=participant, step=step, content=kept)
             if step == "eligibility" and content.get("eligible") == "no":
                 participant.state = progress.DECLINED
+                Event.objects.create(participant=participant, kind="declined", step=step)
                 participant.save()
                 return participant
         participant.step = progress.after(step, all_steps(participant, configuration))
-        if participant.cell is not None:
-            participant.lease_until = now + timedelta(minutes=configuration.values["lease_minutes"])
         if participant.step == progress.LAST:
             participant.state = progress.FINISHED
             participant.finished_at = now
@@ -229,7 +235,10 @@ def submit(
 
 
 def was_said_otherwise(participant: Participant, step: str, content: Mapping[str, Any]) -> bool:
-    """Whether `step` is a task that was answered before, and this is another answer: the first is kept."""
+    """Whether `step` is a task that was answered before, and this is another answer: the first is kept.
+
+    `participant`: as after `step` was submitted.
+    """
     if step == participant.step or not re.fullmatch(r"task-\d{1,4}", step):
         return False
     position = int(step.removeprefix("task-"))
@@ -342,10 +351,11 @@ def _take_comprehension(
 
 
 def taken(now: datetime, but: int | None = None) -> dict[tuple[str, str], int]:
-    """How many completed or hold a live lease, by cell and order."""
+    """How many completed or hold a live lease, by cell and order; not who finished beside the quota."""
     holding = Participant.objects.filter(
         Q(state=progress.FINISHED) | Q(state=progress.ACTIVE, lease_until__gt=now), cell__isnull=False
-    ).exclude(pk=but)
+    )
+    holding = holding.exclude(pk=but).exclude(event__kind=OVER_QUOTA)
     counts: dict[tuple[str, str], int] = {}
     for cell, order in holding.values_list("cell__name", "first_class"):
         counts[cell, order] = counts.get((cell, order), 0) + 1

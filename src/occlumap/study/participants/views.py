@@ -155,11 +155,14 @@ def step(request: HttpRequest) -> HttpResponse:
                 "form": "Not all answers are right. Please look at the instructions again, and answer once more."
             }
             return _page(request, after, study, content, told, 422)
-        if services.was_said_otherwise(participant, submitted, content):
+        typed = [content[name] for name in TYPED if content.get(name)]
+        if after.state == progress.OVER_QUOTA and after.step == submitted and typed:
+            told = {"form": "This page was not taken any more: your place ran out while you were away."}
+            return _page(request, after, study, {}, told, 409, {"typed": typed})
+        if services.was_said_otherwise(after, submitted, content):
             told = {
                 "form": "You had sent that page before, maybe in another tab: what you sent first counts."
             }
-            typed = [content[name] for name in TYPED if content.get(name)]
             return _page(request, after, study, {}, told, 409, {"typed": typed})
         return redirect("step")
     return _page(request, participant, study, {}, {}, 200)
@@ -189,7 +192,7 @@ def _page(
         **(more or {}),
     }
     if participant.state in progress.OVER and participant.state != progress.FINISHED:
-        return _over(request, participant, study)
+        return _over(request, participant, study, {"problems": problems, **(more or {})}, status)
     if name in ("eligibility", "information", "consent"):
         texts = study.texts()
         context["text"] = showing.markdown(texts[name]) if name in texts else ""
@@ -330,9 +333,12 @@ def _code_of(participant: Participant) -> str:
     return "completed" if participant.state == progress.FINISHED else _OVER[participant.state][2]
 
 
-def _over(request: HttpRequest, participant: Participant, study: Configuration) -> HttpResponse:
+def _over(
+    request: HttpRequest, participant: Participant, study: Configuration, more: Mapping[str, Any], status: int
+) -> HttpResponse:
     title, text, code = _OVER[participant.state]
     context = {
+        **more,
         "title": title,
         "text": text,
         "code": study.values["codes"][code],
@@ -342,7 +348,7 @@ def _over(request: HttpRequest, participant: Participant, study: Configuration) 
         else participant.step,  # with it the way to withdraw
     }
     context["contact"] = study.values["people"]["contact"]
-    return render(request, "participants/message.html", context)
+    return render(request, "participants/message.html", context, status=status)
 
 
 def withdraw(request: HttpRequest) -> HttpResponse:

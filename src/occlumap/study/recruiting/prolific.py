@@ -58,8 +58,8 @@ def verify(token: str, identity: Mapping[str, str], keys: str, audience: str, fo
         raise UnsignedError(f"expected a link that Prolific has signed for this study ({error})") from error
     said = claims.get("prolific", claims)
     for name, names in _CLAIMS.items():
-        value = next((said[one] for one in names if isinstance(said, dict) and one in said), None)
-        if identity.get(name) and value != identity[name]:
+        value = next((said[one] for one in names if isinstance(said, dict) and one in said), "")
+        if value != identity.get(name, ""):  # what is signed may not be left out of the address either
             raise UnsignedError(f"expected the same {IDS[name]} in the address and in its signature")
     if not identity.get("person"):
         raise UnsignedError("expected PROLIFIC_PID in the address")
