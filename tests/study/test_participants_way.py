@@ -326,6 +326,45 @@ def test_who_has_answered_all_finishes_beside_a_full_cell(study):
     assert [row[columns.index("over_quota")] for row in rows] == [1, *[0] * 12]
 
 
+def test_who_was_over_quota_and_withdraws_keeps_the_code(study):
+    from occlumap.study.participants.models import Participant
+
+    browser = start()
+    Participant.objects.update(state="over-quota")
+    browser.post("/study/withdraw/")
+    page = browser.get("/study/").content.decode()
+    assert "You have withdrawn" in page
+    assert ">FULL<" in page
+    assert browser.get("/study/complete/").headers["Location"].endswith("?cc=FULL")
+
+
+def test_a_wrong_try_renews_the_place(study, monkeypatch):
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from occlumap.study.participants.models import Participant
+
+    monkeypatch.setitem(study.values, "comprehension_rule", "repeat")
+    browser = start()
+    page = answers_for(go_to(browser, "comprehension"))
+    soon = timezone.now() + timedelta(minutes=1)
+    Participant.objects.update(lease_until=soon)
+    wrong = {name: {"yes": "no", "no": "yes"}[right] for name, _, right in study.questions() if name in page}
+    assert browser.post("/study/", {**page, **wrong}).status_code == 422
+    assert Participant.objects.get().lease_until > soon
+
+
+def test_pages_of_instructions_looked_at_again_lead_to_the_next(study):
+    browser = start()
+    go_to(browser, "comprehension")
+    assert 'href="/study/instructions/2/">Next page' in browser.get("/study/instructions/1/").content.decode()
+    last = len(study.own_pages("not_shown", "none"))
+    pages = [browser.get(f"/study/instructions/{one}/") for one in range(last, 12)]
+    ends = [page.content.decode() for page in pages if page.status_code == 200]
+    assert "Next page" not in ends[-1]
+
+
 def test_who_is_not_eligible_leaves_an_event(study):
     from occlumap.study.participants.models import Event
 

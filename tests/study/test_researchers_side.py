@@ -340,6 +340,31 @@ def test_a_command_refuses_what_was_not_launched_and_makes_nothing(study, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["study.yaml"]
 
 
+def test_somebody_is_withdrawn_by_a_command_and_only_once(study, tmp_path, monkeypatch):
+    import os
+
+    from click.testing import CliRunner
+
+    from occlumap.cli.group import occlumap as main
+    from occlumap.study.participants.models import Answer, Identity, Participant
+    from occlumap.study.participants.services import has_withdrawn, prepare
+
+    for name, value in os.environ.items():  # what the command sets
+        if name.startswith("OCCLUMAP_STUDY_"):
+            monkeypatch.setenv(name, value)
+    prepare(study)
+    go_to(start("ann"), "task-2")
+    command = ["study", "withdraw", "ann", "--config", str(study.folder / "study.yaml")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert not Answer.objects.exists()
+    assert not Identity.objects.exists()
+    assert Participant.objects.get().state == "withdrawn"
+    assert has_withdrawn({"person": "ann"})
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 1
+    assert "expected the id of somebody who takes part" in again.output
+
+
 def test_an_export_that_fails_leaves_no_parts(study, tmp_path):
     from occlumap.study import export
     from occlumap.study.participants.models import Answer
@@ -540,6 +565,10 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
         ({"texts": {"consent": "I get 8.60 for this study"}}, "the text consent says 'get 8.60'"),
         ({"texts": {"information": "We pay."}}, "the text information does not say {{ base }}"),
         ({"codes": {"completed": "X", "no_consent": "X"}}, "codes.completed is 'X', the code of another end"),
+        (
+            {"codes": {"over_quota": "X", "no_consent": "X"}},
+            "codes.over_quota is 'X', that of no_consent too: who is to be paid could not be told",
+        ),
         ({"codes": {"completed": " "}}, "codes.completed is empty"),
         ({"completion_url": "https://app.example/?cc=ABC"}, "completion_url has a code in it"),
         ({"completion_url": "https://app.example/#end"}, "completion_url is 'https://app.example/#end'"),
@@ -568,6 +597,7 @@ def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told
             "<mail>",
         ),
         *("TBC", "UKRI (TBC)", "[your contact]", "INSERT NAME HERE", "placeholder", "Your name", "2026-XXX"),
+        *("to be confirmed", "Ada (to be announced)", "n/a", "NA", "XX", "Lorem ipsum"),
     ],
 )
 def test_a_place_that_is_not_filled_in_is_refused_before_launch(study, value):

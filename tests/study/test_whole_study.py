@@ -185,7 +185,8 @@ def test_a_start_on_a_port_that_is_taken_changes_no_study(tmp_path):
 
     demo_stimuli.write(tmp_path / "stimuli")
     people = {name: f"(test {name})" for name in configuration.PLACEHOLDERS}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"title": "A study", "people": people}))
+    values = {"title": "A study", "people": people, "completion_url": "https://app.example/complete"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
     environment = {
         "OCCLUMAP_STUDY_DATABASE": str(tmp_path / "study.sqlite3"),
         "OCCLUMAP_STUDY_SECRET": "secret-" * 8,

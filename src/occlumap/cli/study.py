@@ -266,6 +266,31 @@ def researcher(name: str, reset: bool, folder: Path, config: Path | None) -> Non
     click.echo(f"name {name}, password {password}")
 
 
+@study.command()
+@click.argument("name")
+@_HOME
+@_CONFIG
+def withdraw(name: str, folder: Path, config: Path | None) -> None:
+    """Erase what the participant NAME said, as the button on every page does.
+
+    NAME: an id of the recruiting service, or of the export (P00001). For somebody who asks by mail, and again after a
+    backup is restored.
+    """
+    import os
+
+    from occlumap.errors import ArgumentError
+
+    if config is not None and not os.environ.get("OCCLUMAP_STUDY_SECRET"):
+        raise ArgumentError(
+            "expected the study's OCCLUMAP_STUDY_SECRET in the environment: by it somebody who comes again is known"
+        )
+    _opened(folder, config)
+    from occlumap.study.participants import services
+
+    services.withdraw(services.named(name).pk)
+    click.echo("withdrawn: the answers are erased")
+
+
 def _opened(folder: Path, config: Path | None) -> "Configuration":
     """The study of `config`, with the database that the environment names, or the demo's in `folder`; ready for use.
 

@@ -150,8 +150,8 @@ def _of_csv(data: bytes, *, sure: bool) -> tuple[list[tuple[str, str]], list[Row
     if "config_sha256" not in columns and not sure:
         raise ArgumentError(
             "expected the column config_sha256, as in the files of the export: every study has participants of the "
-            "same names, and nothing else tells whose answers these are; if they are this study's, look at the file, then "
-            "tick that it is of this study"
+            "same names, and nothing else tells whose answers these are; if they are this study's, look at the file, "
+            "then tick that it is of this study"
         )
     found = Answer.objects.filter(participant__state=progress.FINISHED)
     names = ("participant__public_id", "task_id", "pk", "participant__config_sha256")

@@ -39,6 +39,8 @@ class Participant(models.Model):
     screening_passed = models.BooleanField(null=True)
     comprehension_failures = models.PositiveIntegerField(default=0)
     config_sha256 = models.CharField(max_length=64)
+    owed = models.CharField(max_length=20, blank=True, default="")
+    """The completion code of who had been told it before withdrawing."""
     started_at = models.DateTimeField(auto_now_add=True, null=True)
     consented_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

@@ -409,11 +409,26 @@ def withdraw(participant_pk: int) -> None:
     """End it at the participant's wish; what was said is erased, and a row without content stays for the counts."""
     with transaction.atomic():
         participant = Participant.objects.select_for_update(of=("self",)).get(pk=participant_pk)
+        if participant.state == progress.OVER_QUOTA:
+            participant.owed = "over_quota"
         participant.state = progress.WITHDRAWN
         for person in Identity.objects.filter(participant=participant).values_list("person", flat=True):
             Withdrawal.objects.get_or_create(who=_fingerprint(person))
         erase(participant)
         participant.save()
+
+
+def named(name: str) -> Participant:
+    """The participant of an id: of the recruiting service (person or submission) or of the export; ArgumentError for
+    nobody's.
+    """
+    of = Q(public_id=name) | Q(identity__person=name) | Q(identity__submission=name)
+    found = Participant.objects.filter(of).exclude(state=progress.WITHDRAWN).first() if name else None
+    if found is None:
+        raise ArgumentError(
+            f"expected the id of somebody who takes part, and has not withdrawn, got {name!r}"
+        )
+    return found
 
 
 def has_withdrawn(identity: Mapping[str, str]) -> bool:

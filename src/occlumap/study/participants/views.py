@@ -245,11 +245,12 @@ def instructions(request: HttpRequest, number: int) -> HttpResponse:
     if participant is None:
         return redirect("entry")
     study = configuration()
-    if not progress.back_to(
-        participant.step, f"instructions-{number}", services.all_steps(participant, study)
-    ):
+    steps = services.all_steps(participant, study)
+    if not progress.back_to(participant.step, f"instructions-{number}", steps):
         return redirect("step")
+    more = progress.back_to(participant.step, f"instructions-{number + 1}", steps)
     context = {"step": participant.step, "title": study.values["title"], "again": True}
+    context |= {"next": number + 1 if more else None}
     return _instructions(request, participant, study, number, context)
 
 
@@ -330,13 +331,16 @@ def complete(request: HttpRequest) -> HttpResponse:
 
 def _code_of(participant: Participant) -> str:
     """The name of the completion code of a participant for whom the study is over."""
-    return "completed" if participant.state == progress.FINISHED else _OVER[participant.state][2]
+    if participant.state == progress.FINISHED:
+        return "completed"
+    return participant.owed or _OVER[participant.state][2]
 
 
 def _over(
     request: HttpRequest, participant: Participant, study: Configuration, more: Mapping[str, Any], status: int
 ) -> HttpResponse:
-    title, text, code = _OVER[participant.state]
+    title, text, _ = _OVER[participant.state]
+    code = _code_of(participant)
     context = {
         **more,
         "title": title,
