@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,44 @@ def test_a_backup_is_taken_and_restored_by_the_commands_of_the_docs(ordeal):
     done("export", "--out", "again", "--config", "study.yaml", folder=ordeal["folder"], environment=changed)
     for before in (ordeal["folder"] / "data").iterdir():
         assert (ordeal["folder"] / "again" / before.name).read_bytes() == before.read_bytes()
+
+
+def test_codes_and_a_file_that_come_four_times_at_once_are_taken_once(ordeal):
+    folder, environment = ordeal["folder"], ordeal["environment"]
+    port = free_port()
+    served = {"folder": folder, "environment": {**environment, "OCCLUMAP_STUDY_TWO_FACTOR": "optional"}}
+    told = done("researcher", "ann", "--config", "study.yaml", **served)
+    password = told.partition("password ")[2].strip()
+    coded = [
+        f"{row['participant_id']},{row['task_id']},Bea,ears,{row['config_sha256']}"
+        for row in rows(folder / "data/responses.csv")[:100]
+    ]
+    file = "\n".join(["participant_id,task_id,coder,codes,config_sha256", *coded]).encode()
+    server = study("serve", "study.yaml", "--bind", f"127.0.0.1:{port}", start_new_session=True, **served)
+    try:
+        up(port, server)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/researcher/", timeout=60) as browser:
+
+            def send(path: str, content: dict, **files: object) -> httpx.Response:
+                page = browser.get(path).text
+                token = re.search(r'name="csrfmiddlewaretoken" value="([^"]*)"', page)[1]
+                return browser.post(path, data={"csrfmiddlewaretoken": token, **content}, **files)
+
+            login = send("login/", {"username": "ann", "password": password})
+            assert login.status_code == 302
+            with ThreadPoolExecutor(4) as four:
+                codes = [
+                    four.submit(send, "coding/codebook/", {"name": "halo", "group": "general"})
+                    for _ in range(4)
+                ]
+                assert sorted(one.result().status_code for one in codes) == [302, 422, 422, 422]
+                imports = [
+                    four.submit(send, "coding/exchange/", {}, files={"file": ("x.csv", file)})
+                    for _ in range(4)
+                ]
+                assert [one.result().status_code for one in imports] == [200] * 4
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    done("export", "--out", "coded", "--config", "study.yaml", **served)
+    assert len(rows(folder / "coded/codings.csv")) == 100

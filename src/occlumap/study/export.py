@@ -59,7 +59,8 @@ DICTIONARY = (
         "double_coding",
         "segment_id, task_id, coder_a, coder_b, coder_c",
         "answers that two coders coded, a row for each pair of codes: the same codes together, then the others by "
-        f"name; {codebook.NONE} where a coder has no more; coder_a coded the answer first; coder_c: empty",
+        f"name; {codebook.NONE} where a coder has no more, which is no code and has no group; coder_a coded the answer "
+        "first; coder_c: empty",
     ),
     (
         "every table",

@@ -169,7 +169,8 @@ def _ends(configuration: Configuration) -> Iterator[str]:
         elif list(codes.values()).count(code) > 1 and (name == "completed" or code == codes["completed"]):
             yield f"codes.{name} is {code!r}, the code of another end too: who completed could not be told"
     if codes["over_quota"] and codes["over_quota"] == codes["no_consent"]:
-        yield f"codes.over_quota is {codes['over_quota']!r}, that of no_consent too: who is to be paid could not be told"
+        told = "that of no_consent too: who is to be paid could not be told"
+        yield f"codes.over_quota is {codes['over_quota']!r}, {told}"
     url = configuration.values["completion_url"]
     if not url:
         yield "completion_url is empty: participants would not be led back"

@@ -37,7 +37,10 @@ _COUNT = re.compile(
 FEWEST = 5
 """Smaller numbers are of something else: "two questions for each photo"."""
 
-_BEGINS_UNFILLED = r"^\W*(?:fill[\s_-]*in|demo|to[\s_-]?do|tb[acd]|x{2,}|placeholder|insert|your|change[\s_-]?me|lorem)(?!\w)"
+_BEGINS_UNFILLED = (
+    r"^\W*(?:fill[\s_-]*in|demo|to[\s_-]?do|tb[acd]|x{2,}|placeholder|insert|your|change[\s_-]?me|lorem)"
+    r"(?!\w)"
+)
 _TO_BE = r"to be (?:confirmed|determined|decided|announced|added|filled in)"
 _UNFILLED = re.compile(
     rf"{_BEGINS_UNFILLED}|\b(?:fill[\s_-]in|tb[acd]|x{{3,}}|placeholder|insert\b.*\bhere|{_TO_BE})\b|^\W*n/?a\W*$|^\W*[<\[].*[>\]]\W*$|^\W*$",
