@@ -172,12 +172,13 @@ def test_codes_of_another_study_are_not_taken_for_the_same_names_of_this_one(ben
     said((0, "ears tail"))
     rows = exported(bench[0])[name]
     forget_codings()
-    for other in ("f" * 64, ""):
-        data = table([{**row, "config_sha256": other} for row in rows])
+    for other in ({"config_sha256": "f" * 64}, {"config_sha256": ""}, {"text_name": "answer of a pilot"}):
+        data = table([{**row, **other} for row in rows])
         response = send(bench[0], f"{name}.csv", data)
         assert response.status_code == 422
-        assert "line 2: expected an answer of this study (config_sha256" in response.content.decode()
-    data = table([{key: value for key, value in row.items() if key != "config_sha256"} for row in rows])
+        assert f"line 2: expected an answer of this study ({next(iter(other))}" in response.content.decode()
+    data = table([{key: value for key, value in row.items() if key not in other} for row in rows])
+    data = data.replace("config_sha256", "sha256")
     file = io.BytesIO(data.encode())
     file.name = "x.csv"
     response = bench[0].post("/researcher/coding/exchange/", {"file": file})

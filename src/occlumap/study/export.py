@@ -49,6 +49,11 @@ DICTIONARY = (
     ("responses", "answer, correct", "yes or no; 1 if that is what the system does"),
     ("responses", "confidence", "1 extremely unconfident to 4 extremely confident"),
     ("responses", "sensitive, ignored", "free text: what the system is sensitive to, and what it ignores"),
+    (
+        "every table",
+        "text_name",
+        "the name of the answer's text in a project (.qdpx), which no other database has: by it codes find back",
+    ),
     ("codes", "task_id, code, group", "codes of the sensitive features; empty before they are coded"),
     (
         "codings",
@@ -107,6 +112,7 @@ def _assert_one_study(study: Configuration) -> None:
 
 def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[list[Any]]]]:
     from occlumap.study.coding import services as coding
+    from occlumap.study.coding.exchange import name_of
     from occlumap.study.coding.models import Coding
     from occlumap.study.participants.models import Answer, Event, Page, Participant
     from occlumap.study.participants.services import OVER_QUOTA
@@ -148,7 +154,8 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
         ),
     )
     columns = (
-        "participant_id,task_id,position,image_class,outcome,answer,correct,confidence,sensitive,ignored"
+        "participant_id,task_id,position,image_class,outcome,answer,correct,confidence,sensitive,ignored,"
+        "text_name"
     )
     answers = Answer.objects.filter(participant__state=progress.FINISHED).select_related("participant")
     yield (
@@ -158,9 +165,9 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
     )
     yield (
         "codes",
-        ["participant_id", "task_id", "code", "group"],
+        ["participant_id", "task_id", "code", "group", "text_name"],
         (
-            [answer.participant.public_id, answer.task_id, code, group]
+            [answer.participant.public_id, answer.task_id, code, group, name_of(answer)]
             for answer, code, group in coding.final_codes()
         ),
     )
@@ -169,7 +176,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
     )
     yield (
         "codings",
-        ["participant_id", "task_id", "coder", "codes", "codebook_version", "adjudicated", "at"],
+        ["participant_id", "task_id", "coder", "codes", "codebook_version", "adjudicated", "at", "text_name"],
         (
             [
                 one.answer.participant.public_id,
@@ -179,6 +186,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
                 one.version,
                 int(one.adjudicated),
                 one.at.isoformat(),
+                name_of(one.answer),
             ]
             for one in codings.order_by("pk")
         ),
@@ -216,6 +224,8 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
 
 
 def _response(answer: Any, study: Configuration) -> list[Any]:
+    from occlumap.study.coding.exchange import name_of
+
     task = study.tasks[answer.task_id]
     correct = int(reward.correct(task["outcome"], answer.answer))
     return [
@@ -229,6 +239,7 @@ def _response(answer: Any, study: Configuration) -> list[Any]:
         answer.confidence,
         _plain(answer.sensitive),
         _plain(answer.ignored),
+        name_of(answer),
     ]
 
 

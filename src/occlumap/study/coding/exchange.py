@@ -154,8 +154,7 @@ def _of_csv(data: bytes, *, sure: bool) -> tuple[list[tuple[str, str]], list[Row
             "then tick that it is of this study"
         )
     found = Answer.objects.filter(participant__state=progress.FINISHED)
-    names = ("participant__public_id", "task_id", "pk", "participant__config_sha256")
-    answers = {(public, task): (pk, sha256) for public, task, pk, sha256 in found.values_list(*names)}
+    answers = {(one.participant.public_id, one.task_id): one for one in found.select_related("participant")}
     try:
         lines = list(_lines(reader, answers))
     except csv.Error as error:
@@ -170,7 +169,7 @@ def _of_csv(data: bytes, *, sure: bool) -> tuple[list[tuple[str, str]], list[Row
 
 
 def _lines(
-    reader: "csv.DictReader[str]", answers: dict[tuple[str, str], tuple[int, str]]
+    reader: "csv.DictReader[str]", answers: dict[tuple[str, str], Answer]
 ) -> Iterator[tuple[Row, str]]:
     for line in reader:
         where = f"line {reader.line_num}"
@@ -185,12 +184,14 @@ def _lines(
         key = of["participant_id"], of["task_id"]
         if key not in answers:
             raise ArgumentError(f"{where}: expected an answer of this study, got participant and task {key}")
-        answer, sha256 = answers[key]
-        if of.get("config_sha256", sha256) != sha256:
-            raise ArgumentError(
-                f"{where}: expected an answer of this study (config_sha256 {sha256[:12]}), got one of another "
-                f"({of['config_sha256'][:12] or 'none'})"
-            )
+        answer = answers[key]
+        told = {"config_sha256": answer.participant.config_sha256, "text_name": name_of(answer)}
+        for column, own in told.items():
+            if of.get(column, own) != own:
+                raise ArgumentError(
+                    f"{where}: expected an answer of this study ({column} {own}), got one of another "
+                    f"({of[column] or 'none'})"
+                )
         given = of["code"] and [of["code"]] if "code" in of else re.split(r"[\s,;]+", of.get("codes", ""))
         codes = tuple(services.code_name(one) for one in given if one)
         version, settles = of.get("codebook_version", ""), of.get("adjudicated", "") or "0"
@@ -202,7 +203,7 @@ def _lines(
         if not coder.isprintable():  # a NUL, for example, which no database of ours takes
             raise ArgumentError(f"{where}: expected a name as coder, got {coder!r}")
         yield (
-            Row(where, answer, coder, codes, number, settles == "1"),
+            Row(where, answer.pk, coder, codes, number, settles == "1"),
             of.get("group", ""),
         )
 
