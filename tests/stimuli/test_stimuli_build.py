@@ -281,6 +281,35 @@ def test_what_a_package_s_condition_changes_reaches_none_of_ours(drawn, trained,
     assert ours(changed) == ours(manifest_of(frozen))
 
 
+def test_a_set_is_not_put_into_the_model_s_folder(drawn, trained):
+    with pytest.raises(StimuliError, match="outside the model's"):
+        built(drawn, "inside", out="model/set")
+
+
+def test_an_image_and_its_heatmaps_have_one_size(drawn, trained, tmp_path):
+    """Heatmaps are made of a smaller image, whose sides have another ratio by rounding."""
+    shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
+    root = next((tmp_path / "VOCdevkit").iterdir())
+    lists = root / "ImageSets" / "Main"
+    shutil.copy(lists / "train.txt", lists / "wide.txt")
+    shutil.rmtree(root / "SegmentationObject")
+    for path in (root / "JPEGImages").iterdir():
+        with Image.open(path) as picture:
+            wide = picture.resize((500, 332))
+        wide.save(path)
+    for path in (root / "Annotations").iterdir():
+        path.write_text(
+            path.read_text().replace("<width>32<", "<width>500<").replace("<height>32<", "<height>332<")
+        )
+    options = {"conditions": ["mask"], "explain_side": 224, "side": 320, "split": "wide"}
+    with catch_warnings():
+        simplefilter("ignore", OcclumapWarning)
+        made = built(tmp_path, "set", model=str(trained), **options)
+    for path in (made / "images").iterdir():
+        with Image.open(path) as picture:
+            assert picture.size == (320, 212)
+
+
 def test_what_check_would_refuse_is_not_frozen(drawn, trained, monkeypatch):
     from occlumap.stimuli import build
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from occlumap.errors import ArgumentError, FileFormatError, StimuliError
+from occlumap.errors import ArgumentError, FileFormatError, OcclumapWarning, StimuliError
 from occlumap.stimuli.draw import draw_dataset
 from occlumap.stimuli.network import Studied, build, load_weights
 from occlumap.stimuli.outcomes import average_precision
@@ -306,6 +306,21 @@ def test_the_card_tells_over_which_classes_a_mean_is(own, tmp_path):
     assert "cat" not in shown
     assert f"over {len(shown)} of {len(card['classes'])} classes, as it shows none of" in page
     assert f"mean on the training split is {np.mean([ap['train'][one] for one in shown]):.3f}" in page
+
+
+def test_classes_that_only_the_validation_split_shows_are_told(own, tmp_path):
+    for one in (own / "ImageSets" / "Main" / "val.txt").read_text().split():
+        path = own / "Annotations" / f"{one}.xml"
+        path.write_text(path.read_text().replace("<name>cat<", "<name>zebra<"))
+    with pytest.warns(
+        OcclumapWarning, match="train shows no zebra, so it is not learnt, and what val shows of it"
+    ):
+        card = train(own, tmp_path / "model", TINY).card
+    assert card["not_learnt"] == ["zebra"]
+    assert (
+        "shows zebra, too, which the training split does not"
+        in (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    )
 
 
 def test_the_card_tells_whether_training_was_stopped_on_purpose(few, tmp_path):

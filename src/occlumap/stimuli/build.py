@@ -199,6 +199,8 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     if config.out.exists():
         raise StimuliError(f"expected no folder {config.out}, as a frozen set is not changed; choose another")
     refuse_inside(config.data, config.out, "the stimulus set")
+    if config.out.resolve().is_relative_to(config.model.resolve()):
+        raise StimuliError(f"expected a folder outside the model's, {config.model}, got {config.out}")
     with working_folder(config.out.parent, config.out.name) as working:
         model = load(config.model)
         split = read_split(config.data, config.split, model.card["classes"])
@@ -270,10 +272,14 @@ def _pictures(
     explained = sorted({(one.row, task.label) for task in tasks for one in task.examples})
     total = len(plain) + len(explained) * len(config.conditions)
     made = _Pictures(shown={name: [] for name in config.conditions})
+    sizes: dict[
+        int, tuple[int, int]
+    ] = {}  # an image's, and those of its heatmaps, which are made of a smaller one
     done = 0
     for row in plain:
         image = split.image(row, max(config.side, config.explain_side))
-        made.plain[row] = writer.write(enlarge(image, writer.size(image)))
+        sizes[row] = writer.size(image)
+        made.plain[row] = writer.write(enlarge(image, sizes[row]))
         done += 1
         if progress is not None:
             progress(done, total)
@@ -304,7 +310,7 @@ def _pictures(
             if found is not None:
                 shown = intensity(found)
                 made.shown[name].append(shown)
-                files[name] = writer.write(paint(image, shown, writer.size(image)))
+                files[name] = writer.write(paint(image, shown, sizes[row]))
             done += 1
             if progress is not None:
                 progress(done, total)

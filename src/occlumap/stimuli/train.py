@@ -131,6 +131,14 @@ def train(
             f"expected images of {', '.join(learn.classes)} in {val_split}, got none of any of them: there is nothing "
             "to judge by"
         )
+    unlearnt = [one for one in read_split(data, val_split).classes if one not in learn.classes]
+    if unlearnt:
+        warnings.warn(
+            f"{train_split} shows no {', '.join(unlearnt)}, so {'it is' if len(unlearnt) == 1 else 'they are'} not "
+            f"learnt, and what {val_split} shows of {'it' if len(unlearnt) == 1 else 'them'} is not counted",
+            OcclumapWarning,
+            stacklevel=2,
+        )
     with working_folder(folder, "model") as working:  # before hours of training, not after
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -145,6 +153,7 @@ def train(
             "settings": asdict(settings),
             "weights": None if weights is None else {"file": Path(weights).name, "not_loaded": left},
             "classes": list(learn.classes),
+            "not_learnt": unlearnt,
             "thresholds": {
                 one: best_threshold(scores[learn.name][:, col], learn.labels[:, col])
                 for col, one in enumerate(learn.classes)
@@ -441,6 +450,11 @@ def _page(card: dict[str, Any]) -> str:
         if unseen
         else ""
     )
+    if card["not_learnt"]:
+        note += (
+            f"The validation split shows {', '.join(card['not_learnt'])}, too, which the training split does not: not "
+            "learnt, and not counted.\n\n"
+        )
     rows = "".join(
         f"| {one} | {_figure(ap[splits['train']][one])} | {_figure(ap[splits['val']][one])} "
         f"| {_figure(card['thresholds'].get(one))} |\n"
