@@ -209,7 +209,8 @@ def test_codes_and_a_file_that_come_four_times_at_once_are_taken_once(ordeal):
         for row in rows(folder / "data/responses.csv")[:100]
     ]
     file = "\n".join(["participant_id,task_id,coder,codes,config_sha256", *coded]).encode()
-    server = study("serve", "study.yaml", "--bind", f"127.0.0.1:{port}", start_new_session=True, **served)
+    bind = ["--bind", f"127.0.0.1:{port}"]
+    server = study("serve", "study.yaml", *bind, start_new_session=True, stdout=subprocess.DEVNULL, **served)
     try:
         up(port, server)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/researcher/", timeout=60) as browser:
