@@ -589,6 +589,8 @@ def test_a_method_without_its_package_is_told(monkeypatch):
         ("file,class_index\n0.png,cat\n", "line 2"),
         ("file,class_index\n0.png,-1\n", "line 2"),
         ("file,class_index\n0.png\n", "line 2"),
+        ("file,class_index\n0.png,1,7\n", "as many fields in line 2"),
+        ("file,class_index\n0\0.png,1\n", "no NUL"),
         ("file,class_index\n0.png,1\n0.png,1\n", "more than once"),
         ("file,class_index\n0.png,1\n./0.png,1\n", "more than once"),
     ],

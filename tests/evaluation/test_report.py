@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 from PIL import Image
 
 from occlumap.evaluation import report
-from occlumap.evaluation.wording import number
+from occlumap.evaluation.wording import calls_allowed, number
 from tests.evaluation.folders import folder, photographs, srg, table, two_methods
 
 HOSTILE = "=1+1|</code><script>alert('x')</script>\n| `a` \\| \u202e<img src=x onerror=y>"
@@ -193,6 +193,14 @@ def test_with_many_methods_markdown_names_the_table_of_pairs_instead_of_a_matrix
     assert "row minus column, centre crops, 100 calls allowed. `pairs.csv` has all 36." in text
     assert max(len(cells) for cells in markdown_rows(text)) < 9
     assert "+0.800" in (tmp_path / "report.html").read_text()  # which keeps it
+
+
+def test_a_budget_in_words():
+    assert [calls_allowed(budget) for budget in (0, 1, 1000)] == [
+        "no calls needed",
+        "1 call allowed",
+        "1,000 calls allowed",
+    ]
 
 
 def test_too_few_photographs_to_tell_are_no_verdict_on_the_leader(tmp_path):

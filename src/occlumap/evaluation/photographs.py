@@ -71,6 +71,11 @@ def read_table(table: Path, crops: Sequence[str] = CROPS[:1]) -> list[Entry]:
     entries = []
     for number, line in enumerate(lines, start=2):
         text = line["class_index"] or ""
+        if None in line or "\0" in (line["file"] or ""):
+            raise ArgumentError(
+                f"expected as many fields in line {number} of {table} as in its header, and no NUL in a file's name, "
+                f"got {[*line.values()]!r}; a comma within a name takes quotation marks"
+            )
         if not line["file"] or not text.strip().isdecimal():
             raise ArgumentError(
                 f"expected a file and a class index of 0 or more in line {number} of {table}, got {line['file']!r} "

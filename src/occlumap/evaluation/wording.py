@@ -85,7 +85,7 @@ def crops_in_words(crops: str) -> str:
 
 def calls_allowed(budget: int) -> str:
     """A budget in words."""
-    return f"{budget:,} calls allowed" if budget else "no calls needed"
+    return f"{budget:,} call{'s' * (budget > 1)} allowed" if budget else "no calls needed"
 
 
 def direction(run: Run, metric: str) -> str:
