@@ -133,7 +133,7 @@ class Record:
         # so where little speaks for the class
         for key, what, found, rtol in (
             ("scores", "", panel.scores, 1e-2),
-            ("blurred_scores", ", blurred,", panel.blurred_scores(), 5e-2),
+            ("blurred_scores", ", blurred,", panel.blurred_scores(), 1e-1),
         ):
             known = self._document[key].setdefault(panel.name, {})
             for name, ours in found.items():
