@@ -353,13 +353,13 @@ def test_somebody_is_withdrawn_by_a_command_and_only_once(study, tmp_path, monke
         if name.startswith("OCCLUMAP_STUDY_"):
             monkeypatch.setenv(name, value)
     prepare(study)
-    go_to(start("ann"), "task-2")
-    command = ["study", "withdraw", "ann", "--config", str(study.folder / "study.yaml")]
+    go_to(start("by-mail"), "task-2")
+    command = ["study", "withdraw", "by-mail", "--config", str(study.folder / "study.yaml")]
     assert CliRunner().invoke(main, command).exit_code == 0
     assert not Answer.objects.exists()
     assert not Identity.objects.exists()
     assert Participant.objects.get().state == "withdrawn"
-    assert has_withdrawn({"person": "ann"})
+    assert has_withdrawn({"person": "by-mail"})
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 1
     assert "expected the id of somebody who takes part" in again.output
