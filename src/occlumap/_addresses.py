@@ -8,10 +8,16 @@ def without_secrets(address: str) -> str:
 
     >>> without_secrets("https://me:secret@host/path?key=secret")
     'https://host/path'
+    >>> without_secrets("http://me:sec/ret@host/path")  # it should read sec%2Fret
+    'http://host/path'
     """
     scheme, there, rest = address.partition("://")
     if not there:
         return address
+    before, _, behind = rest.rpartition("@")
+    first = re.split(r"[/?#]", before, maxsplit=1)[0]
+    if ":" in first and not first.rpartition(":")[2].isdecimal():  # no host and port, but a password as it was typed
+        rest = behind
     rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

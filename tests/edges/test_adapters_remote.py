@@ -335,6 +335,40 @@ def test_what_a_service_repeats_of_the_secrets_is_masked_whoever_tells_it(raw_se
         assert "secret" not in str(caught.value)
 
 
+def test_where_a_service_sends_us_tells_no_secret(raw_server):
+    place = raw_server(
+        lambda connection, request: connection.sendall(
+            b"HTTP/1.1 301 No\r\nLocation: /score/the-secret/?key=the-secret\r\nContent-Length: 0\r\n\r\n"
+        )
+    )
+    with pytest.raises(ClassifierError, match=r"got 301 to /score/.../") as caught:
+        from_url(f"http://{place}/score?key=the-secret", attempts=1)(photo()[None])
+    assert "the-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["KEY-SECRET\n", 'tok"en-SECRET', "tök\\en-SECRET"])
+def test_a_secret_with_odd_letters_is_masked_as_python_and_json_write_it(raw_server, secret):
+    def repeat(connection, request):
+        sent = request.partition(b"X-Api-Key: ")[2].partition(b"\r\n")[0].decode("latin-1")
+        body = json.dumps(sent).encode()
+        connection.sendall(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    place = raw_server(repeat)
+    hidden = {"headers": {"X-Api-Key": secret}}
+    classifier = from_url(f"http://{place}/", encode=lambda images: {**remote._as_json(images), **hidden})
+    with pytest.raises(ClassifierError) as caught:
+        classifier(photo()[None])
+    assert "SECRET" not in str(caught.value)
+    assert classifier.requests == 1  # none passes by trying again
+
+
+def test_a_version_is_another_however_like_numbers_both_look():
+    from occlumap.cli.options import options_of
+
+    one, other = (options_of([f"fingerprint={text}"])["fingerprint"] for text in ("1.1", "1.10"))
+    assert (one, other) == ("1.1", "1.10")
+
+
 def test_headers_that_drip_in_are_given_up_in_time(raw_server):
     def drip(connection, request):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
@@ -381,7 +415,7 @@ def test_hooks_speak_to_another_service(start):
         ("http://x/", {"encode": "x"}, "expected encode to be a function, got 'x'"),
         ("http://x/", {"decode": 3}, "expected decode to be a function"),
         ("http://me@x/", {"token_env": "PATH"}, "either a user in the address or token_env"),
-        ("http://x/", {"fingerprint": ["v3"]}, "expected fingerprint to be a text"),
+        ("http://x/", {"fingerprint": 1.1}, "expected fingerprint to be a text"),
     ],
 )
 def test_options_that_cannot_be_are_refused(url, options, told):

@@ -3,9 +3,11 @@
 import base64
 import hashlib
 import io
+import json
 import os
 import queue
 import random
+import re
 import threading
 import time
 import weakref
@@ -69,7 +71,7 @@ class Remote:
         input_size: tuple[int, int] | None = None,
         encode: Encode | None = None,
         decode: Decode | None = None,
-        fingerprint: str | float | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -106,8 +108,6 @@ class Remote:
             )
         self._token_env = token_env
         if fingerprint is not None:
-            if isinstance(fingerprint, int | float) and not isinstance(fingerprint, bool):
-                fingerprint = str(fingerprint)  # a version, which the command line reads as a number
             if not isinstance(fingerprint, str) or not fingerprint:
                 raise ArgumentError(
                     "expected fingerprint to be a text that changes whenever the service's scores may, got "
@@ -174,6 +174,11 @@ class Remote:
             try:
                 with self._slots:  # shared by all threads that call this classifier
                     response = self._in_time(images)
+            except httpx.LocalProtocolError as error:  # it cannot be sent, now or later
+                raise ClassifierError(
+                    f"expected a request that can be sent to {self.name}, got {type(error).__name__}: "
+                    f"{self._hushed(str(error), _request_of(error))}; see its headers and token"
+                ) from None
             except httpx.RequestError as error:
                 # refused, dropped, timed out, a body that is not what it says
                 problem = f"{type(error).__name__}: {self._hushed(str(error), _request_of(error))}"
@@ -183,9 +188,9 @@ class Remote:
                 wait = max(wait, _seconds(response.headers.get("Retry-After")))
                 continue
             if response.status_code != 200:
+                told, place = (self._hushed(one, response.request) for one in (response.text, _whereto(response)))
                 raise ClassifierError(
-                    f"expected status 200 from {self.name}, got {response.status_code}"
-                    f"{_whereto(response)}: {self._hushed(response.text, response.request)!r}; such "
+                    f"expected status 200 from {self.name}, got {response.status_code}{place}: {told!r}; such "
                     "an answer does not pass by trying again: check the address, the secret and the format"
                 )
             try:
@@ -228,7 +233,12 @@ class Remote:
                 f"expected encode to give keyword arguments of httpx's post, such as {{'json': ...}}, got "
                 f"{type(encoded).__name__}"
             )
-        headers = library("httpx", "remote").Headers(encoded.get("headers"))
+        try:
+            headers = library("httpx", "remote").Headers(encoded.get("headers"))
+        except (UnicodeEncodeError, TypeError, ValueError) as error:  # which tells the value, a secret perhaps
+            raise ClassifierError(
+                f"expected the headers of encode as names and values of plain letters, got others ({type(error).__name__})"
+            ) from None
         ours = "token_env" if self._token_env is not None else "a user in the address"
         own = "authorization" in headers or encoded.get("auth") is not None
         if own and (self._token_env is not None or urlsplit(self._url).username is not None):
@@ -309,7 +319,9 @@ class Remote:
                     values.append(user)
                     passwords.append(password)
         values = [one for one in values if len(one) >= SHORTEST_SECRET] + passwords
-        return {read for one in values for read in (one, unquote(one), unquote_plus(one)) if read}
+        read = {said for one in values for said in (one, one.strip(), unquote(one), unquote_plus(one))}
+        # as Python and JSON write them, too
+        return {said for one in read for said in (one, repr(one)[1:-1], json.dumps(one)[1:-1]) if said}
 
     def _open(self) -> Any:
         with self._lock:
@@ -374,7 +386,7 @@ OPTIONS = (
 
 
 def _whereto(response: Any) -> str:
-    place = response.headers.get("Location")
+    place = re.split(r"[?#]", response.headers.get("Location", ""), maxsplit=1)[0]
     return f" to {without_secrets(place)}" if place and response.status_code in range(300, 400) else ""
 
 

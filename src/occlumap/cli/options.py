@@ -64,7 +64,7 @@ def options_by_classifier(names: Sequence[str], options: Sequence[str]) -> dict[
 
 
 def options_of(options: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE as keywords; a value that is JSON is what it says, any other is text."""
+    """KEY=VALUE as keywords; a value that is JSON is what it says, any other, and a fingerprint, is text."""
     given: dict[str, Any] = {}
     for option in options:
         key, equals, value = option.partition("=")
@@ -73,6 +73,9 @@ def options_of(options: Sequence[str]) -> dict[str, Any]:
                 f"expected KEY=VALUE, a keyword of the classifier, got {option!r}",
                 param_hint="--classifier-option",
             )
+        if key.strip() == "fingerprint":  # 1.10 is another version than 1.1
+            given["fingerprint"] = value
+            continue
         try:
             given[key.strip()] = json.loads(value.lower() if value.lower() in ("true", "false") else value)
         except ValueError:
