@@ -1,6 +1,7 @@
 """A classifier behind HTTP: images go out as PNG, scores come back as JSON; retried, counted, with time-outs."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -313,11 +314,10 @@ class Remote:
                 kind, _, secret = value.partition(" ")  # Bearer ..., Basic ...
                 values += [value, secret]
                 if kind.lower() == "basic":
-                    user, _, password = (
-                        base64.b64decode(secret + "===").decode("utf-8", "replace").partition(":")
-                    )
-                    values.append(user)
-                    passwords.append(password)
+                    with contextlib.suppress(ValueError):  # it is no base64
+                        user, _, password = base64.b64decode(secret + "===").decode().partition(":")
+                        values.append(user)
+                        passwords.append(password)
         values = [one for one in values if len(one) >= SHORTEST_SECRET] + passwords
         read = {said for one in values for said in (one, one.strip(), unquote(one), unquote_plus(one))}
         # as Python and JSON write them, too
