@@ -147,8 +147,9 @@ def write() -> None:
         "the bootstrap's draws. The targets were set for references with which nobody hides, the mean colour, noise "
         "and another photograph; the headline of the benchmark has `linear` as well, with which nobody hides either, "
         "but which is like `neighbours`, one of the joint method's two fills: there more is reached. The peers are "
-        "the nine of these runs; Sobol, Captum's two and xaitk's RISE were measured beside them at 300 calls alone (run "
-        "more-peers), ReX was not. Nothing is corrected for the number of peers and targets, and intervals of few photographs are too narrow: "
+        "the nine of these runs; Sobol, Captum's two and xaitk's RISE were measured beside them at 300 calls alone "
+        "(run more-peers), ReX was not. Nothing is corrected for the number of peers and targets, and intervals of few "
+        "photographs are too narrow: "
         "[../benchmark.md](../benchmark.md) says what remains after a correction.",
         "",
         "| target | run | n | references mean colour, noise, photograph | with `linear` as well |",

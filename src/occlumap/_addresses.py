@@ -16,7 +16,9 @@ def without_secrets(address: str) -> str:
         return address
     before, _, behind = rest.rpartition("@")
     first = re.split(r"[/?#]", before, maxsplit=1)[0]
-    if ":" in first and not first.rpartition(":")[2].isdecimal():  # no host and port, but a password as it was typed
+    if (
+        ":" in first and not first.rpartition(":")[2].isdecimal()
+    ):  # no host and port, but a password as it was typed
         rest = behind
     rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     host, slash, path = rest.partition("/")

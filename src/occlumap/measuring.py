@@ -33,6 +33,10 @@ NO_MEMORY = (
     "failed to allocate memory",
     "bad allocation",
     "bad_alloc",
+    "oom when allocating",
+    "resource_exhausted",
+    "resource exhausted",
+    "status_alloc_failed",
 )
 """What PyTorch, OpenCV, ONNX Runtime and TensorFlow say then."""
 

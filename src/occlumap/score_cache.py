@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import MAX_SCORE, Classifier, name_of
+from occlumap.classifiers import MAX_SCORE, Classifier, fingerprint_of, name_of
 from occlumap.errors import ArgumentError, OcclumapWarning
 
 LARGEST = 512 * 2**20
@@ -39,7 +39,7 @@ class CachedClassifier:
     def __init__(
         self, classifier: Classifier, path: str | os.PathLike[str], fingerprint: str | None = None
     ) -> None:
-        mark = fingerprint if fingerprint is not None else getattr(classifier, "fingerprint", None)
+        mark = fingerprint if fingerprint is not None else fingerprint_of(classifier)
         if callable(mark):
             raise ArgumentError(
                 f"expected the fingerprint of {name_of(classifier)!r} to be a text, got a function; make it an "

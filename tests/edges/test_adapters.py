@@ -369,6 +369,12 @@ def test_an_svm_on_pixels_gives_its_margins():
 def test_the_margin_of_two_classes_becomes_two_columns():
     svm = pytest.importorskip("sklearn.svm")
     fitted = svm.LinearSVC().fit(BATCH.reshape(33, -1), np.arange(33) % 2)
+    for names, told in (
+        (["1", "0"], "in the order of the estimator's columns"),
+        (["a", "b", "c"], "2 class names"),
+    ):
+        with pytest.raises(ArgumentError, match=told):
+            adapters.from_sklearn(fitted, size=SIZE, classes=names)
     classifier = adapters.from_sklearn(fitted, size=SIZE)
     margin = fitted.decision_function(BATCH.reshape(33, -1))
     np.testing.assert_allclose(classifier(BATCH), np.stack([-margin, margin], axis=1))

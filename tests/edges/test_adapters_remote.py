@@ -362,6 +362,26 @@ def test_a_secret_with_odd_letters_is_masked_as_python_and_json_write_it(raw_ser
     assert classifier.requests == 1  # none passes by trying again
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"cookies": {"session": "the-SECRET"}}, "bad key the-SECRET"),
+        ({"headers": {"Authorization": 'Token token="the-SECRET"'}}, "bad key the-SECRET"),
+        ({"headers": {"X-Key": "the+SECRET/abc"}}, r'{"key": "the+SECRET\/abc"}'),
+        ({"headers": {"X-Key": "the+SECRET/abc"}}, r'{"key": "the\u002bSECRET/abc"}'),
+        ({"headers": {"X-Key": "the+SECRET/abc"}}, "<b>the&#x2B;SECRET/abc</b>"),
+        ({"headers": {"X-Key": 'the"SECRET'}}, json.dumps(json.dumps({"key": 'the"SECRET'}))),
+    ],
+)
+def test_a_secret_is_masked_in_whichever_way_a_service_writes_it(raw_server, sent, told):
+    answer = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told.encode())
+    place = raw_server(lambda connection, request: connection.sendall(answer))
+    classifier = from_url(f"http://{place}/", encode=lambda images: {**remote._as_json(images), **sent})
+    with pytest.raises(ClassifierError, match="got 401") as caught:
+        classifier(photo()[None])
+    assert "SECRET" not in str(caught.value)
+
+
 def test_a_version_is_another_however_like_numbers_both_look():
     from occlumap.cli.options import options_of
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import sys
 
 import numpy as np
 import pytest
@@ -80,6 +81,28 @@ def test_a_file_whose_rows_never_end_is_given_up(tmp_path, monkeypatch):
         )
     with pytest.warns(OcclumapWarning, match="cannot be used"):
         assert CachedClassifier(Counting(), tmp_path / "scores.sqlite3")(IMAGE[None]).shape == (1, 3)
+
+
+def test_the_same_words_in_two_projects_share_nothing(tmp_path, monkeypatch):
+    import importlib
+
+    rows = []
+    for number in (1, 2):
+        folder = tmp_path / f"project{number}"
+        folder.mkdir()
+        (folder / "my_cached_model.py").write_text(
+            f"def classify(batch): return batch.mean(axis=(1, 2)) / {number}\nclassify.fingerprint = 'v1'\n"
+        )
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            patch.delitem(sys.modules, "my_cached_model", raising=False)
+            importlib.invalidate_caches()
+            classify = importlib.import_module("my_cached_model").classify
+            rows.append(CachedClassifier(classify, tmp_path / "scores.sqlite3")(IMAGE[None]))
+            again = CachedClassifier(classify, tmp_path / "scores.sqlite3")
+            np.testing.assert_array_equal(again(IMAGE[None]), rows[-1])
+            assert again.reused == 1
+    np.testing.assert_allclose(rows[0], rows[1] * 2)
 
 
 def test_a_fingerprint_that_is_a_function_is_told(tmp_path):

@@ -147,6 +147,13 @@ def test_bad_input_is_told(change, error, message):
             metric(**{**arguments, **change})
 
 
+def test_a_heatmap_with_something_left_out_and_an_image_that_is_none_are_refused():
+    with pytest.raises(ArgumentError, match="masked array"):
+        comprehensiveness(Additive(), WHITE, np.ma.array(WEIGHTS, mask=WEIGHTS.min() < WEIGHTS), 0, BLACK)
+    with pytest.raises(ImageError, match="expected image as uint8"):
+        sufficiency(Additive(), WHITE.tolist(), WEIGHTS, 0, BLACK)
+
+
 @pytest.mark.parametrize("areas", [[], [0], [1.5], "0.1"])
 def test_areas_are_shares(areas):
     with pytest.raises(ArgumentError, match="areas"):

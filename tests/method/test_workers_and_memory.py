@@ -63,13 +63,21 @@ def test_a_failing_worker_keeps_what_came_before():
 
 
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")  # one for each halving
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_batch_that_does_not_fit_is_halved_until_it_does(workers):
+@pytest.mark.parametrize(
+    ("workers", "said"),
+    [
+        (1, "CUDA out of memory. Tried to allocate 2 GiB"),
+        (3, "CUDA out of memory. Tried to allocate 2 GiB"),
+        (1, "OOM when allocating tensor with shape[32,24,24,3] on GPU:0 by allocator GPU_0_bfc"),
+        (1, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(workers, said):
     sizes = []
 
     def small(batch):
         if len(batch) > 5:
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+            raise RuntimeError(said)
         sizes.append(len(batch))
         return classify(batch)
 

@@ -152,7 +152,7 @@ def from_onnx(path: str | os.PathLike[str], **options: Any) -> OnnxFile:
     known_keys(given, KEYS, where)
     preprocessing = Preprocessing.of(given, where)
     return OnnxFile(
-        file, preprocessing, names_of(given.get("classes"), file.parent), given.get("output_name")
+        file, preprocessing, names_of(given.get("classes"), file.parent), _text(given.get("output_name"))
     )
 
 
@@ -183,3 +183,8 @@ def _external_data(path: Path, graph: bytes) -> list[Path]:
     # an entry that names no file is no tensor's: the session has opened all of those
     found = [path.parent / name for name in sorted(names)]
     return [one for one in found if os.path.isfile(one)]  # noqa: PTH113 - Path's raises for a name that is too long
+
+
+def _text(name: Any) -> Any:
+    """The name of an output that is a number, as PyTorch's exports have it, is no number."""
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import html
 import io
 import json
 import os
@@ -46,6 +47,8 @@ ORDINARY_HEADERS = (
     ),
     "user-agent",
 )
+
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 Encode = Callable[[NDArray[np.uint8]], Mapping[str, Any]]
 Decode = Callable[[Any], ArrayLike]
@@ -189,7 +192,9 @@ class Remote:
                 wait = max(wait, _seconds(response.headers.get("Retry-After")))
                 continue
             if response.status_code != 200:
-                told, place = (self._hushed(one, response.request) for one in (response.text, _whereto(response)))
+                told, place = (
+                    self._hushed(one, response.request) for one in (response.text, _whereto(response))
+                )
                 raise ClassifierError(
                     f"expected status 200 from {self.name}, got {response.status_code}{place}: {told!r}; such "
                     "an answer does not pass by trying again: check the address, the secret and the format"
@@ -236,9 +241,14 @@ class Remote:
             )
         try:
             headers = library("httpx", "remote").Headers(encoded.get("headers"))
-        except (UnicodeEncodeError, TypeError, ValueError) as error:  # which tells the value, a secret perhaps
+        except (
+            UnicodeEncodeError,
+            TypeError,
+            ValueError,
+        ) as error:  # which tells the value, a secret perhaps
             raise ClassifierError(
-                f"expected the headers of encode as names and values of plain letters, got others ({type(error).__name__})"
+                "expected the headers of encode as names and values of plain letters, got others "
+                f"({type(error).__name__})"
             ) from None
         ours = "token_env" if self._token_env is not None else "a user in the address"
         own = "authorization" in headers or encoded.get("auth") is not None
@@ -296,8 +306,15 @@ class Remote:
 
     def _hushed(self, text: str, request: Any = None) -> str:
         """The beginning of what a service said, without our secrets if it repeats them, each by itself."""
-        for secret in sorted(self._secrets(request), key=len, reverse=True):  # one may hold another
+        secrets = sorted(self._secrets(request), key=len, reverse=True)  # one may hold another
+        for secret in secrets:
             text = text.replace(secret, "...")
+        plain = text
+        for _ in range(3):  # JSON in JSON, HTML, an address: each writes letters in ways of its own
+            plain = unquote(html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), plain)))
+            plain = plain.replace("\\/", "/").replace('\\"', '"').replace("\\\\", "\\")
+            if any(secret in plain for secret in secrets):
+                return "(an answer that repeats a secret)"
         return text[:200]
 
     def _secrets(self, request: Any) -> set[str]:
@@ -312,7 +329,7 @@ class Remote:
         for key, value in headers:
             if key.lower() not in ORDINARY_HEADERS:
                 kind, _, secret = value.partition(" ")  # Bearer ..., Basic ...
-                values += [value, secret]
+                values += [value, secret, *re.split(r'[\s;,="]+', value)]  # cookies, Token token="..."
                 if kind.lower() == "basic":
                     with contextlib.suppress(ValueError):  # it is no base64
                         user, _, password = base64.b64decode(secret + "===").decode().partition(":")

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import one_of
-from occlumap.adapters.callables import Adapted
-from occlumap.adapters.preprocessing import checked, fitted, real_numbers
+from occlumap.adapters.callables import Adapted, class_tuple
+from occlumap.adapters.preprocessing import check_number, checked, fitted, real_numbers
 from occlumap.errors import ArgumentError
 
 METHODS = ("predict_proba", "decision_function")
@@ -61,7 +61,14 @@ def from_sklearn(
             "decision_function_shape='ovo' gives them; set it: "
             "estimator.set_params(decision_function_shape='ovr'), which needs no new fit"
         )
-    names = classes if several or classes is not None else [str(label) for label in labels]
+    own = None if several else [str(label) for label in labels]
+    names = own if classes is None else class_tuple(classes)
+    check_number(names, len(labels), "the estimator")
+    if own is not None and names is not None and list(names) != own and sorted(names) == sorted(own):
+        raise ArgumentError(
+            f"expected classes in the order of the estimator's columns, that of its classes_, {', '.join(own)!s:.200}; "
+            "got them in another: leave classes out"
+        )
     name = type(estimator).__name__
 
     def prepare(batch: NDArray[np.uint8]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 import occlumap
+from occlumap._addresses import without_secrets
 
 photo_argument = click.argument("photo", type=click.Path(path_type=Path))
 
@@ -57,7 +58,7 @@ def options_by_classifier(names: Sequence[str], options: Sequence[str]) -> dict[
         else:
             raise click.BadParameter(
                 f"expected NAME:KEY=VALUE, one of --classifier before it, as there are several, got {option!r}; such "
-                f"as {names[-1]}:{option}",
+                f"as {without_secrets(names[-1])}:{option}",
                 param_hint="--classifier-option",
             )
     return found

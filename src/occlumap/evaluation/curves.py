@@ -199,7 +199,8 @@ def sufficiency(
     Between -1 and 1 for probabilities, lower is better; the usual summary is the mean (DeYoung et al. 2020, ERASER).
     Errors as `comprehensiveness` has them.
     """
-    counts = [image.shape[0] * image.shape[1], *_area_counts(image, areas)[1:]]
+    shown = _area_counts(image, areas)[1:]
+    counts = [image.shape[0] * image.shape[1], *shown]
     curve = _curve(classifier, image, heatmap, target, reference, counts, seed, batch_size, _all_but_first)
     costs: NDArray[np.float64] = curve.scores[0] - curve.scores[1:]
     return costs
