@@ -16,10 +16,8 @@ def without_secrets(address: str) -> str:
         return address
     before, _, behind = rest.rpartition("@")
     first = re.split(r"[/?#]", before, maxsplit=1)[0]
-    if (
-        ":" in first and not first.rpartition(":")[2].isdecimal()
-    ):  # no host and port, but a password as it was typed
-        rest = behind
+    if ":" in first and not first.rpartition(":")[2].isdecimal():
+        rest = behind  # that was no host and port, but a password as it was typed
     rest = re.split(r"[?#]", rest, maxsplit=1)[0]
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

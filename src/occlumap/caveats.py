@@ -71,7 +71,7 @@ def caveats(
         )
     elif estimate.posterior is not None and heatmap.any():
         predicted = estimate.posterior.whole_image(measurements.masks.kept, scores)
-        total = float(estimate.posterior.mean.sum())
+        total = estimate.posterior.total
         if abs(predicted - original) > MOST_APART * abs(to_lose):
             said.append(
                 f"sums of importances predict a score of {predicted:.3g} for the image with nothing hidden, which "

@@ -1,10 +1,7 @@
 """The Classifier protocol, and `score`: the one line that calls a classifier and checks what comes back."""
 
-import hashlib
-import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -67,21 +64,6 @@ def requests_of(classifier: object) -> tuple[int, int] | None:
     counted = [requests_of(one) for one in different.values()]
     known = [one for one in counted if one is not None]
     return (sum(one for one, _ in known), sum(one for _, one in known)) if known else None
-
-
-def fingerprint_of(classifier: object) -> Any:
-    """Its `fingerprint`, if there is one, with the file of the caller's own module that it is from.
-
-    Two projects have a my_model.py each, and one changes: "v1" of both is not the same.
-    """
-    mark = getattr(classifier, "fingerprint", None)
-    name = getattr(classifier, "__module__", None)
-    file = getattr(sys.modules.get(name), "__file__", None) if isinstance(name, str) else None
-    if not isinstance(mark, str) or not mark or not file or str(name).partition(".")[0] == "occlumap":
-        return mark
-    path = Path(file)
-    content = path.read_bytes() if path.is_file() else b""
-    return f"{mark} {hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()}"
 
 
 class Prepared(NamedTuple):

@@ -238,9 +238,8 @@ def _run(arguments: dict[str, Any], anytime: bool) -> Iterator[Explanation | lis
     call_timeout = arguments["call_timeout"]
     call_timeout = None if call_timeout is None else seconds("call_timeout", call_timeout)
     step = LOOK_EVERY if anytime or tolerance is not None else None
-    if (
-        time_limit is not None and tolerance is None
-    ):  # with a tolerance the looks must not depend on the batches
+    # with a tolerance the looks must not depend on the batches
+    if time_limit is not None and tolerance is None:
         in_time = (LOOK_EVERY if batch_size == AUTO else batch_size) * workers
         step = in_time if step is None else min(step, in_time)
     plan = _plan(

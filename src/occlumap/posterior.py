@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._arrays import refuse_masked, told
 from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 from occlumap.regions import Region
@@ -85,6 +86,11 @@ class SegmentPosterior:
         painted: NDArray[np.float64] = share[segments][self.tree.labels]
         return painted
 
+    @cached_property
+    def total(self) -> float:
+        """What hiding the whole image costs, by the sums."""
+        return float(self.mean.sum())
+
     def _painted(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         density: NDArray[np.float32] = (values / self.tree.areas).astype(np.float32)
         painted: NDArray[np.float32] = density[self.tree.labels]
@@ -102,16 +108,9 @@ class SegmentPosterior:
 
     def importance(self, part: NDArray[np.bool_]) -> Importance:
         """What hiding `part`, a bool mask (H, W), costs; segments that it cuts count by their share in it."""
-        if (
-            np.ma.is_masked(part)
-            or not isinstance(part, np.ndarray)
-            or part.dtype != np.bool_
-            or part.shape != self.tree.labels.shape
-        ):
-            got = (
-                f"{part.dtype} of shape {part.shape}" if isinstance(part, np.ndarray) else type(part).__name__
-            )
-            raise ArgumentError(f"expected a bool mask of shape {self.tree.labels.shape}, got {got}")
+        refuse_masked("a mask", part, "say of each pixel whether it is in: part.filled(False)")
+        if not isinstance(part, np.ndarray) or part.dtype != np.bool_ or part.shape != self.tree.labels.shape:
+            raise ArgumentError(f"expected a bool mask of shape {self.tree.labels.shape}, got {told(part)}")
         inside = np.bincount(self.tree.labels[part], minlength=self.tree.leaves)
         share: NDArray[np.float64] = inside / self.tree.areas
         return Importance(

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.classifiers import MAX_SCORE, Classifier, fingerprint_of, name_of
+from occlumap._fingerprints import of_classifier
+from occlumap.classifiers import MAX_SCORE, Classifier, name_of
 from occlumap.errors import ArgumentError, OcclumapWarning
 
 LARGEST = 512 * 2**20
 """Bytes; a file above that is emptied before more is written."""
-
 
 LONGEST = 20.0
 """Seconds that one look into the file may take."""
@@ -39,7 +39,7 @@ class CachedClassifier:
     def __init__(
         self, classifier: Classifier, path: str | os.PathLike[str], fingerprint: str | None = None
     ) -> None:
-        mark = fingerprint if fingerprint is not None else fingerprint_of(classifier)
+        mark = fingerprint if fingerprint is not None else of_classifier(classifier)
         if callable(mark):
             raise ArgumentError(
                 f"expected the fingerprint of {name_of(classifier)!r} to be a text, got a function; make it an "

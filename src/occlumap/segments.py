@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._arrays import refuse_masked, told
 from occlumap._checks import whole_number
 from occlumap.errors import ArgumentError
 from occlumap.fills import Image
@@ -48,10 +49,8 @@ class SegmentTree:
             raise ArgumentError(
                 f"expected labels (H, W) and merges (leaves - 1, 2) as arrays of whole numbers: {error}"
             ) from error
-        if np.ma.is_masked(self.labels) or np.ma.is_masked(self.merges):
-            raise ArgumentError(
-                "expected labels and merges with nothing left out, got masked arrays with some masked"
-            )
+        for what, given in (("labels", self.labels), ("merges", self.merges)):
+            refuse_masked(what, given, "fill it")
         if labels.ndim != 2 or not labels.size or labels.dtype.kind not in "iu":
             raise ArgumentError(
                 f"expected labels as whole numbers (H, W), got {labels.dtype} of shape {labels.shape}"
@@ -199,20 +198,11 @@ def merged(image: Image, labels: NDArray[np.integer[Any]]) -> SegmentTree:
     Raises ArgumentError for labels of another shape than the image, or with some masked.
     """
     if not isinstance(labels, np.ndarray) or labels.shape != image.shape[:2] or labels.dtype.kind not in "iu":
-        got = (
-            f"{labels.dtype} of shape {labels.shape}"
-            if isinstance(labels, np.ndarray)
-            else type(labels).__name__
-        )
         raise ArgumentError(
             f"expected a label map of whole numbers of shape {image.shape[:2]}, one for each pixel that the classifier "
-            f"sees, got {got}"
+            f"sees, got {told(labels)}"
         )
-    if np.ma.is_masked(labels):
-        raise ArgumentError(
-            "expected a label for each pixel, got a masked array with some left out; give them a label of their own: "
-            "labels.filled(-1)"
-        )
+    refuse_masked("a label map", labels, "give the rest a label of its own: labels.filled(-1)")
     leaf_of = _renumbered(np.asarray(labels))
     count = int(leaf_of.max()) + 1
     features = _features(image)

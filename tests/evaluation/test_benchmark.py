@@ -1084,7 +1084,7 @@ def test_the_versions_are_those_of_all_runs_that_made_rows(photos, tmp_path, mon
     go(photos, tmp_path / "out", Protocol(("random",), steps=4), limit=1)
     before = versions()
     assert before["numpy"] == np.__version__
-    monkeypatch.setattr("occlumap.evaluation.record.version", lambda package: "9.9")
+    monkeypatch.setattr("occlumap._versions.version", lambda package: "9.9")
     go(photos, tmp_path / "out", Protocol(("random",), steps=4), limit=1)
     assert versions() == before
     for _ in range(2):

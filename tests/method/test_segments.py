@@ -206,7 +206,7 @@ def test_rows_of_different_lengths_are_no_tree(labels, merges):
 
 def test_a_label_map_with_pixels_left_out_is_refused():
     labels = np.ma.array(np.arange(16).reshape(4, 4), mask=np.eye(4, dtype=bool))
-    with pytest.raises(ArgumentError, match="a label for each pixel.*masked"):
+    with pytest.raises(ArgumentError, match="a label map with nothing left out.*masked"):
         merged(picture((4, 4)), labels)
     assert merged(picture((4, 4)), np.ma.array(labels.data)).leaves == 16
 

@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import whole_number
-from occlumap.adapters.preprocessing import real_numbers
+from occlumap.adapters.preprocessing import in_unit_range, real_numbers
 from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreError
 
 Scores = NDArray[np.float64]
-
-ROUNDING = 1e-5
-"""How far beyond 0 and 1 a probability may lie."""
 
 
 class Adapted:
@@ -95,11 +92,6 @@ def _attributes(function: object) -> dict[str, Any]:
     }
 
 
-def _are_shares(values: Scores) -> bool:
-    """Whether all lie from 0 to 1, but for what float32 rounds."""
-    return bool(((values >= -ROUNDING) & (values <= 1 + ROUNDING)).all())
-
-
 def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted:
     """A classifier of a function of one image: uint8 (H, W, 3) to scores (classes,).
 
@@ -149,7 +141,7 @@ def binary(
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         shares = _one_number(function(batch), len(batch), about["name"])
-        if not _are_shares(shares):
+        if not in_unit_range(shares):
             raise ScoreError(
                 f"expected probabilities from 0 to 1, got {shares.min():.4g} to {shares.max():.4g} from "
                 f"{about['name']!r}; for a margin, a logit or another number use regression()"
@@ -273,15 +265,14 @@ def box_score(
             np.minimum(found[:, 2:], wanted[2:]) - np.maximum(found[:, :2], wanted[:2]), 0, None
         ).prod(axis=1)
         of_class = shares[:, class_index]
-        if not _are_shares(of_class):
+        if not in_unit_range(of_class):
             raise ScoreError(
                 f"expected class scores from 0 to 1 beside the boxes from {about['name']!r}, got {of_class.min():.4g} "
                 f"to {of_class.max():.4g}; take the sigmoid or softmax of logits, divide percentages by 100"
             )
         union = (found[:, 2:] - found[:, :2]).prod(axis=1) + (wanted[2:] - wanted[:2]).prod() - overlap
-        return float(
-            (overlap / np.where(overlap > 0, union, 1) * of_class).max()
-        )  # no overlap with a box of no size
+        # where nothing overlaps the union may be 0: of boxes of no size
+        return float((overlap / np.where(overlap > 0, union, 1) * of_class).max())
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         found = detect(batch)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.adapters._fingerprint import of_files, versions_of
+from occlumap._fingerprints import of_files
+from occlumap._versions import versions_of
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import checked, softmax

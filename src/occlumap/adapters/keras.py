@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.adapters._fingerprint import of_files
+from occlumap._fingerprints import of_files
 from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, check_number, fitted, known_keys, scores_of

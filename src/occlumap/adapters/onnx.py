@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest
-from occlumap.adapters._fingerprint import of_files, versions_of
+from occlumap._fingerprints import of_files
+from occlumap._versions import versions_of
 from occlumap.adapters._library import library
 from occlumap.adapters.preprocessing import (
     REQUIRED,

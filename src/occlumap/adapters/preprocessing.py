@@ -172,7 +172,7 @@ def scores_of(outputs: object, output: str, name: str) -> NDArray[np.float64]:
                 "function that gives it in adapters.binary, or say output='numbers' for an age, a price and the like"
             )
         return softmax(values)
-    if output == "probabilities" and values.size and not _in_unit_range(values):
+    if output == "probabilities" and values.size and not in_unit_range(values):
         raise ScoreError(
             f"expected probabilities from 0 to 1, got values from {values.min():.4g} to {values.max():.4g} from "
             f"classifier {name!r}; they look like logits: say output='logits', or, for an embedding or another number, "
@@ -225,7 +225,8 @@ def known_keys(given: Mapping[str, Any], known: Sequence[str], where: str) -> No
             )
 
 
-def _in_unit_range(values: NDArray[np.float64]) -> bool:
+def in_unit_range(values: NDArray[np.float64]) -> bool:
+    """Whether all lie from 0 to 1, as probabilities do, but for what float32 rounds."""
     finite = values[np.isfinite(values)]  # what is not finite is told elsewhere
     return bool((finite >= -1e-5).all() and (finite <= 1 + 1e-5).all())
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import seconds, whole_number
-from occlumap.classifiers import Classifier, Prepared, fingerprint_of, name_of, prepared, requests_of
+from occlumap._fingerprints import of_classifier
+from occlumap.classifiers import Classifier, Prepared, name_of, prepared, requests_of
 from occlumap.errors import ArgumentError, ClassifierError
 
 CARRIED = ("classes", "input_size", "fingerprint")
@@ -121,7 +122,7 @@ def in_processes(
 
 def _about(classifier: Any) -> dict[str, Any]:
     found = {key: getattr(classifier, key, None) for key in CARRIED}
-    found["fingerprint"] = fingerprint_of(classifier)
+    found["fingerprint"] = of_classifier(classifier)
     return {key: value for key, value in found.items() if value is not None}
 
 

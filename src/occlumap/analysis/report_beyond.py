@@ -15,8 +15,8 @@ def better(section: Section, results: Results) -> None:
         "recur: the mixed model "
         "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
     )
+    unusable = _caution(section, results, "glmm.base", "The mixed logistic model")
     if "glmm.base.random_sd" in values:
-        unusable = _caution(section, results, "glmm.base", "The mixed logistic model")
         deviations = values["glmm.base.random_sd"]
         if values["glmm.base.fit"]["singular"]:
             section.tell(
@@ -29,13 +29,7 @@ def better(section: Section, results: Results) -> None:
             + ".",
         )
         _tests(section, results, "glmm.base", "right answers", "the mixed logistic model")
-    if "glmm.base.fixed" in values:
-        section.show(
-            f"Mixed logistic model of single answers{unusable}",
-            with_interval(values["glmm.base.fixed"]),
-            f"glmm.base.fixed; R: {R_CALLS['glmm']}",
-            "effect",
-        )
+    _effects(section, results, "glmm.base", f"Mixed logistic model of single answers{unusable}", "glmm")
     if "glmm.base.pairs.heatmap.tukey" in values:
         if not unusable:
             section.tell(
@@ -76,8 +70,8 @@ def better(section: Section, results: Results) -> None:
             "accuracy.signal_detection_intervals; Gourevitch & Galanter (1967), equation 8; not in R",
             "heatmap",
         )
+    unusable = _caution(section, results, "confidence.clmm", "The cumulative logit model of confidence")
     if "confidence.clmm.random_sd" in values:
-        unusable = _caution(section, results, "confidence.clmm", "The cumulative logit model of confidence")
         if values.get("confidence.clmm.singular"):
             section.tell(
                 "confidence.clmm.singular",
@@ -89,13 +83,7 @@ def better(section: Section, results: Results) -> None:
                 "confidence.clmm.pairs.heatmap.tukey",
                 wording.odds_ratios(values["confidence.clmm.pairs.heatmap.tukey"], "a higher confidence"),
             )
-    if "confidence.clmm.fixed" in values:
-        section.show(
-            f"Cumulative logit model of confidence{unusable}",
-            with_interval(values["confidence.clmm.fixed"]),
-            f"confidence.clmm.fixed; R: {R_CALLS['clmm']}",
-            "effect",
-        )
+    _effects(section, results, "confidence.clmm", f"Cumulative logit model of confidence{unusable}", "clmm")
     if "ratio.betabinomial_dispersion" in values:
         tests = values["ratio.betabinomial_dispersion"]
         section.tell(
@@ -157,6 +145,13 @@ def _tests(section: Section, results: Results, of: str, measure: str, model: str
     for term, name in (("heatmap", "the heatmap"), ("heatmap:scores", "the interaction with scores")):
         if term in tests:
             section.tell(f"{of}.lrt", wording.likelihood_ratio(tests[term], name, measure, model))
+
+
+def _effects(section: Section, results: Results, of: str, title: str, call: str) -> None:
+    """The table of a mixed model's fixed effects, where it is there."""
+    if f"{of}.fixed" in results.values:
+        rows = with_interval(results.values[f"{of}.fixed"])
+        section.show(title, rows, f"{of}.fixed; R: {R_CALLS[call]}", "effect")
 
 
 def _caution(section: Section, results: Results, of: str, name: str) -> str:

@@ -45,7 +45,7 @@ def account(explanation: Explanation) -> Iterator[str]:
     yield (
         f"  trust: sums of importances explain {max(0.0, fit.explained):.0%} of how the score varies from mask to "
         f"mask, and predict {explanation.predicted_score:.3g} for the whole image, which scores {score:.3g}, and "
-        f"{explanation.predicted_score - float(posterior.mean.sum()):.3g} for none of it; "
+        f"{explanation.predicted_score - posterior.total:.3g} for none of it; "
         f"{explanation.uncertainty:.0%} of the heatmap may be chance{missed(explanation)}"
     )
 

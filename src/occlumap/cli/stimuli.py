@@ -175,10 +175,11 @@ def build(config: Path) -> None:
 
 
 def _tell(summary: str, folder: Path) -> None:
-    from occlumap.stimuli.files import MANIFEST, file_hash
+    from occlumap._fingerprints import of_file
+    from occlumap.stimuli.files import MANIFEST
 
     path = folder / MANIFEST
-    click.echo(f"{summary}: {path}\nhash of the manifest, to be kept elsewhere: {file_hash(path)}")
+    click.echo(f"{summary}: {path}\nhash of the manifest, to be kept elsewhere: {of_file(path)}")
 
 
 @stimuli.command(short_help="Find leaks and gaps in a stimulus set.")

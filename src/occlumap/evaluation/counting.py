@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._arrays import told
 from occlumap.classifiers import Classifier, name_of, score
 from occlumap.errors import ArgumentError
 from occlumap.evaluation.scoring import check_target
@@ -53,20 +54,10 @@ class CountedClass:
 
     def __call__(self, batch: Image, /) -> NDArray[np.float64]:
         """Scores of the target, and of the best other class; ArgumentError for what is no batch: its maker's fault."""
-        if (
-            not isinstance(batch, np.ndarray)
-            or batch.dtype != np.uint8
-            or batch.ndim != 4
-            or batch.shape[1:] != self._shape
-        ):
-            got = (
-                f"{batch.dtype} of shape {batch.shape}"
-                if isinstance(batch, np.ndarray)
-                else type(batch).__name__
-            )
-            raise ArgumentError(
-                f"expected a batch for the classifier, uint8 (n, {', '.join(map(str, self._shape))}), got {got}"
-            )
+        usable = isinstance(batch, np.ndarray) and batch.dtype == np.uint8 and batch.ndim == 4
+        if not usable or batch.shape[1:] != self._shape:
+            sides = ", ".join(map(str, self._shape))
+            raise ArgumentError(f"expected a batch for the classifier, uint8 (n, {sides}), got {told(batch)}")
         keys = [hashlib.sha256(image.data).digest() for image in np.ascontiguousarray(batch)]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
         fresh: dict[int, Scores] = {}

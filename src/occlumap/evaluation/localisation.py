@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from occlumap._arrays import refuse_masked
 from occlumap._checks import whole_number
 from occlumap.errors import ArgumentError
 from occlumap.evaluation.references import Mask, check_image
@@ -154,11 +155,7 @@ def box_mask(shape: tuple[int, int], boxes: Sequence[Region] | ArrayLike) -> Mas
 
 def checked_heatmap(heatmap: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
     """`heatmap` as float64 (H, W), or an ArgumentError; with `shape`, of that shape."""
-    if np.ma.is_masked(heatmap):
-        raise ArgumentError(
-            "expected a heatmap with a value for each pixel, got a masked array with some left out; say what they "
-            "stand for: heatmap.filled(0)"
-        )
+    refuse_masked("a heatmap", heatmap, "say what its hidden values stand for: heatmap.filled(0)")
     values = np.asarray(heatmap)
     if values.ndim != 2 or not values.size or values.dtype.kind not in "fiub":
         raise ArgumentError(

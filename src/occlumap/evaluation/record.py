@@ -3,8 +3,6 @@
 import json
 import platform
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -12,6 +10,7 @@ import numpy as np
 
 from occlumap import __version__ as occlumap_version
 from occlumap import _archive
+from occlumap._versions import versions_of
 from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.evaluation.gallery import PHOTOGRAPHS
 from occlumap.evaluation.judging import Panel, slug
@@ -158,9 +157,8 @@ class Record:
                     "table has other lines, or another order, after it. Use the table of that run, or choose another "
                     "folder"
                 )
-            if (
-                isinstance(theirs, dict) and theirs != ours
-            ):  # a run before these were written down has names alone
+            # a run before these were written down has names alone
+            if isinstance(theirs, dict) and theirs != ours:
                 changed = next(one for one in ours if ours[one] != theirs[one])
                 raise ArgumentError(
                     f"expected the photograph {changed}, beside which {name} is judged (as reference, in mosaics or as "
@@ -238,19 +236,19 @@ def _group(line: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "occlumap": occlumap_version}
-    for package in (
-        "numpy",
-        "pillow",
-        "scipy",
-        "scikit-image",
-        "lime",
-        "shap",
-        "captum",
-        "torch",
-        "opencv-python-headless",
-        "onnxruntime",
-    ):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+    return {
+        "python": platform.python_version(),
+        "occlumap": occlumap_version,
+        **versions_of(
+            "numpy",
+            "pillow",
+            "scipy",
+            "scikit-image",
+            "lime",
+            "shap",
+            "captum",
+            "torch",
+            "opencv-python-headless",
+            "onnxruntime",
+        ),
+    }

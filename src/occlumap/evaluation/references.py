@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._arrays import told
 from occlumap._checks import one_of
 from occlumap.errors import ImageError
 from occlumap.evaluation.imputation import impute
@@ -61,11 +62,9 @@ def check_image(image: object, what: str = "image") -> None:
         or image.shape[2] != 3
         or not image.size
     ):
-        got = (
-            f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        )
         raise ImageError(
-            f"expected {what} as uint8 (H, W, 3), as the classifier gets it, got {got}; an Explanation has it as .image"
+            f"expected {what} as uint8 (H, W, 3), as the classifier gets it, got {told(image)}; an Explanation has it "
+            "as .image"
         )
 
 

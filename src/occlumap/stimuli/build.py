@@ -16,13 +16,14 @@ from PIL import Image
 
 import occlumap
 from occlumap._checks import nearest
+from occlumap._fingerprints import of_file
 from occlumap._yaml_files import read_yaml
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
 from occlumap.stimuli._optional import optional
 from occlumap.stimuli.check import check, grouped
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
-from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
+from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS
 from occlumap.stimuli.lrp import RULE_SETS, Conservation, conservation
 from occlumap.stimuli.schema import OUTCOMES, check_manifest
 from occlumap.stimuli.tasks import EXAMPLES, SCORE_DIGITS, TASKS, Predictions, Task, choose, mix, repetitions
@@ -218,7 +219,7 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         report = {name: asdict(one) for name, one in fairness(made.shown).items()}
         (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        sums = "".join(f"{file_hash(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
+        sums = "".join(f"{of_file(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
         (working / SUMS).write_text(sums, encoding="utf-8")
         wrong = [one.text for one in grouped(check(working)) if one.level == "error"]
         if wrong:
@@ -272,9 +273,8 @@ def _pictures(
     explained = sorted({(one.row, task.label) for task in tasks for one in task.examples})
     total = len(plain) + len(explained) * len(config.conditions)
     made = _Pictures(shown={name: [] for name in config.conditions})
-    sizes: dict[
-        int, tuple[int, int]
-    ] = {}  # an image's, and those of its heatmaps, which are made of a smaller one
+    # an image's, and those of its heatmaps, which are made of a smaller one
+    sizes: dict[int, tuple[int, int]] = {}
     done = 0
     for row in plain:
         image = split.image(row, max(config.side, config.explain_side))
@@ -377,7 +377,7 @@ def _manifest(
             "explain_side": config.explain_side,
             "caveats": {name: count for name, count in pictures.caveats.items() if count},
             "lrp": None if pictures.conservation is None else asdict(pictures.conservation),
-            "weights_sha256": file_hash(config.model / WEIGHTS),
+            "weights_sha256": of_file(config.model / WEIGHTS),
             "model": {key: model.card[key] for key in ("settings", "data", "splits", "seen", "versions")},
         },
     }

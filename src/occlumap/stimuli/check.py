@@ -13,9 +13,10 @@ from PIL import Image
 
 from occlumap import images
 from occlumap._checks import reason
+from occlumap._fingerprints import of_file
 from occlumap.errors import FileFormatError, ImageError
 from occlumap.stimuli.colours import Shown, unfair
-from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS, file_hash
+from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS
 from occlumap.stimuli.hidden import hidden_in, tells
 from occlumap.stimuli.likeness import NEAR, Look, likeness, look, near, same
 from occlumap.stimuli.schema import OUTCOMES, check_manifest, legible
@@ -109,7 +110,7 @@ def _read(path: Path) -> Any:
 
 def _sums(root: Path, manifest_hash: str | None) -> Iterator[Finding]:
     """Whether the manifest and the report are those that were frozen."""
-    own = file_hash(root / MANIFEST)
+    own = of_file(root / MANIFEST)
     if manifest_hash is not None and not (
         len(manifest_hash) >= 8 and own.startswith(manifest_hash.strip().lower())
     ):
@@ -130,7 +131,7 @@ def _sums(root: Path, manifest_hash: str | None) -> Iterator[Finding]:
     for name in (MANIFEST, FAIRNESS):
         if name not in told:
             yield Finding("warning", f"{SUMS} has no hash of {name}: a change is not found")
-        elif (root / name).is_file() and file_hash(root / name) != told[name]:
+        elif (root / name).is_file() and of_file(root / name) != told[name]:
             yield Finding("error", f"{name} has changed since the set was frozen, by {SUMS}")
 
 
@@ -245,7 +246,7 @@ def _name(name: str, digest: str | None) -> Iterator[Finding]:
 
 def _content(path: Path, name: str, digest: str | None) -> Iterator[Finding]:
     content = path.read_bytes()
-    if digest is not None and file_hash(path) != digest:
+    if digest is not None and of_file(path) != digest:
         yield Finding("error", f"{name} has changed since the set was frozen", "files that have changed")
     hidden = hidden_in(content, name)
     if hidden:

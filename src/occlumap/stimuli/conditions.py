@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 import occlumap
+from occlumap._arrays import refuse_masked
 from occlumap._checks import nearest, one_of
 from occlumap.errors import ArgumentError, ClassifierError, OcclumapError
 from occlumap.explain import without_go_on
@@ -292,10 +293,7 @@ _SETTINGS = (
 
 def _numbers(given: object) -> Heatmap:
     """What a condition gave as float64. Raises ArgumentError for what is no array of real numbers."""
-    if np.ma.is_masked(given):
-        raise ArgumentError(
-            "expected a number for every pixel, got a masked array; fill it (numpy.ma.filled), with 0, say"
-        )
+    refuse_masked("a heatmap", given, "fill it (numpy.ma.filled), with 0, say")
     found = np.asarray(given)
     if found.dtype.kind == "c":
         raise ArgumentError("expected real numbers, got complex ones; give their size (np.abs), say")

@@ -131,7 +131,7 @@ def train(
             f"expected images of {', '.join(learn.classes)} in {val_split}, got none of any of them: there is nothing "
             "to judge by"
         )
-    unlearnt = [one for one in read_split(data, val_split).classes if one not in learn.classes]
+    unlearnt = list(judge.others)
     if unlearnt:
         warnings.warn(
             f"{train_split} shows no {', '.join(unlearnt)}, so {'it is' if len(unlearnt) == 1 else 'they are'} not "

@@ -42,7 +42,7 @@ class VocSplit:
     """The images of a split, in its order.
 
     labels: int8 (images, classes): 1 present, -1 absent, 0 only as difficult objects, which neither training nor
-    measuring counts (as the VOC devkit does).
+    measuring counts (as the VOC devkit does). others: classes that it shows, and that were not asked for.
     """
 
     root: Path
@@ -50,6 +50,7 @@ class VocSplit:
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     labels: NDArray[np.int8]
+    others: tuple[str, ...] = ()
 
     def image_path(self, index: int) -> Path:
         """Where the image at that place lies."""
@@ -170,16 +171,18 @@ def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] 
     ids = _listed(listed)
     everything = [_objects(home / "Annotations" / f"{one}.xml") for one in ids]
     _check_spelling(everything, classes or ())
-    if classes is None:
-        names = {one.name for objects in everything for one in objects if not one.difficult}
-        classes = [*(one for one in VOC_CLASSES if one in names), *sorted(names - set(VOC_CLASSES))]
+    names = {one.name for objects in everything for one in objects if not one.difficult}
+    shown = [*(one for one in VOC_CLASSES if one in names), *sorted(names - set(VOC_CLASSES))]
+    classes = shown if classes is None else classes
     labels = np.full((len(ids), len(classes)), -1, dtype=np.int8)
     for row, objects in enumerate(everything):
         for one in objects:
             if one.name in classes:
                 col = list(classes).index(one.name)
                 labels[row, col] = max(labels[row, col], 0 if one.difficult else 1)
-    return VocSplit(home, split, ids, tuple(classes), labels)
+    return VocSplit(
+        home, split, ids, tuple(classes), labels, tuple(one for one in shown if one not in classes)
+    )
 
 
 def _check_name(one: str, what: str) -> None:

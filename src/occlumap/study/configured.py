@@ -1,12 +1,12 @@
 """The configuration that the running server has: the one with which the study was launched."""
 
-import hashlib
 import logging
 import os
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from occlumap._fingerprints import of_file
 from occlumap.study.domain.configuration import Configuration, thawed
 
 
@@ -62,4 +62,4 @@ class ChangedImageError(Exception):
 
 @lru_cache(maxsize=4096)
 def _sha256(path: Path, inode: int, changed_ns: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return of_file(path)

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from occlumap._fingerprints import of_file
 from occlumap._yaml_files import read_yaml
 from occlumap.errors import ArgumentError, MissingDependencyError
 from occlumap.study.domain import colours, reward, stimulus_set, texts
@@ -211,9 +212,7 @@ def read(path: Path) -> Configuration:
 
 def digests(files: Mapping[str, Path]) -> dict[str, str]:
     """The SHA-256 of each file that is there, by its name."""
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if path.is_file()
-    }
+    return {name: of_file(path) for name, path in files.items() if path.is_file()}
 
 
 def thawed(frozen: str, folder: Path, sha256: str) -> Configuration:

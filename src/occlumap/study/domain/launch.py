@@ -11,18 +11,28 @@ from occlumap.study.domain import texts as own_texts
 from occlumap.study.domain.configuration import MARK, PLACEHOLDERS, Configuration
 
 _NO_WORDS = {
-    *(
-        "jfif",
-        "jfif_version",
-        "jfif_unit",
-        "jfif_density",
-        "adobe",
-        "adobe_transform",
-        "progressive",
-        "progression",
-    ),
-    *("dpi", "aspect", "gamma", "srgb", "chromaticity", "transparency", "interlace", "icc_profile"),
-    *("version", "background", "loop", "duration", "timestamp", "extension"),
+    "jfif",
+    "jfif_version",
+    "jfif_unit",
+    "jfif_density",
+    "adobe",
+    "adobe_transform",
+    "progressive",
+    "progression",
+    "dpi",
+    "aspect",
+    "gamma",
+    "srgb",
+    "chromaticity",
+    "transparency",
+    "interlace",
+    "icc_profile",
+    "version",
+    "background",
+    "loop",
+    "duration",
+    "timestamp",
+    "extension",
 }
 """What Pillow tells of a file that says how to show the picture, and nothing else."""
 

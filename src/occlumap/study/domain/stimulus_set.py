@@ -1,12 +1,12 @@
 """The manifest of a stimulus set, as far as the study shows it: read and checked, and what gives its tasks away."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from occlumap._fingerprints import of_file
 from occlumap.errors import FileFormatError
 from occlumap.study.domain import reward
 
@@ -101,7 +101,7 @@ def faults(manifest: Mapping[str, Any], folder: Path) -> Iterator[str]:
     def same(name: str) -> str:
         if name not in known:
             path = folder / name
-            known[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else name
+            known[name] = of_file(path) if path.is_file() else name
         return known[name]
 
     tasks = manifest["tasks"]

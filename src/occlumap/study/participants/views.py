@@ -347,9 +347,8 @@ def _over(
         "text": text,
         "code": study.values["codes"][code],
         "link": _completion(study, code),
-        "step": ""
-        if participant.state == progress.WITHDRAWN
-        else participant.step,  # with it the way to withdraw
+        # with it the way to withdraw
+        "step": "" if participant.state == progress.WITHDRAWN else participant.step,
     }
     context["contact"] = study.values["people"]["contact"]
     return render(request, "participants/message.html", context, status=status)
