@@ -4,16 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from occlumap._checks import reason
+from occlumap._extras import from_extra
 from occlumap.errors import FileFormatError
 
 
-def read_yaml(file: Path, what: str) -> Any:
-    """What stands in a file, `what` in messages; a byte order mark is left out. Needs PyYAML.
+def read_yaml(file: Path, what: str, extra: str) -> Any:
+    """What stands in a file, `what` in messages; a byte order mark is left out. `extra`: the one that brings PyYAML.
 
-    Raises FileFormatError for a file that cannot be read, is not UTF-8, no YAML, or has a key twice in one mapping.
+    Raises FileFormatError for a file that cannot be read, is not UTF-8, no YAML, or has a key twice in one mapping;
+    MissingDependencyError without PyYAML.
     """
-    import yaml
-
+    yaml = from_extra(extra, "yaml", what)
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest, one_of, whole_number
-from occlumap.errors import ArgumentError, FillError, MissingDependencyError, OcclumapError
+from occlumap._extras import from_extra
+from occlumap.errors import ArgumentError, FillError, OcclumapError
 
 Image = NDArray[np.uint8]
 Painter = Callable[[NDArray[np.int32]], Iterable[Image]]
@@ -280,13 +281,7 @@ class Inpaint:
 
     def prepare_mask(self, image: Image) -> MaskPainter:
         """OpenCV's inpainting of all that is hidden."""
-        try:
-            import cv2
-        except ImportError as error:
-            raise MissingDependencyError(
-                "the fill 'inpaint' needs OpenCV, which is not installed; run, in a clone of occlumap: pip "
-                "install '.[opencv]'"
-            ) from error
+        cv2 = from_extra("opencv", "cv2", "the fill 'inpaint'")
         mean_colour = _mean_colour(image)
         flag = cv2.INPAINT_TELEA if self.algorithm == "telea" else cv2.INPAINT_NS
 

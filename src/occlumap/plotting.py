@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap import _archive, images
-from occlumap.errors import ArgumentError, ImageError, MissingDependencyError
+from occlumap._extras import from_extra
+from occlumap.errors import ArgumentError, ImageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -272,13 +273,10 @@ def overlay_png(explanation: "Explanation") -> bytes:
 
 
 def _figure(panels: int, title: str, picture: NDArray[np.uint8]) -> tuple["Figure", list[Any]]:
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "pictures need Matplotlib, which is not installed; run, in a clone of occlumap: pip install '.[plot]'"
-        ) from error
+    from_extra("plot", "matplotlib.figure", "pictures")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     height = 4.4 * picture.shape[0] / picture.shape[1]  # room for the colour bar's label, and no banners
     figure = Figure(figsize=(1.6 + 4.4 * panels, 0.5 + min(max(height, 2.8), 6.6)), layout="constrained")
     FigureCanvasAgg(figure)

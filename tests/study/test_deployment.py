@@ -73,3 +73,21 @@ def test_a_database_that_cannot_be_had_is_told_in_a_line(study_folder, database,
     assert told in ended.stderr
     assert "secret" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["check", "study.yaml"], ["demo", "--port", "0"], ["serve", "study.yaml"]]
+)
+@pytest.mark.parametrize("package", ["yaml", "jsonschema"])
+def test_without_the_extra_a_command_says_what_to_install(command, package, monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from occlumap.cli.group import occlumap
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    Path("study.yaml").write_text("title: Pets\n")
+    ran = CliRunner().invoke(occlumap, ["study", *command])
+    assert ran.exit_code == 1
+    assert f"'{package}'" in ran.stderr
+    assert "pip install '.[study]'" in ran.stderr

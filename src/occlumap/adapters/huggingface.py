@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap._fingerprints import of_files
 from occlumap._versions import versions_of
-from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import checked, softmax
 from occlumap.adapters.pytorch import eval_mode
@@ -38,7 +38,7 @@ def from_huggingface(model: Any) -> Adapted:
                 "expected an image-classification pipeline of transformers, or the folder of a model, got "
                 f"{type(model).__name__}"
             )
-    torch = library("torch", "huggingface")
+    torch = from_extra("huggingface", "torch", "this classifier")
     labels = _labels(network.config)
     applied = _applied(model, network.config)
 
@@ -108,7 +108,7 @@ def _read(folder: Path) -> tuple[Any, Any]:
         raise ClassifierNotFoundError(
             f"expected a folder with the config.json of a transformers model at {folder}"
         )
-    transformers = library("transformers", "huggingface")
+    transformers = from_extra("huggingface", "transformers", "this classifier")
     safely = {"local_files_only": True, "trust_remote_code": False}  # code that lies in the folder is not run
     try:
         model, told = transformers.AutoModelForImageClassification.from_pretrained(

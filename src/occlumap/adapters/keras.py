@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap._fingerprints import of_files
-from occlumap.adapters._library import library
 from occlumap.adapters.callables import Adapted, class_tuple
 from occlumap.adapters.preprocessing import Preprocessing, check_number, fitted, known_keys, scores_of
 from occlumap.errors import ArgumentError, ClassifierNotFoundError, MissingDependencyError, OcclumapWarning
@@ -108,7 +108,7 @@ def from_keras(
 
 def _keras() -> Any:
     try:
-        return library("keras", "keras")
+        return from_extra("keras", "keras", "this classifier")
     except ValueError as error:
         raise ArgumentError(
             f"expected Keras to find its backend, as KERAS_BACKEND names it: {error}"

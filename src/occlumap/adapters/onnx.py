@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest
+from occlumap._extras import from_extra
 from occlumap._fingerprints import of_files
 from occlumap._versions import versions_of
-from occlumap.adapters._library import library
 from occlumap.adapters.preprocessing import (
     REQUIRED,
     Preprocessing,
@@ -72,7 +72,7 @@ class OnnxFile:
         return scores_of(outputs, self.preprocessing.output, self.name)
 
     def _open(self) -> None:
-        runtime = library("onnxruntime", "onnx")
+        runtime = from_extra("onnx", "onnxruntime", "this classifier")
         try:
             self._session = runtime.InferenceSession(self._path, providers=["CPUExecutionProvider"])
         except Exception as error:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import one_of
-from occlumap.adapters._library import library
+from occlumap._extras import from_extra
 from occlumap.adapters.callables import Adapted
 from occlumap.adapters.preprocessing import OUTPUTS, Preprocessing, checked, scores_of
 from occlumap.errors import ArgumentError, ScoreError
@@ -45,7 +45,7 @@ def from_torch(
     Raises MissingDependencyError without torch, ArgumentError for a module that is none, for neither or both of
     transform and size, and for a device that torch does not have here.
     """
-    torch = library("torch", "torch")
+    torch = from_extra("torch", "torch", "this classifier")
     if not isinstance(module, torch.nn.Module):
         advice = "; hand in its .module()" if isinstance(module, torch.export.ExportedProgram) else ""
         raise ArgumentError(f"expected a torch.nn.Module, got {type(module).__name__}{advice}")

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlumap._addresses import without_secrets
 from occlumap._checks import one_of, seconds, whole_number
-from occlumap.adapters._library import library
+from occlumap._extras import from_extra
 from occlumap.adapters.callables import class_tuple
 from occlumap.adapters.preprocessing import checked
 from occlumap.errors import ArgumentError, ClassifierError
@@ -130,7 +130,7 @@ class Remote:
         self.requests = self.retries = 0
         self._lock, self._slots = threading.Lock(), threading.Semaphore(self._concurrency)
         self._client: Any = None
-        library("httpx", "remote")
+        from_extra("remote", "httpx", "this classifier")
         self._headers()  # a secret that is not there is told now
 
     def __call__(self, batch: NDArray[np.uint8], /) -> NDArray[np.float64]:
@@ -166,7 +166,7 @@ class Remote:
 
     def _ask(self, images: NDArray[np.uint8], over: threading.Event) -> NDArray[np.float64]:
         """One part's scores; tried again after what may pass, until nobody waits for them any more."""
-        httpx = library("httpx", "remote")
+        httpx = from_extra("remote", "httpx", "this classifier")
         problem, wait = "", 0.0
         for attempt in range(self._attempts):
             if attempt and over.wait(wait):
@@ -240,7 +240,7 @@ class Remote:
                 f"{type(encoded).__name__}"
             )
         try:
-            headers = library("httpx", "remote").Headers(encoded.get("headers"))
+            headers = from_extra("remote", "httpx", "this classifier").Headers(encoded.get("headers"))
         except (
             UnicodeEncodeError,
             TypeError,
@@ -261,7 +261,7 @@ class Remote:
 
     def _in_time(self, images: NDArray[np.uint8]) -> Any:
         """The whole answer, or httpx's time-out: httpx itself counts the time for each part of an answer anew."""
-        httpx = library("httpx", "remote")
+        httpx = from_extra("remote", "httpx", "this classifier")
         request, outcome = self._request(images), queue.SimpleQueue[tuple[Any, BaseException | None]]()
 
         def ask() -> None:
@@ -281,7 +281,7 @@ class Remote:
         return response
 
     def _post(self, request: dict[str, Any]) -> Any:
-        httpx = library("httpx", "remote")
+        httpx = from_extra("remote", "httpx", "this classifier")
         until = time.monotonic() + self._timeout
         try:
             answer = self._open().stream("POST", self._url, **request)
@@ -343,7 +343,7 @@ class Remote:
     def _open(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = library("httpx", "remote").Client()
+                self._client = from_extra("remote", "httpx", "this classifier").Client()
                 weakref.finalize(self, self._client.close)  # its connections end with the classifier
             return self._client
 

@@ -1,6 +1,5 @@
 """occlumap analyse: the statistics of a study, its report, its plan and its replication package."""
 
-import importlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from occlumap._checks import nearest
+from occlumap._extras import from_extra
 from occlumap._locks import alone_in
 from occlumap.cli.folders import FOLDER, output_folder
 from occlumap.cli.stopping import swallowed_ctrl_c_counts
 from occlumap.cli.text import printable
-from occlumap.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from occlumap.analysis import Results, Study
@@ -227,12 +226,5 @@ def _progress(section: str) -> None:
 
 
 def _needs_extra() -> None:
-    try:
-        for module in ("pandas", "scipy", "statsmodels", "matplotlib", "reportlab"):
-            importlib.import_module(module)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected the packages of the extra analysis, got {type(error).__name__}: {error}; "
-            "install them, in a clone "
-            "of occlumap: pip install '.[analysis]'"
-        ) from error
+    for module in ("pandas", "scipy", "statsmodels", "matplotlib", "reportlab"):
+        from_extra("analysis", module, "the analysis")

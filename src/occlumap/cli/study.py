@@ -52,11 +52,11 @@ def demo(port: int, folder: Path) -> None:
 
     Prints the address, and a researcher's name and password once. What it makes is kept in --folder.
     """
-    import yaml
-
+    from occlumap._extras import from_extra
     from occlumap.study import demo_stimuli, server
     from occlumap.study.domain import configuration as configurations
 
+    yaml = from_extra("study", "yaml", "a study")
     server.assert_free(port)
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "study.yaml"

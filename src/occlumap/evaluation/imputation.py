@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from occlumap.errors import MissingDependencyError
+from occlumap._extras import from_extra
 
 Planes = NDArray[np.float32]
 """Float32 (H, W, 3)."""
@@ -128,11 +128,4 @@ def _doubled(values: Planes) -> Planes:
 
 
 def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise MissingDependencyError(
-            "the reference 'linear' needs OpenCV, which is not installed; run, in a clone of occlumap: "
-            "pip install '.[opencv]'"
-        ) from error
-    return cv2
+    return from_extra("opencv", "cv2", "the reference 'linear'")

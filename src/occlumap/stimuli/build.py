@@ -19,7 +19,6 @@ from occlumap._checks import nearest
 from occlumap._fingerprints import of_file
 from occlumap._yaml_files import read_yaml
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapError, OcclumapWarning, StimuliError
-from occlumap.stimuli._optional import optional
 from occlumap.stimuli.check import check, grouped
 from occlumap.stimuli.colours import enlarge, fairness, intensity, paint
 from occlumap.stimuli.conditions import Request, check_options, check_values, heatmap
@@ -154,9 +153,8 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     ArgumentError for a condition or an option that does not exist.
     """
     file = Path(path)
-    optional("yaml")
     try:
-        read = read_yaml(file, "a configuration")
+        read = read_yaml(file, "a configuration", "stimuli")
     except FileFormatError as error:
         raise StimuliError(str(error)) from error
     known = [one.name for one in fields(Config)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from occlumap.stimuli._optional import optional
+from occlumap._extras import from_extra
 
 TOP_PERCENTILE = 99.5
 ALPHA = 0.6
@@ -38,7 +38,7 @@ def paint(image: NDArray[np.uint8], shown: NDArray[np.float64], size: tuple[int,
     layer = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(
         (width, height), Image.Resampling.NEAREST
     )
-    reds = optional("matplotlib").colormaps[COLOURS](np.asarray(layer))[..., :3] * 255
+    reds = from_extra("stimuli", "matplotlib", "stimuli").colormaps[COLOURS](np.asarray(layer))[..., :3] * 255
     return np.asarray(np.clip(np.rint(base * (1 - ALPHA) + reds * ALPHA), 0, 255).astype(np.uint8))
 
 

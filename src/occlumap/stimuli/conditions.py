@@ -22,9 +22,9 @@ from PIL import Image, ImageFilter
 import occlumap
 from occlumap._arrays import refuse_masked
 from occlumap._checks import nearest, one_of
+from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError, ClassifierError, OcclumapError
 from occlumap.explain import without_go_on
-from occlumap.stimuli._optional import optional
 from occlumap.stimuli.lrp import RULE_SETS, check_conserves, relevances
 from occlumap.stimuli.network import Studied
 
@@ -81,7 +81,7 @@ def lrp(request: Request, *, rules: str = "epsilon-plus-flat") -> Heatmap:
 
 def grad_cam(request: Request) -> Heatmap:
     """Grad-CAM by Captum, of the last convolution (Selvaraju et al., 2017)."""
-    torch, attr = optional("torch"), optional("captum.attr")
+    torch, attr = from_extra("stimuli", "torch", "stimuli"), from_extra("stimuli", "captum.attr", "stimuli")
     network = request.classifier.network
     convolutions = [one for one in network.modules() if isinstance(one, torch.nn.Conv2d)]
     if not convolutions:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._checks import nearest
+from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError
-from occlumap.stimuli._optional import optional
 from occlumap.stimuli.network import Studied
 
 RULE_SETS = ("epsilon-plus-flat", "epsilon-plus", "epsilon")
@@ -75,13 +75,13 @@ def conservation(
 
 
 def _logit(network: Any, inputs: Any, target: int) -> float:
-    with optional("torch").no_grad():
+    with from_extra("stimuli", "torch", "stimuli").no_grad():
         return float(network(inputs)[0, target])
 
 
 def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDArray[np.float64], float]:
     """The relevance of the inputs (3, size, size), and what layers kept for their biases, as a share of the logit."""
-    attr = optional("captum.attr")
+    attr = from_extra("stimuli", "captum.attr", "stimuli")
     kept: list[float] = []
     _set_rules(network, rules, kept)
     try:
@@ -105,7 +105,8 @@ def _set_rules(network: Any, rules: str, kept: list[float]) -> None:
         raise ArgumentError(
             f"expected rules among {', '.join(RULE_SETS)}, got {rules!r}{nearest(rules, RULE_SETS)}"
         )
-    torch, captum = optional("torch"), optional("captum.attr._utils.lrp_rules")
+    torch = from_extra("stimuli", "torch", "stimuli")
+    captum = from_extra("stimuli", "captum.attr._utils.lrp_rules", "stimuli")
 
     class Counted(captum.PropagationRule):  # type: ignore[misc,name-defined]
         """Of an output's relevance its bias' share, and that of the term against division by 0, stays behind."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError, FileFormatError
-from occlumap.stimuli._optional import optional
 from occlumap.stimuli.tasks import SCORE_DIGITS
 from occlumap.stimuli.voc import square
 from occlumap.stimuli.weights import misfits, read_state
@@ -50,7 +50,7 @@ def build(backbone: str, classes: int) -> Any:
     last `torch.nn.Linear` is taken for its embedding. Raises ArgumentError for a name that is neither, and for a
     function of yours that raises or gives no network.
     """
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     if not isinstance(backbone, str):
         raise ArgumentError(f"expected the name of a backbone, got {backbone!r}")
     if ":" in backbone:
@@ -104,7 +104,7 @@ def _foreign(name: str, classes: int) -> Any:
         raise ArgumentError(
             f"expected {name!r} to give a network for {classes} classes, it raised {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(network, optional("torch").nn.Module):
+    if not isinstance(network, from_extra("stimuli", "torch", "stimuli").nn.Module):
         raise ArgumentError(
             f"expected {name!r} to give a torch.nn.Module for {classes} classes, got {type(network).__name__}"
         )
@@ -116,7 +116,7 @@ def check_outputs(network: Any, size: int, classes: int, name: str) -> None:
 
     It is left in the mode to be used in: in that to be trained in a batch normalisation would learn from the question.
     """
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     studied = Studied(network, size, [""] * classes, name)
     try:
         with torch.inference_mode():
@@ -189,7 +189,7 @@ class Studied:
         self, batch: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores (n, classes), not rounded, and what the last linear layer reads (n, width)."""
-        torch = optional("torch")
+        torch = from_extra("stimuli", "torch", "stimuli")
         kept: list[Any] = []
         hook = self.last_linear().register_forward_pre_hook(lambda module, given: kept.append(given[0]))
         try:
@@ -204,7 +204,7 @@ class Studied:
     def last_linear(self) -> Any:
         """The layer whose output is the network's, found by one call. Raises ArgumentError where there is none."""
         if self._last is None:
-            torch = optional("torch")
+            torch = from_extra("stimuli", "torch", "stimuli")
             given = torch.rand(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
             made: list[tuple[Any, Any]] = []
             hooks = [
@@ -234,7 +234,7 @@ class Studied:
 
 def tensor(batch: NDArray[np.uint8]) -> Any:
     """uint8 (n, H, W, 3) as a float tensor (n, 3, H, W), less ImageNet's mean, over its deviation."""
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     planes = torch.from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(one).reshape(1, 3, 1, 1) for one in (MEAN, STD))
     return (planes - mean) / std

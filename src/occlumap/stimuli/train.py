@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import occlumap
 from occlumap._checks import one_of, reason, whole_number
+from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapWarning, StimuliError
-from occlumap.stimuli._optional import optional
 from occlumap.stimuli.network import (
     Studied,
     build,
@@ -114,7 +114,7 @@ def train(
     one's is kept in a folder of its own there; MissingDependencyError without torch.
     """
     settings = settings or Training()
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     folder = Path(out)
     there = [one for one in (CARD, WEIGHTS, PAGE) if (folder / one).exists()]
     if there or (folder.exists() and not folder.is_dir()):
@@ -340,7 +340,7 @@ def _fit(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[dict[str, float]], int]:
     """Train the network in place; what each epoch reached, and the epoch (from 1) whose weights it has now."""
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     pixels = {one.name: _squares(one, range(len(one.ids)), settings.size) for one in (learn, judge)}
     labels = torch.from_numpy(learn.labels)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)

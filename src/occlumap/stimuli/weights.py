@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from occlumap._checks import reason
+from occlumap._extras import from_extra
 from occlumap.errors import FileFormatError
-from occlumap.stimuli._optional import optional
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises FileFormatError, which tells what the file is, for anything but dense tensors of finite real numbers by name.
     """
-    torch = optional("torch")
+    torch = from_extra("stimuli", "torch", "stimuli")
     wanted = (
         f"expected a state dict of PyTorch, as torch.save(network.state_dict(), file) writes it, in {path}"
     )
@@ -72,7 +72,7 @@ def misfits(own: Mapping[str, Any], state: Mapping[str, Any]) -> list[str]:
 
 
 def _tensors(state: Mapping[Any, Any]) -> bool:
-    tensor = optional("torch").Tensor
+    tensor = from_extra("stimuli", "torch", "stimuli").Tensor
     return all(isinstance(name, str) and isinstance(one, tensor) for name, one in state.items())
 
 

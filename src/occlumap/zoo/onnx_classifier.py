@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap.errors import ImageError
-from occlumap.zoo.optional import optional
 
 
 class OnnxClassifier:
@@ -66,7 +66,8 @@ class OnnxClassifier:
         self._session = self._open()
 
     def _open(self) -> Any:
-        return optional("onnxruntime").InferenceSession(self._graph, providers=["CPUExecutionProvider"])
+        runtime = from_extra("onnx", "onnxruntime", "this classifier")
+        return runtime.InferenceSession(self._graph, providers=["CPUExecutionProvider"])
 
 
 def _fitted(batch: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

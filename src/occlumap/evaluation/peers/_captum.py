@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from occlumap._extras import from_extra
 from occlumap.classifiers import Classifier
-from occlumap.errors import MissingDependencyError
 from occlumap.evaluation.peers import Heatmap
 from occlumap.evaluation.scoring import target_scores
 from occlumap.fills import Image
@@ -17,15 +17,7 @@ BATCH = 32
 
 def load_captum() -> tuple[Any, Any]:
     """The modules torch and captum.attr. Raises MissingDependencyError, which says what to install."""
-    try:
-        import captum.attr
-        import torch
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected the packages torch and captum for the captum peers, got {type(error).__name__}: {error}; "
-            "run, in a clone of occlumap: pip install '.[peers]'"
-        ) from error
-    return torch, captum.attr
+    return tuple(from_extra("peers", module, "Captum's methods") for module in ("torch", "captum.attr"))
 
 
 def as_torch_function(torch: Any, classifier: Classifier, target: int) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap.classifiers import Classifier
-from occlumap.errors import BudgetError, MissingDependencyError
+from occlumap.errors import BudgetError
 from occlumap.evaluation.peers import Heatmap
 from occlumap.evaluation.peers._captum import (
     BATCH,
@@ -59,13 +59,8 @@ def _superpixels(image: Image, most: int) -> NDArray[np.int64]:
     In an image of noise SLIC of the usual compactness, 10, merges almost everything: where it finds less than
     half of `most`, compactness 100 and 1,000 are tried, which make near squares.
     """
-    try:
-        from skimage.segmentation import slic
-    except ImportError as error:
-        raise MissingDependencyError(
-            "captum_feature_ablation needs scikit-image, which is not installed; run, in a clone of occlumap: "
-            "pip install '.[benchmark]'"
-        ) from error
+    from skimage.segmentation import slic
+
     best: NDArray[np.int64] = np.zeros(image.shape[:2], np.int64)
     for compactness in (10, 100, 1000):
         low, high = 1, 2 * most

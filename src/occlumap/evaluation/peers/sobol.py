@@ -11,8 +11,9 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from occlumap._extras import from_extra
 from occlumap.classifiers import Classifier
-from occlumap.errors import BudgetError, MissingDependencyError
+from occlumap.errors import BudgetError
 from occlumap.evaluation.peers import Heatmap
 from occlumap.evaluation.scoring import target_scores
 from occlumap.fills import Image
@@ -67,12 +68,7 @@ def sobol(image: Image, classifier: Classifier, target: int, calls: int, seed: i
 
 
 def _designs(count: int, cells: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    try:
-        from scipy.stats import qmc
-    except ImportError as error:
-        raise MissingDependencyError(
-            "sobol needs SciPy, which is not installed; run, in a clone of occlumap: pip install '.[benchmark]'"
-        ) from error
+    qmc = from_extra("benchmark", "scipy.stats", "sobol").qmc
     sequence = qmc.Sobol(2 * cells, scramble=True, seed=np.random.default_rng(seed))
     points = sequence.random_base2((count - 1).bit_length())[:count]
     return points[:, :cells], points[:, cells:]

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from occlumap._extras import from_extra
 from occlumap.classifiers import Classifier
-from occlumap.errors import BudgetError, MissingDependencyError
+from occlumap.errors import BudgetError
 from occlumap.evaluation.peers import Heatmap
 from occlumap.evaluation.peers.rise import CELLS, SHOWN
 from occlumap.evaluation.scoring import target_scores
@@ -25,14 +26,9 @@ def xaitk_rise(image: Image, classifier: Classifier, target: int, calls: int, se
     """
     if calls < 2:
         raise BudgetError(f"expected at least 2 calls for xaitk_rise, got {calls}; raise the budget")
-    try:
-        from smqtk_classifier.interfaces.classify_image import ClassifyImage
-        from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected the package xaitk-saliency for xaitk_rise, got {type(error).__name__}: {error}; run, "
-            "in a clone of occlumap: pip install '.[peers]'"
-        ) from error
+    from_extra("peers", "xaitk_saliency", "xaitk_rise")
+    from smqtk_classifier.interfaces.classify_image import ClassifyImage
+    from xaitk_saliency.impls.gen_image_classifier_blackbox_sal.rise import RISEStack
 
     class OneClass(ClassifyImage):  # type: ignore[misc]
         """The score of the target, image by image."""

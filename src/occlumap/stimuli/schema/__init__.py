@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from occlumap.errors import FileFormatError, MissingDependencyError
+from occlumap._extras import from_extra
+from occlumap.errors import FileFormatError
 
 OUTCOMES = ("TP", "FP", "FN", "TN")
 
@@ -29,13 +30,7 @@ def check_manifest(manifest: Mapping[str, Any], name: str = "manifest.json") -> 
     Beyond the schema: every score has a threshold, ids are unique, and every outcome is the one that scores and
     thresholds give as far as they can (a score above the threshold is TP or FP; above, never at).
     """
-    try:
-        import jsonschema
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected the package 'jsonschema' to check {name}, got {type(error).__name__}: {error}; install it, "
-            "in a clone of occlumap: pip install '.[stimuli]'"
-        ) from error
+    jsonschema = from_extra("stimuli", "jsonschema", name)
     wrong = min(
         jsonschema.Draft202012Validator(manifest_schema()).iter_errors(manifest),
         key=lambda one: [str(step) for step in one.path],

@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from occlumap._extras import from_extra
 from occlumap._fingerprints import of_file
 from occlumap._yaml_files import read_yaml
-from occlumap.errors import ArgumentError, MissingDependencyError
+from occlumap.errors import ArgumentError
 from occlumap.study.domain import colours, reward, stimulus_set, texts
 
 FILL_IN = "FILL IN"
@@ -206,7 +207,7 @@ def read(path: Path) -> Configuration:
 
     Raises FileFormatError for no YAML, ArgumentError, which names the key, for values that cannot be.
     """
-    given = read_yaml(path, "a study's configuration") or {}
+    given = read_yaml(path, "a study's configuration", "study") or {}
     return make(given, path.parent)
 
 
@@ -253,13 +254,7 @@ def _misfits(given: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit the schema, each with its path ("texts.instructions[2].for")."""
     from occlumap._checks import nearest
 
-    try:
-        import jsonschema
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"expected jsonschema to check a configuration, got {type(error).__name__}: {error}; install it, in a "
-            "clone of occlumap: pip install '.[study]'"
-        ) from error
+    jsonschema = from_extra("study", "jsonschema", "the configuration of a study")
     found = jsonschema.Draft202012Validator(schema()).iter_errors(given)
     for one in sorted(found, key=lambda one: [str(step) for step in one.absolute_path]):
         path = "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in one.absolute_path)
