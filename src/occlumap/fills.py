@@ -333,6 +333,11 @@ def in_turn(fill: Fill) -> tuple[Fill, ...]:
     return fill.fills if isinstance(fill, Turns) else (fill,)
 
 
+def is_ours(fill: Fill) -> bool:
+    """Whether painting with `fill` runs no code of the user's."""
+    return all(isinstance(one, BUILT_IN) for one in in_turn(fill))
+
+
 @dataclass(frozen=True)
 class Custom:
     """Any `f(image, mask) -> image`, a generative inpainter for one (section 8.1).

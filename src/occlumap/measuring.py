@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from occlumap._checks import whole_number
 from occlumap.classifiers import Classifier, score
 from occlumap.errors import ArgumentError, BudgetError, ClassifierError, OcclumapWarning, ScoreError
-from occlumap.fills import Fill, Image, name_of
+from occlumap.fills import Fill, Image, is_ours, name_of
 from occlumap.measurements import Measurements
 from occlumap.measurements import image_sha256 as image_sha256  # imported from here, too
 from occlumap.perturbations import NO_RECTANGLES, Perturbations
@@ -225,12 +225,9 @@ class Measurer:
         and so is the result.
         """
         if self._workers == 1:
-            for batch, paint in batches:
-                # no name for the images: their memory is free again before the next batch takes its own
-                yield (
-                    batch,
-                    partial(self._score, batch.apply(self._image, paint), batch.describe, self._again(batch)),
-                )
+            for batch, images in self._painted_ahead(batches):
+                yield batch, partial(self._score, images, batch.describe, self._again(batch))
+                del images  # no more than two batches are in memory
             return
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="occlumap")
         under_way: deque[tuple[Perturbations, Future[NDArray[np.float64]]]] = deque()
@@ -247,6 +244,27 @@ class Measurer:
             while under_way:
                 done, future = under_way.popleft()
                 yield done, future.result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _painted_ahead(
+        self, batches: Iterator[tuple[Perturbations, Any]]
+    ) -> Iterator[tuple[Perturbations, Image]]:
+        """Each batch with its images; the next is painted, in a thread of its own, while the classifier sees one.
+
+        Except with a fill of the user's: what they gave runs in the thread that called `explain`.
+        """
+        painted = ((batch, batch.apply(self._image, paint)) for batch, paint in batches)
+        if not is_ours(self._fill):
+            yield from painted
+            return
+        pool = ThreadPoolExecutor(1, thread_name_prefix="occlumap-painter")
+        try:
+            coming = pool.submit(next, painted, None)
+            while (ready := coming.result()) is not None:
+                coming = pool.submit(next, painted, None)
+                yield ready
+                del ready
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import occlumap
-from occlumap.errors import ArgumentError, ClassifierError, OcclumapWarning
+from occlumap.errors import ArgumentError, ClassifierError, FillError, OcclumapWarning
+from occlumap.perturbations import Rectangles
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
 WEIGHTS = np.random.default_rng(1).normal(size=(24 * 24 * 3, 3))
@@ -42,6 +43,43 @@ def test_workers_are_under_way_at_once():
     occlumap.explain(
         slow, IMAGE, target=0, method="single-scale", window=12, stride=4, batch_size=4, workers=2
     )
+
+
+def test_the_next_batch_is_painted_while_the_classifier_sees_one_in_the_callers_thread(monkeypatch):
+    painted_ahead, painted, ours = threading.Event(), [], threading.get_ident()
+    apply = Rectangles.apply
+
+    def watched(self, image, paint):
+        painted.append(len(self))
+        if len(painted) > 1:
+            painted_ahead.set()
+        return apply(self, image, paint)
+
+    def waiting(batch):
+        assert threading.get_ident() == ours
+        if len(batch) == 4:  # not the original image
+            assert painted_ahead.wait(20)  # the second batch, while this is the first
+        return classify(batch)
+
+    monkeypatch.setattr(Rectangles, "apply", watched)
+    occlumap.explain(waiting, IMAGE, target=0, method="single-scale", window=12, stride=4, batch_size=4)
+
+
+def test_a_fill_of_the_users_runs_in_their_thread_and_loses_nothing_when_it_fails():
+    painted, ours = [], threading.get_ident()
+
+    def failing(image, mask):
+        assert threading.get_ident() == ours
+        painted.append(mask)
+        if len(painted) > 10:
+            raise OSError("no colours left")
+        return np.zeros_like(image)
+
+    with pytest.raises(FillError, match="no colours left") as caught:
+        occlumap.explain(
+            classify, IMAGE, target=0, method="single-scale", window=12, stride=4, batch_size=4, fill=failing
+        )
+    assert len(caught.value.measurements) == 8  # the third batch was not whole
 
 
 def test_a_failing_worker_keeps_what_came_before():
