@@ -111,7 +111,7 @@ def zennit(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [unbiased, biased])
-@pytest.mark.parametrize("rules", ["epsilon-plus-flat", "epsilon"])
+@pytest.mark.parametrize("rules", RULE_SETS)
 def test_relevance_agrees_with_zennit(zennit, rules, make):
     """Biases take their share on linear layers, and none on convolutions of alpha 1 beta 0."""
     pytest.importorskip("captum")
@@ -123,11 +123,10 @@ def test_relevance_agrees_with_zennit(zennit, rules, make):
 
     classifier, image = make(seed=2), an_image(1)
     ours = relevances(classifier, image, 2, rules)
-    theirs_by = (
-        composites.EpsilonPlusFlat(layer_map=[(Convolution, ZPlus(zero_params="bias"))])
-        if rules == "epsilon-plus-flat"
-        else composites.LayerMapComposite([(Convolution, Epsilon(1e-6)), (Linear, Epsilon(1e-6))])
-    )
+    theirs_by = {
+        "epsilon-plus-flat": composites.EpsilonPlusFlat(layer_map=[(Convolution, ZPlus(zero_params="bias"))]),
+        "epsilon": composites.LayerMapComposite([(Convolution, Epsilon(1e-6)), (Linear, Epsilon(1e-6))]),
+    }[rules]
     inputs = classifier.inputs(image[None]).requires_grad_()
     with Gradient(classifier.network, theirs_by) as attributor:
         logits = classifier.network(inputs)

@@ -13,9 +13,10 @@ from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError
 from occlumap.stimuli.network import Studied
 
-RULE_SETS = ("epsilon-plus-flat", "epsilon-plus", "epsilon")
+RULE_SETS = ("epsilon-plus-flat", "epsilon")
 """For VGG. epsilon-plus-flat (Lapuschkin et al.'s composite; zennit's EpsilonPlusFlat): epsilon on linear layers, alpha
-1 beta 0 on convolutions, flat on the first. epsilon-plus: alpha 1 beta 0 on the first, too. epsilon: everywhere."""
+1 beta 0 on convolutions, flat on the first, whose inputs have both signs: Captum's alpha 1 beta 0 takes positive
+weights alone, which is that rule for inputs of 0 and more only. epsilon: everywhere."""
 
 EPSILON = 1e-6
 TOLERANCE = 0.01
@@ -148,8 +149,7 @@ def _set_rules(network: Any, rules: str, kept: list[float]) -> None:
     first = True
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d) and rules != "epsilon":
-            flat = first and rules == "epsilon-plus-flat"
-            module.rule = Flat() if flat else Plus(set_bias_to_zero=True)
+            module.rule = Flat() if first else Plus(set_bias_to_zero=True)
             first = False
         elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             module.rule = Epsilon(EPSILON)
