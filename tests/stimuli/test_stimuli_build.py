@@ -451,3 +451,21 @@ def test_an_image_that_exif_turns_has_its_mask_turned_in_the_set(drawn, trained,
         for name, one in (("before", example), ("after", other))
     ]
     assert np.abs(shown[0] - shown[1]).mean() < 4
+
+
+def test_a_resized_copy_of_a_data_set_is_refused_before_any_heatmap(drawn, trained, tmp_path, monkeypatch):
+    from occlumap.stimuli import build
+
+    shutil.copytree(drawn / "VOCdevkit", tmp_path / "VOCdevkit")
+    root = next((tmp_path / "VOCdevkit").iterdir())
+    shutil.rmtree(root / "SegmentationObject")
+    lists = root / "ImageSets" / "Main"
+    shutil.copy(lists / "train.txt", lists / "resized.txt")
+    for path in (root / "JPEGImages").iterdir():
+        with Image.open(path) as picture:
+            picture.resize((60, 40)).save(path)
+    monkeypatch.setattr(build, "heatmap", lambda *arguments: pytest.fail("a heatmap was made"))
+    with catch_warnings():
+        simplefilter("ignore", OcclumapWarning)
+        with pytest.raises(FileFormatError, match="an image of 60 x 40 pixels, got a <size> of 32 x 32"):
+            built(tmp_path, "set", model=str(trained), split="resized", conditions=["random"])

@@ -248,6 +248,64 @@ def test_the_mask_is_turned_with_its_image(root, orientation, segmented):
     np.testing.assert_array_equal(split.object_mask(0, "cat"), image[..., 0] > 127)
 
 
+def annotated(root, size, box):
+    """A data set whose first image, of 32 x 32 pixels, has an annotation of that <size> with a cat in that box."""
+    (root / "SegmentationObject" / "2008_000001.png").unlink()
+    told = "".join(
+        f"<{name}>{value}</{name}>" for name, value in zip(("width", "height"), size, strict=False)
+    )
+    ends = "".join(
+        f"<{name}>{value}</{name}>" for name, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
+    (root / "Annotations" / "2008_000001.xml").write_text(
+        f"<annotation><size>{told}<depth>3</depth></size>"
+        f"<object><name>cat</name><bndbox>{ends}</bndbox></object></annotation>"
+    )
+    return read_split(root, "train")
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "message"),
+    [
+        ((64, 64), (1, 1, 9, 9), "an image of 32 x 32 pixels.*got a <size> of 64 x 64 in .*line 1"),
+        ((), (33, 1, 40, 9), "inside the image of 32 x 32 pixels, got columns 33 to 40 and rows 1 to 9"),
+        ((32, 32), (-9, 1, -2, 9), "inside the image"),
+        ((32, 32), (1, 20, 9, 35), "inside the image"),
+        ((), (1, 20, 60, 32), "inside the image"),
+    ],
+)
+def test_boxes_that_cannot_be_the_image_s_are_refused(root, size, box, message):
+    split = annotated(root, size, box)
+    with pytest.raises(FileFormatError, match=message):
+        split.object_mask(0, "cat")
+    assert not split.object_mask(0, "horse").any()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (0, 0), ()])
+@pytest.mark.parametrize("box", [(0, 0, 32, 32), (1, 1, 33, 34), (-1, 30, 32, 32), (32, 32, 32, 32)])
+def test_boxes_at_the_border_are_the_image_s(root, size, box):
+    mask = annotated(root, size, box).object_mask(0, "cat")
+    assert mask[-1, -1]
+    assert mask.sum() == (32 - max(box[0] - 1, 0)) * (32 - max(box[1] - 1, 0))
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the data pack is not beside the repository")
+def test_the_boxes_of_real_photographs_are_theirs():
+    split = read_split(SAMPLE, "sample", VOC_CLASSES)
+    for row in range(len(split.ids)):
+        for label in VOC_CLASSES:
+            split.object_mask(row, label)
+
+
+@pytest.mark.parametrize("content", ["<html><body>404</body></html>", f"<foo><object>{BOX}</object></foo>"])
+def test_another_file_in_an_annotation_s_place_is_refused(root, content):
+    (root / "Annotations" / "2008_000001.xml").write_text(content)
+    with pytest.raises(
+        FileFormatError, match="2008_000001.xml, got <(html|foo)> in the place of <annotation>"
+    ):
+        read_split(root, "train")
+
+
 def test_boxes_of_the_upright_image_are_not_turned_again(root):
     pixels = np.zeros((20, 32, 3), dtype=np.uint8)
     exif = Image.Exif()

@@ -274,6 +274,8 @@ def _pictures(
     # an image's, and those of its heatmaps, which are made of a smaller one
     sizes: dict[int, tuple[int, int]] = {}
     done = 0
+    for row, label in explained:
+        split.object_mask(row, label)  # an annotation that does not fit is told before hours of heatmaps
     for row in plain:
         image = split.image(row, max(config.side, config.explain_side))
         sizes[row] = writer.size(image)

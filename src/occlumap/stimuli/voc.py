@@ -90,14 +90,16 @@ class VocSplit:
 
         Of an image that its EXIF turns upright the mask is turned, too: boxes and segments count the pixels as the
         file has them, unless the annotation's size is that of the upright image. Raises FileFormatError for a
-        segmentation of another size or kind.
+        segmentation of another size or kind, and for boxes that cannot be the image's: of an annotation whose size is
+        another (as of a resized copy), outside of it, or over its border by more than BEYOND pixels.
         """
         path = self.root / "Annotations" / f"{self.ids[index]}.xml"
         with Image.open(self.image_path(index)) as picture:
             stored, orientation = picture.size, picture.getexif().get(_ORIENTATION, 1)
         turned = orientation if orientation in range(2, 9) else 1
         upright = stored[::-1] if turned >= 5 else stored
-        if _size(path) == upright != stored:
+        told = _size(path)
+        if told == upright != stored:
             turned, stored = 1, upright
         mask = np.zeros(stored[::-1], dtype=bool)
         numbers = self._segmented(index, stored)
@@ -106,6 +108,7 @@ class VocSplit:
                 if numbers is not None:
                     mask |= numbers == number
                 else:
+                    _check_box(one, told, stored)
                     mask[one.rows, one.cols] = True
         if turned == 1:
             return mask
@@ -130,6 +133,8 @@ class VocSplit:
         return numbers
 
 
+BEYOND = 2
+"""Pixels by which a box may cross the right or lower border: some annotations count from 0, or round up."""
 _ORIENTATION = 0x0112
 """The EXIF tag; 2 to 8 say how the pixels are to be turned or mirrored, 5 to 8 that sides change."""
 
@@ -150,6 +155,25 @@ class _Object:
     difficult: bool
     rows: slice
     cols: slice
+
+
+def _check_box(one: _Object, told: tuple[int, int] | None, size: tuple[int, int]) -> None:
+    """Raise FileFormatError for a box of another image, by the annotation's size (None: not told) and by its ends."""
+    width, height = size
+    if told is not None and told != size:
+        raise FileFormatError(
+            f"expected boxes of an image of {width} x {height} pixels, got a <size> of {told[0]} x "
+            f"{told[1]} in {one.where} ({one.name}); give the image at the size that it was annotated at, or scale "
+            "<size> and boxes with it"
+        )
+    bottom, right = one.rows.stop, one.cols.stop
+    inside = one.rows.start < min(height, bottom) and one.cols.start < min(width, right)
+    if not inside or bottom > height + BEYOND or right > width + BEYOND:
+        raise FileFormatError(
+            f"expected a box inside the image of {width} x {height} pixels, got columns {one.cols.start + 1} to "
+            f"{right} and rows {one.rows.start + 1} to {bottom} in {one.where} ({one.name}); it is of another image, "
+            "or of another size of it"
+        )
 
 
 def read_split(root: str | os.PathLike[str], split: str, classes: Sequence[str] | None = None) -> VocSplit:
@@ -315,14 +339,20 @@ def _annotation(path: Path) -> tuple[ElementTree.Element, list[int]]:
             f"expected an annotation of PASCAL VOC without XML namespaces in {path}, got <{name}> of {space[1:]!r}; "
             "take its xmlns away"
         )
+    if root.tag != "annotation":
+        raise FileFormatError(
+            f"expected an annotation of PASCAL VOC in {path}, got <{root.tag}> in the place of <annotation>; it is "
+            "another file, such as a page that says that there is none"
+        )
     return root, lines
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """(width, height) as the annotation says, None where it does not."""
+    """(width, height) as the annotation says, None where it does not, or says 0 as some tools do."""
     root, _ = _annotation(path)
     told = [root.findtext(f"size/{one}", "").strip() for one in ("width", "height")]
-    return (int(told[0]), int(told[1])) if all(one.isascii() and one.isdigit() for one in told) else None
+    width, height = (int(one) if one.isascii() and one.isdigit() else 0 for one in told)
+    return (width, height) if width and height else None
 
 
 def _span(node: ElementTree.Element, first: str, last: str, where: str) -> slice:
