@@ -380,6 +380,39 @@ def test_the_margin_of_two_classes_becomes_two_columns():
     np.testing.assert_allclose(classifier(BATCH), np.stack([-margin, margin], axis=1))
 
 
+def pair_margins(name):
+    pytest.importorskip("sklearn")
+    from sklearn.ensemble import BaggingClassifier, StackingClassifier
+    from sklearn.feature_selection import RFE
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.svm import SVC
+
+    svc = SVC(kernel="linear", decision_function_shape="ovo")
+    return {
+        "elimination": lambda: RFE(svc, n_features_to_select=5, step=0.5),
+        "bag": lambda: BaggingClassifier(svc, n_estimators=2, random_state=0),
+        "bag of pipelines": lambda: BaggingClassifier(make_pipeline(svc), n_estimators=2, random_state=0),
+        "one against the rest": lambda: OneVsRestClassifier(svc),
+        "stack": lambda: StackingClassifier([("svc", svc)], LogisticRegression(), cv=2),
+        "bag of others": lambda: BaggingClassifier(SVC(), n_estimators=2, random_state=0),
+    }[name]().fit(BATCH.reshape(33, -1), np.repeat(["cat", "dog", "eel"], 11))
+
+
+@pytest.mark.parametrize("name", ["elimination", "bag", "bag of pipelines"])
+def test_margins_of_pairs_inside_another_estimator_are_refused(name):
+    with pytest.raises(ArgumentError, match="each pair of the 3 classes"):
+        adapters.from_sklearn(pair_margins(name), size=SIZE, method="decision_function")
+
+
+@pytest.mark.parametrize("name", ["one against the rest", "stack", "bag of others"])
+def test_margins_of_classes_inside_another_estimator_are_taken(name):
+    fitted = pair_margins(name)
+    classifier = adapters.from_sklearn(fitted, size=SIZE, method="decision_function")
+    assert classifier(BATCH).shape == (33, 3)
+
+
 @pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")  # few calls, on drawn pictures
 def test_the_papers_case_an_embedding_and_an_svm():
     """Section 4.1 of the text: a network's features, a linear SVM, its decision function explained."""

@@ -235,3 +235,9 @@ def test_the_command_line_spreads_calls_over_processes(module, tmp_path):
     late = ("--classifier", f"{module}:always_slow", "--processes", "1", "--call-timeout", "0.5")
     assert "no answer within 0.5 s" in run(*options, *late, code=1).stderr
     assert "no answer within 0.5 s" in run(*options, *late[:2], *late[4:], code=1).stderr
+
+
+def test_an_address_with_a_hook_that_cannot_be_carried_keeps_its_secrets():
+    with pytest.raises(ArgumentError, match="carried to another process") as told:
+        adapters.in_processes("http://bob:hunter2pw@h/p?key=SECRETKEY99", 1, decode=lambda answer: answer)
+    assert not any(secret in str(told.value) for secret in ("bob", "hunter2pw", "SECRETKEY99"))

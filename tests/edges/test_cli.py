@@ -357,3 +357,9 @@ def test_what_ended_a_run_early_is_told(folder):
     assert "ended by the tolerance" in run("show", "out").stdout
     explain()
     assert "ended by" not in run("show", "out").stdout
+
+
+@pytest.mark.parametrize(("target", "index"), [("1", 0), ("2", 1), ("0", 0), (" 1 ", 0)])
+def test_a_number_that_is_the_name_of_a_class_is_that_class(folder, target, index):
+    explain("--target", target, classifier="occlumap_toy:digits")
+    assert occlumap.Explanation.load("out/explanation.npz").target == index

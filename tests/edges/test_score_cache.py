@@ -210,3 +210,114 @@ def test_copies_behind_it_are_all_asked_at_once(tmp_path):
     occlumap.explain(cached, IMAGE, target=0, budget=100, batch_size=4)
     assert cached.replicas == 2
     assert cached.asked == sum(one.images for one in copies) == 100
+
+
+WRAPPED = {
+    "adapter": "adapters.one_at_a_time(lambda image: scores(image[None])[0])",
+    "partial": "functools.partial(lambda times, batch: scores(batch) * times, 1)",
+    "of another module": "Held(scores)",
+    "service": "adapters.from_url('http://127.0.0.1:9/', decode=lambda answer: scores(answer))",
+}
+
+
+@pytest.mark.parametrize("made", WRAPPED.values(), ids=WRAPPED.keys())
+@pytest.mark.parametrize("changed", ["occlumap_my_model.py", "occlumap_my_helper.py"])
+def test_a_classifier_whose_module_or_helper_changed_shares_nothing(tmp_path, monkeypatch, made, changed):
+    import importlib
+
+    names = ("occlumap_my_model", "occlumap_my_helper")
+    (tmp_path / "occlumap_my_model.py").write_text(
+        "import functools\nfrom occlumap import adapters\nfrom occlumap_my_helper import Held, mean\n"
+        f"def scores(batch): return mean(batch) * 0.5\nclassifier = {made}\nclassifier.fingerprint = 'v1'\n"
+    )
+    (tmp_path / "occlumap_my_helper.py").write_text(
+        "class Held:\n    def __init__(self, f): self.f = f\n    def __call__(self, batch): return self.f(batch)\n"
+        "def mean(batch): return batch.mean(axis=(1, 2)) / 255\n"
+    )
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files that change within a second
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def fingerprint():
+        for name in names:
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        classifier = occlumap.load("occlumap_my_model:classifier")
+        return CachedClassifier(classifier, tmp_path / "scores.sqlite3").fingerprint
+
+    try:
+        first = fingerprint()
+        assert fingerprint() == first
+        text = (tmp_path / changed).read_text()
+        (tmp_path / changed).write_text(text + "# changed\n")
+        assert fingerprint() != first
+    finally:
+        for name in names:
+            sys.modules.pop(name, None)
+
+
+def test_a_module_that_is_installed_is_in_the_key(tmp_path, monkeypatch):
+    import importlib
+
+    package = tmp_path / "site-packages" / "occlumap_installed_model"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("def classify(batch): return batch.mean(axis=(1, 2))\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    classify = importlib.import_module("occlumap_installed_model").classify
+    classify.fingerprint = "v1"
+    try:
+        marks = []
+        for line in ("", "# changed\n"):
+            with (package / "__init__.py").open("a") as file:
+                file.write(line)
+            adapted = occlumap.adapters.one_at_a_time(classify)
+            marks.append(CachedClassifier(adapted, tmp_path / "scores.sqlite3").fingerprint)
+        assert marks[0] != marks[1]
+    finally:
+        del sys.modules["occlumap_installed_model"]
+
+
+def test_the_fingerprint_of_a_file_is_enough():
+    """What it is called from changes no score of an ONNX graph, or of a service that has a version."""
+    from occlumap._fingerprints import Complete, of_classifier
+
+    inner = Counting()
+    inner.fingerprint = Complete("hash")
+    assert of_classifier(inner) == "hash"
+    service = occlumap.adapters.from_url("http://127.0.0.1:9/", fingerprint="v1")
+    assert of_classifier(service) == service.fingerprint
+
+
+def test_adapters_are_told_by_what_they_wrap_and_what_they_are_given(tmp_path):
+    class One:
+        fingerprint, name = "weights 1", "one"
+
+        def __call__(self, batch):
+            return batch.mean(axis=(1, 2, 3)) / 255
+
+    class Embedding(One):
+        def __call__(self, batch):
+            return batch.mean(axis=(1, 2)) + 1
+
+    class Detector(One):
+        def __call__(self, batch):
+            return [([[0, 0, 9, 9]], [[0.5, 0.5]])] * len(batch)
+
+    adapters = occlumap.adapters
+    made = [
+        adapters.binary(One()),
+        adapters.regression(One()),
+        adapters.one_at_a_time(One()),
+        adapters.similarity(Embedding(), IMAGE),
+        adapters.similarity(Embedding(), IMAGE // 2),
+        adapters.box_score(Detector(), (0, 0, 5, 5), 0),
+        adapters.box_score(Detector(), (0, 0, 5, 5), 1),
+        adapters.box_score(Detector(), (0, 0, 5, 6), 1),
+    ]
+    assert len({CachedClassifier(one, tmp_path / "scores.sqlite3").fingerprint for one in made}) == len(made)
+    assert not hasattr(adapters.binary(lambda batch: batch.mean(axis=(1, 2, 3))), "fingerprint")
+
+
+def test_adapters_keep_the_replicas_of_what_they_wrap():
+    adapters = occlumap.adapters
+    two = adapters.replicas([lambda batch: batch.mean(axis=(1, 2, 3)) / 255] * 2)
+    assert adapters.binary(two).replicas == adapters.regression(two).replicas == 2

@@ -171,3 +171,21 @@ def test_what_makes_a_classifier_is_none_and_says_how_to_name_one(here: Path, ma
     with pytest.raises(ArgumentError, match=rf"after classifier = {made_by}\(\.\.\.\) in"):
         zoo.load(f"zoo_makes:{made_by}")
     assert zoo.load("zoo_makes:classifier")(3) == 3
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "http:/bob:hunter2pw@h/p?key=SECRETKEY99",
+        "http//bob:hunter2pw@h/p?key=SECRETKEY99",
+        "http:bob:hunter2pw@h/",
+        " http://bob:hunter2pw@h/p?key=SECRETKEY99",
+        "htp://bob:hunter2pw@h/p?key=SECRETKEY99",
+        "bob:hunter2pw@h:80/p?key=SECRETKEY99",
+        "http:/h/p?key=SECRETKEY99",
+    ],
+)
+def test_no_secret_of_a_mistyped_address_is_told(spec: str):
+    with pytest.raises(ClassifierNotFoundError, match=r"or an address http://\.\.\., got") as told:
+        zoo.load(spec)
+    assert not any(secret in str(told.value) for secret in ("bob", "hunter2pw", "SECRETKEY99"))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import whole_number
+from occlumap._fingerprints import of_wrapped
 from occlumap.adapters.preprocessing import in_unit_range, real_numbers
 from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreError
 
@@ -19,11 +20,12 @@ class Adapted:
 
     `classes`: names of the columns, or None. `input_size`: (height, width), or None for any size. `prepare`: what the
     model is given for a batch, where that is something else; only for looking at it (`occlumap doctor`). `features`:
-    the network whose output that is, if there is one. `wrapped`: the classifiers that `scores` asks. `fingerprint`, a
-    text that changes when its scores may, is there where it is known.
+    the network whose output that is, if there is one. `wrapped`: the classifiers that `scores` asks. `replicas`: how
+    many copies they have, if any. `fingerprint`: a text that changes when its scores may; there where it is known.
     """
 
     fingerprint: str
+    replicas: int
 
     def __init__(
         self,
@@ -34,6 +36,8 @@ class Adapted:
         prepare: Callable[[NDArray[np.uint8]], Any] | None = None,
         features: Callable[[NDArray[np.uint8]], Any] | None = None,
         wrapped: Sequence[object] = (),
+        replicas: int | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         self.name = name
         self.wrapped_classifiers = tuple(wrapped)
@@ -45,6 +49,10 @@ class Adapted:
             self.classes = class_tuple(classes)
         if input_size is not None:
             self.input_size = input_size
+        if replicas is not None:
+            self.replicas = replicas
+        if fingerprint is not None:
+            self.fingerprint = fingerprint
         self._scores = scores
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:
@@ -76,7 +84,8 @@ def class_tuple(classes: Iterable[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _attributes(function: object) -> dict[str, Any]:
+def _attributes(function: object, *about: object) -> dict[str, Any]:
+    """What an adapter has of its function; `about`: what of the adapter's own its scores hang on, and its kind."""
     from occlumap.classifiers import name_of
 
     if not callable(function):
@@ -89,6 +98,8 @@ def _attributes(function: object) -> dict[str, Any]:
         "prepare": getattr(function, "prepare", None),
         "features": getattr(function, "features", None),
         "wrapped": (function,),
+        "replicas": getattr(function, "replicas", None),
+        "fingerprint": of_wrapped(function, *about),
     }
 
 
@@ -99,7 +110,7 @@ def one_at_a_time(function: Callable[[NDArray[np.uint8]], ArrayLike]) -> Adapted
     >>> one_at_a_time(lambda image: [image.min(), image.max()])(np.zeros((2, 4, 4, 3), np.uint8)).shape
     (2, 2)
     """
-    about = _attributes(function)
+    about = _attributes(function, "one at a time")
     if about["prepare"] is None:
         about["prepare"] = lambda batch: batch[0]
 
@@ -137,7 +148,7 @@ def binary(
     names = class_tuple(classes)
     if len(names) != 2:
         raise ArgumentError(f"expected two class names, got {list(names)!r:.80}")
-    about = _attributes(function)
+    about = _attributes(function, "binary")
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         shares = _one_number(function(batch), len(batch), about["name"])
@@ -158,7 +169,7 @@ def regression(function: Callable[[NDArray[np.uint8]], ArrayLike], name: str = "
     What is explained is the number: parts without which it falls are positive, parts without which it rises negative.
     Of a network it comes by `output="numbers"` (`from_torch`, `from_onnx` ...), which leaves it as it is.
     """
-    about = _attributes(function)
+    about = _attributes(function, "regression")
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
         return _one_number(function(batch), len(batch), about["name"])[:, None]
@@ -184,6 +195,7 @@ def similarity(
     picture = images.read(reference).pixels
     if about["input_size"] is not None:
         picture, _ = images.fit(picture, about["input_size"])
+    about["fingerprint"] = of_wrapped(embed, "similarity", picture.shape, picture.tobytes())
 
     def embedded(batch: NDArray[np.uint8]) -> Scores:
         found = real_numbers(embed(batch), about["name"])
@@ -249,6 +261,7 @@ def box_score(
     if not usable:
         raise ArgumentError(f"expected box as (row_start, col_start, row_stop, col_stop), got {box!r:.80}")
     whole_number("class_index", class_index, minimum=0)
+    about["fingerprint"] = of_wrapped(detect, "box score", wanted.tolist(), int(class_index))
 
     def best(boxes: ArrayLike, confidences: ArrayLike) -> float:
         found, shares = real_numbers(boxes, about["name"]), real_numbers(confidences, about["name"])

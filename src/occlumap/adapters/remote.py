@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from occlumap._addresses import without_secrets
 from occlumap._checks import one_of, seconds, whole_number
 from occlumap._extras import from_extra
+from occlumap._fingerprints import Complete
 from occlumap.adapters.callables import class_tuple
 from occlumap.adapters.preprocessing import checked
 from occlumap.errors import ArgumentError, ClassifierError
@@ -118,7 +119,11 @@ class Remote:
                     f"{fingerprint!r}"
                 )
             # with the whole address: one path may serve several models, told apart by the query
-            self.fingerprint = hashlib.sha256(f"{url}\0{fingerprint}".encode()).hexdigest()
+            mark = hashlib.sha256(f"{url}\0{fingerprint}".encode()).hexdigest()
+            hooks = (
+                encode is not None or decode is not None
+            )  # they decide, too, and are in a module of the user's
+            self.fingerprint = mark if hooks else Complete(mark)
         if classes is not None:
             self.classes = class_tuple(classes)
         if input_size is not None:

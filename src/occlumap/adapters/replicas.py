@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._addresses import without_secrets
 from occlumap._checks import seconds, whole_number
 from occlumap._fingerprints import of_classifier
 from occlumap.classifiers import Classifier, Prepared, name_of, prepared, requests_of
@@ -163,9 +164,12 @@ class _Process:
             pass  # it ended already: the answer says so
         except Exception as error:
             self._end()
+            spec = self._wanted[0]
+            named = without_secrets(spec) if isinstance(spec, str) else spec
             raise ArgumentError(
                 "expected a classifier that can be carried to another process (a name as occlumap.load takes it, or a "
-                f"function of a module), got {self._wanted[0]!r:.80}, which pickle refuses: {error}"
+                f"function of a module; options that are values, or functions of a module), got {named!r:.80}, which "
+                f"pickle refuses: {error}"
             ) from error
         return self._loaded
 

@@ -58,8 +58,8 @@ def from_sklearn(
     if chosen == "decision_function" and not several and len(labels) > 2 and _one_against_one(estimator):
         raise ArgumentError(
             f"expected margins of each class, got those of each pair of the {len(labels)} classes, as "
-            "decision_function_shape='ovo' gives them; set it: "
-            "estimator.set_params(decision_function_shape='ovr'), which needs no new fit"
+            "decision_function_shape='ovo' gives them; set decision_function_shape='ovr': an SVC needs no new fit for "
+            "it, what has one inside does"
         )
     own = None if several else [str(label) for label in labels]
     names = own if classes is None else class_tuple(classes)
@@ -85,13 +85,20 @@ def from_sklearn(
         return values
 
     input_size = size if size is not None else getattr(features, "input_size", None)
-    return Adapted(scores, name, names, input_size, prepare, features, [features])
+    replicas = getattr(features, "replicas", None)
+    return Adapted(scores, name, names, input_size, prepare, features, [features], replicas)
 
 
 def _one_against_one(estimator: Any) -> bool:
-    """Whether the last step, of pipelines and searches too, gives a margin for each pair of classes."""
-    if hasattr(estimator, "best_estimator_"):
-        return _one_against_one(estimator.best_estimator_)
+    """Whether what decides, also inside pipelines, searches and ensembles, gives a margin for each pair of classes."""
     if hasattr(estimator, "steps"):
         return _one_against_one(estimator.steps[-1][1])
-    return getattr(estimator, "decision_function_shape", None) == "ovo"
+    for deciding in ("best_estimator_", "final_estimator_"):
+        if hasattr(estimator, deciding):
+            return _one_against_one(getattr(estimator, deciding))
+    several = getattr(estimator, "estimators_", None)
+    inner = [getattr(estimator, "estimator_", None), *(several if isinstance(several, list) else [])]
+    if any(_one_against_one(one) for one in inner if hasattr(one, "classes_")):  # fitted
+        return True
+    of_pairs = getattr(estimator, "decision_function_shape", None) == "ovo"
+    return of_pairs and len(getattr(estimator, "classes_", ())) > 2

@@ -32,6 +32,7 @@ from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
 from occlumap.score_cache import CachedClassifier
+from occlumap.targets import class_names
 from occlumap.zoo import cache
 
 _FILES = ("explanation.npz", "overlay.png", "tree.json")
@@ -61,9 +62,9 @@ def _pixels(value: object) -> int | tuple[int, int]:
     "--target",
     "targets",
     metavar="CLASS",
-    type=_index_or_text,
     multiple=True,
-    help="The class to explain, a name or an index. Repeat it for several from the same calls.  "
+    help="The class to explain, a name or an index; 5 is the class named 5, if there is one. Repeat it for several "
+    "from the same calls.  "
     "[default: the top class]",
 )
 @click.option(
@@ -178,7 +179,7 @@ def explain(
     processes: int | None,
     call_timeout: float | None,
     no_cache: bool,
-    targets: tuple[int | str, ...],
+    targets: tuple[str, ...],
     resumed: Path | None,
     out: Path,
     **settings: Any,
@@ -231,7 +232,12 @@ def explain(
         try:
             with ProgressBar() as progress:
                 found = occlumap.explain(
-                    classifier, photo, _as_argument(targets), resume=resume, progress=progress, **settings
+                    classifier,
+                    photo,
+                    _as_argument(targets, classifier),
+                    resume=resume,
+                    progress=progress,
+                    **settings,
                 )
         except BaseException as error:
             _keep_measurements(error, out)
@@ -286,10 +292,13 @@ def _read_measurements(path: Path) -> occlumap.Measurements:
             raise (of_explanation if EXPLANATION in str(error) else error) from None
 
 
-def _as_argument(targets: tuple[int | str, ...]) -> int | str | list[int | str] | None:
-    if not targets:
+def _as_argument(texts: tuple[str, ...], classifier: Any) -> int | str | list[int | str] | None:
+    """Targets as `occlumap.explain` takes them; a number that is the name of a class (a digit's) is that name."""
+    if not texts:
         return None
-    return targets[0] if len(targets) == 1 else list(targets)
+    names = {part.strip() for name in class_names(classifier) or () for part in name.split(",")}
+    targets = [text if text.strip() in names else _index_or_text(text) for text in texts]
+    return targets[0] if len(targets) == 1 else targets
 
 
 def _write_best(

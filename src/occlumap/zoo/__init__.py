@@ -64,7 +64,7 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
             )
         return adapter(os.fspath(spec), **options)
     module, colon, attribute = spec.partition(":") if isinstance(spec, str) else ("", "", "")
-    if module and colon and attribute:
+    if module and colon and attribute and not _as_address(spec):
         return _callable(_found(_imported(module), module, attribute), batched, options)
     if isinstance(spec, str) and spec in _EMBEDDED:
         if options or not batched:
@@ -80,6 +80,11 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
     )
 
 
+def _as_address(spec: str) -> bool:
+    """Whether it is an address that was mistyped, with http:/ or without: no attribute's name has such signs."""
+    return any(sign in spec.partition(":")[2] for sign in "/?@")
+
+
 def _named(spec: Any) -> str:
     return repr(without_secrets(spec)) if isinstance(spec, str) else f"{type(spec).__name__}: {spec!r:.80}"
 
@@ -90,7 +95,7 @@ def _is_folder(text: str) -> bool:
 
 def _no_folder(spec: Any) -> str:
     meant = isinstance(spec, str) and spec.endswith(("/", os.sep)) and not _is_folder(spec)
-    return f"; there is no folder {spec}" if meant else ""
+    return f"; there is no folder {without_secrets(spec)}" if meant else ""
 
 
 def _wrapping(spec: Any) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from occlumap._extras import from_extra
+from occlumap._fingerprints import Complete
 from occlumap.errors import ImageError
 
 
@@ -27,7 +28,7 @@ class OnnxClassifier:
         self.classes = tuple(classes)
         self.input_size = input_size
         self._graph = graph
-        self.fingerprint = hashlib.sha256(graph).hexdigest()
+        self.fingerprint = Complete(hashlib.sha256(graph).hexdigest())
         self._session = self._open()
 
     def prepare(self, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
