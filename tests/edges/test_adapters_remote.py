@@ -469,3 +469,107 @@ def test_ctrl_c_ends_the_command_line_though_requests_are_under_way(start, tmp_p
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=40)  # a request takes 60
     assert process.returncode == 130, errors
+
+
+def test_requests_that_were_given_up_leave_no_connection_open():
+    """A server that drips must have no more of them than the limit of requests at once, and one more that is ending."""
+    import socket
+
+    live, most = [0], [0]
+
+    def drip(connection):
+        live[0] += 1
+        most[0] = max(most[0], live[0])
+        with contextlib.suppress(OSError), connection:
+            connection.recv(65536)
+            for number in range(600):
+                connection.sendall(f"{'HTTP/1.1 200 OK' if not number else f'X-{number}: 1'}\r\n".encode())
+                time.sleep(0.02)
+        live[0] -= 1
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        classifier = from_url(
+            f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout=0.4, attempts=4, concurrency=1
+        )
+        with pytest.raises(ClassifierError, match="no whole answer"):
+            classifier(photo()[None])
+        until = time.monotonic() + 5
+        while live[0] and time.monotonic() < until:
+            time.sleep(0.02)
+        assert (live[0], classifier.requests) == (0, 4)
+        assert most[0] <= 2
+
+
+def test_retry_after_may_be_a_date():
+    from email.utils import formatdate
+
+    assert 7 < remote._seconds(formatdate(time.time() + 9, usegmt=True)) < 10
+    assert remote._seconds("2") == 2
+    assert remote._seconds("600") == remote.LONGEST_WAIT
+    for none in (None, "", "soon", "nan", "-3", formatdate(time.time() - 9, usegmt=True)):
+        assert remote._seconds(none) == 0
+
+
+def answering(raw_server, text, status="500 No", headers=b""):
+    body = text.encode() if isinstance(text, str) else text
+    head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n" % (status.encode(), len(body), headers)
+    return raw_server(lambda connection, request: connection.sendall(head + body))
+
+
+def test_a_status_of_the_servers_fault_is_told_with_what_it_said(raw_server):
+    place = answering(raw_server, "no model by the name the-secret\nTraceback: ...")
+    with pytest.raises(ClassifierError, match=r"got status 500: 'no model by the name \.\.\.', the last"):
+        from_url(f"http://{place}/?key=the-secret", attempts=1)(photo()[None])
+
+
+@pytest.mark.parametrize("told", ["bad key THE-SECRET", "bad key dGhlLXNlY3JldA=="])
+def test_a_secret_in_capitals_or_base64_is_masked(raw_server, told):
+    place = answering(raw_server, told, "401 No")
+    with pytest.raises(ClassifierError, match="got 401") as caught:
+        from_url(f"http://{place}/?key=the-secret")(photo()[None])
+    assert told[8:20] not in str(caught.value)
+
+
+def test_an_answer_that_never_ends_is_given_up(raw_server, monkeypatch):
+    import gzip
+
+    monkeypatch.setattr(remote, "LARGEST_ANSWER", 2**20)
+    packed = gzip.compress(bytes(2**24))
+    place = answering(raw_server, packed, "200 OK", b"Content-Encoding: gzip\r\n")
+    classifier = from_url(f"http://{place}/")
+    with pytest.raises(ClassifierError, match="an answer of 1 MB at most"):
+        classifier(photo()[None])
+    assert classifier.requests == 1
+
+
+@pytest.mark.parametrize("given", [{"auth": "KEY-SECRET"}, {"cookies": "KEY-SECRET"}, {"params": 3}])
+def test_what_httpx_refuses_of_a_hook_tells_no_secret(raw_server, given):
+    with pytest.raises(ClassifierError) as caught:
+        from_url(f"http://{answering(raw_server, '')}/", encode=lambda images: given, attempts=1)(
+            photo()[None]
+        )
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_the_log_of_requests_tells_no_secret(raw_server, caplog):
+    hidden = {"params": {"key": "param-secret"}}
+    place = answering(raw_server, '{"scores": [[1, 2]]}', "200 OK")
+    with caplog.at_level("DEBUG"):
+        from_url(f"http://me:pass-secret@{place}/p?key=query-secret")(photo()[None])
+        from_url(f"http://{place}/p", encode=lambda images: hidden)(photo()[None])
+    assert caplog.text.count(f"POST http://{place}/p ") == 2
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("token", ["tok-SECRET", "sk_live_SECRET", "", 3])
+def test_a_secret_in_place_of_its_variables_name_is_not_told(token):
+    with pytest.raises(ArgumentError, match="name of (an|the) environment variable") as caught:
+        from_url("http://x/", token_env=token)
+    assert "SECRET" not in str(caught.value)

@@ -2,10 +2,12 @@
 
 import base64
 import contextlib
+import functools
 import hashlib
 import html
 import io
 import json
+import logging
 import os
 import queue
 import random
@@ -15,6 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from itertools import repeat
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
@@ -49,6 +52,11 @@ ORDINARY_HEADERS = (
     "user-agent",
 )
 
+LARGEST_ANSWER = 2**26
+"""Bytes, unpacked; scores of many images and classes take a hundredth of that."""
+
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+_THREAD = "occlumap answer"
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 Encode = Callable[[NDArray[np.uint8]], Mapping[str, Any]]
@@ -133,8 +141,7 @@ class Remote:
             height, width = (whole_number("input_size", side, minimum=1) for side in sides)
             self.input_size = (height, width)
         self.requests = self.retries = 0
-        self._lock, self._slots = threading.Lock(), threading.Semaphore(self._concurrency)
-        self._client: Any = None
+        self._begin()
         from_extra("remote", "httpx", "this classifier")
         self._headers()  # a secret that is not there is told now
 
@@ -181,8 +188,7 @@ class Remote:
                 self.retries += attempt > 0
             wait = min(LONGEST_WAIT, WAIT * 2**attempt) * (1 - random.random() / 2)  # noqa: S311 - to spread, not to hide
             try:
-                with self._slots:  # shared by all threads that call this classifier
-                    response = self._in_time(images)
+                response = self._in_time(images)
             except httpx.LocalProtocolError as error:  # it cannot be sent, now or later
                 raise ClassifierError(
                     f"expected a request that can be sent to {self.name}, got {type(error).__name__}: "
@@ -193,7 +199,8 @@ class Remote:
                 problem = f"{type(error).__name__}: {self._hushed(str(error), _request_of(error))}"
                 continue
             if response.status_code == 429 or response.status_code >= 500:
-                problem = f"status {response.status_code}"
+                told = self._hushed(response.text.strip(), response.request).partition("\n")[0]
+                problem = f"status {response.status_code}{f': {told!r}' if told else ''}"
                 wait = max(wait, _seconds(response.headers.get("Retry-After")))
                 continue
             if response.status_code != 200:
@@ -225,6 +232,11 @@ class Remote:
         if self._token_env is None:
             return {}
         token = os.environ.get(self._token_env)
+        if not token and not _VARIABLE.fullmatch(self._token_env):
+            raise ArgumentError(
+                f"expected token_env to be the name of the environment variable with the secret for {self.name}, "
+                "such as MY_TOKEN, got none that is set; it may be the secret itself, and is not shown"
+            )
         if not token:
             raise ArgumentError(
                 f"expected the secret for {self.name} in the environment variable {self._token_env}, which is not set"
@@ -269,35 +281,58 @@ class Remote:
         httpx = from_extra("remote", "httpx", "this classifier")
         request, outcome = self._request(images), queue.SimpleQueue[tuple[Any, BaseException | None]]()
 
-        def ask() -> None:
+        def ask(client: Any) -> None:
             try:
-                outcome.put((self._post(request), None))
+                outcome.put((self._post(client, request), None))
             except BaseException as error:  # noqa: BLE001 - raised where it was asked
                 outcome.put((None, error))
 
-        # a thread of its own: nothing else ends a request whose headers drip in; it must keep no program from ending
-        threading.Thread(target=ask, name="occlumap answer", daemon=True).start()
+        client = self._clients.get()
         try:
+            client = client or httpx.Client(verify=_trusted())
+            # a thread of its own: nothing else ends a request whose headers drip in; it keeps no program from ending
+            threading.Thread(target=ask, args=(client,), name=_THREAD, daemon=True).start()
             response, error = outcome.get(timeout=self._timeout)
-        except queue.Empty:
-            raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s") from None
+        except BaseException as error:  # its connection ends: the next request has one of its own
+            if client is not None:
+                client.close()
+            client = None
+            if isinstance(error, queue.Empty):
+                raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s") from None
+            raise
+        finally:
+            self._clients.put(client)
         if error is not None:
             raise error
         return response
 
-    def _post(self, request: dict[str, Any]) -> Any:
+    def _post(self, client: Any, request: dict[str, Any]) -> Any:
         httpx = from_extra("remote", "httpx", "this classifier")
         until = time.monotonic() + self._timeout
         try:
-            answer = self._open().stream("POST", self._url, **request)
+            answer = client.stream("POST", self._url, **request)
         except TypeError as error:
             raise ClassifierError(
                 f"expected encode to give keyword arguments of httpx's post: {error}"
             ) from error
-        with answer as response:
-            parts = []
+        with contextlib.ExitStack() as opened:
+            try:
+                response = opened.enter_context(answer)
+            except (TypeError, ValueError, AttributeError) as error:  # which may tell a secret
+                given = ", ".join(f"{key}: {type(value).__name__}" for key, value in request.items())
+                raise ClassifierError(
+                    f"expected encode to give what httpx's post takes, got {given} ({type(error).__name__}); auth, for "
+                    "one, is a pair (user, password)"
+                ) from None
+            parts, size = [], 0
             for part in response.iter_bytes():
                 parts.append(part)
+                size += len(part)
+                if size > LARGEST_ANSWER:
+                    raise ClassifierError(
+                        f"expected an answer of {LARGEST_ANSWER >> 20} MB at most from {self.name}, got a larger one; "
+                        "see what answers there, or ask for fewer images at once (images_per_request)"
+                    )
                 if time.monotonic() > until:
                     raise httpx.ReadTimeout(f"no whole answer within {self._timeout:g} s")
             kept = [
@@ -318,7 +353,7 @@ class Remote:
         for _ in range(3):  # JSON in JSON, HTML, an address: each writes letters in ways of its own
             plain = unquote(html.unescape(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), plain)))
             plain = plain.replace("\\/", "/").replace('\\"', '"').replace("\\\\", "\\")
-            if any(secret in plain for secret in secrets):
+            if any(secret.casefold() in plain.casefold() for secret in secrets):
                 return "(an answer that repeats a secret)"
         return text[:200]
 
@@ -342,26 +377,27 @@ class Remote:
                         passwords.append(password)
         values = [one for one in values if len(one) >= SHORTEST_SECRET] + passwords
         read = {said for one in values for said in (one, one.strip(), unquote(one), unquote_plus(one))}
+        read |= {base64.b64encode(one.encode()).decode().rstrip("=") for one in read if one}
         # as Python and JSON write them, too
         return {said for one in read for said in (one, repr(one)[1:-1], json.dumps(one)[1:-1]) if said}
 
-    def _open(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                self._client = from_extra("remote", "httpx", "this classifier").Client()
-                weakref.finalize(self, self._client.close)  # its connections end with the classifier
-            return self._client
+    def _begin(self) -> None:
+        """A lock, and a client or None for each request that may be under way, shared by all threads that call."""
+        self._lock, self._clients = threading.Lock(), queue.LifoQueue[Any]()
+        for _ in range(self._concurrency):
+            self._clients.put(None)
+        logging.getLogger("httpx").addFilter(_without_secrets)  # once, however often it is added
+        weakref.finalize(self, _close, self._clients)  # their connections end with the classifier
 
     def __repr__(self) -> str:
         return f"<Remote {self.name}: {self.requests} requests, {self.retries} of them retries>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key not in ("_client", "_lock", "_slots")}
+        return {key: value for key, value in vars(self).items() if key not in ("_clients", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._client, self._lock = None, threading.Lock()
-        self._slots = threading.Semaphore(self._concurrency)
+        self._begin()
 
 
 def from_url(url: str, **options: Any) -> Remote:
@@ -405,6 +441,29 @@ OPTIONS = (
     "decode",
     "fingerprint",
 )
+
+
+@functools.cache
+def _trusted() -> Any:
+    """Certificates, read once for all clients."""
+    return from_extra("remote", "httpx", "this classifier").create_ssl_context()
+
+
+def _close(clients: "queue.LifoQueue[Any]") -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            client = clients.get_nowait()
+            if client is not None:
+                client.close()
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """A filter of httpx's log, which tells the whole address of each request: of ours only what may be told."""
+    if record.threadName == _THREAD and isinstance(record.args, tuple):
+        record.args = tuple(
+            without_secrets(str(one)) if type(one).__name__ == "URL" else one for one in record.args
+        )
+    return True
 
 
 def _whereto(response: Any) -> str:
@@ -458,8 +517,10 @@ def _numbers(decoded: ArrayLike) -> NDArray[np.float64]:
 
 
 def _seconds(header: str | None) -> float:
-    """Retry-After in seconds, at most LONGEST_WAIT; 0 for none, or for a date."""
+    """Retry-After in seconds, also of a date, at most LONGEST_WAIT; 0 for none."""
+    text = (header or "0").strip()
     try:
-        return min(LONGEST_WAIT, max(0.0, float(header or 0)))
-    except ValueError:
+        wait = float(text) if text.isdecimal() else parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return 0.0
+    return min(LONGEST_WAIT, max(0.0, wait))
