@@ -184,6 +184,9 @@ def _checked(
             "occlumap.adapters.binary for a probability, .regression for a number, or by hand "
             "lambda batch: classifier(batch)[:, None], or np.stack([1 - p, p], axis=1) for a binary probability"
         )
+    if array.ndim == 1 and len(array) > 1:
+        advice += "; one that takes a single image (H, W, 3) is named by batched=False (--classifier-option "
+        advice += "batched=false), or occlumap.adapters.one_at_a_time"
     if array.ndim != 2 or array.shape[0] != rows or array.shape[1] < 1:
         raise ScoreError(f"{expected}, got {array.shape} from classifier {name!r}; {advice}")
     if classes is not None and array.shape[1] != classes:

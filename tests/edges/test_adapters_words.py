@@ -543,3 +543,8 @@ def test_a_reference_of_another_size_is_told():
     like = adapters.similarity(lambda batch: batch.reshape(len(batch), -1) * 1.0, BATCH[0, :4])
     with pytest.raises(ScoreError, match=r"of 144 numbers .* got 288.*the reference having \(4, 12\)"):
         like(BATCH)
+
+
+def test_a_number_has_one_name():
+    with pytest.raises(ArgumentError, match="expected one name for the number"):
+        adapters.regression(lambda batch: batch.mean(axis=(1, 2, 3)), ["a", "b"])

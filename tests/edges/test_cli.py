@@ -363,3 +363,8 @@ def test_what_ended_a_run_early_is_told(folder):
 def test_a_number_that_is_the_name_of_a_class_is_that_class(folder, target, index):
     explain("--target", target, classifier="occlumap_toy:digits")
     assert occlumap.Explanation.load("out/explanation.npz").target == index
+
+
+def test_the_help_tells_what_a_classifier_may_be():
+    text = run("--help").stdout
+    assert all(word in text for word in ("m.onnx", "m.keras", "transformers", "https://", "module:callable"))

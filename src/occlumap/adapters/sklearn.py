@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from occlumap._checks import one_of
 from occlumap.adapters.callables import Adapted, class_tuple
-from occlumap.adapters.preprocessing import check_number, checked, fitted, real_numbers
+from occlumap.adapters.preprocessing import check_number, checked, fitted, real_numbers, warn_of_probabilities
+from occlumap.classifiers import name_of
 from occlumap.errors import ArgumentError
 
 METHODS = ("predict_proba", "decision_function")
@@ -70,10 +71,17 @@ def from_sklearn(
             "got them in another: leave classes out"
         )
     name = type(estimator).__name__
+    looked: list[bool] = []
 
     def prepare(batch: NDArray[np.uint8]) -> NDArray[Any]:
         pixels = checked(batch) if size is None else fitted(batch, size)
-        return pixels.reshape(len(pixels), -1) if features is None else np.asarray(features(pixels))
+        if features is None:
+            return pixels.reshape(len(pixels), -1)
+        found = np.asarray(features(pixels))
+        if not looked:  # the first call of all
+            looked.append(True)
+            warn_of_probabilities(found, name_of(features))
+        return found
 
     def scores(batch: NDArray[np.uint8]) -> NDArray[np.float64]:
         found = getattr(estimator, chosen)(prepare(batch))

@@ -116,9 +116,10 @@ def occlumap() -> None:
       occlumap show out/explanation.npz
 
     \b
-    A classifier is a name (efficientnet-lite0) or module:callable, found in the
-    working folder or on PYTHONPATH: a function from a uint8 batch (n, H, W, 3)
-    to scores (n, classes). Importing a module runs its code.
+    A classifier is a name (efficientnet-lite0), a file m.onnx or m.keras, a folder of
+    a transformers model, the address of a service (https://...), or module:callable,
+    found in the working folder or on PYTHONPATH: a function from a uint8 batch
+    (n, H, W, 3) to scores (n, classes). Importing a module runs its code.
 
     \b
     Exit codes:

@@ -16,13 +16,13 @@ from occlumap.classifiers import adapter_for
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
 
-def _efficientnet_lite0() -> Any:
+def _efficientnet_lite0(**options: Any) -> Any:
     from occlumap.zoo.efficientnet_lite import load
 
-    return load()
+    return load(**options)
 
 
-_EMBEDDED: dict[str, Callable[[], Any]] = {"efficientnet-lite0": _efficientnet_lite0}
+_EMBEDDED: dict[str, Callable[..., Any]] = {"efficientnet-lite0": _efficientnet_lite0}
 
 
 def names() -> list[str]:
@@ -38,8 +38,8 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
     """A classifier, from uint8 RGB batches (n, H, W, 3) to scores (n, classes), by name or by place.
 
     "efficientnet-lite0": trained on ImageNet, 224 x 224 pixels, probabilities of 1,000 classes with names
-    (extra `onnx`; nothing is downloaded). Its graph is kept in the user's cache folder,
-    or in the one that the environment variable OCCLUMAP_CACHE names.
+    (extra `onnx`; nothing is downloaded); with output="features" the 1,280 numbers before its last layer. Its
+    graph is kept in the user's cache folder, or in the one that the environment variable OCCLUMAP_CACHE names.
 
     "module:callable": the callable, as it is, of a module in the working folder or on PYTHONPATH; a dotted
     path is followed ("my_model:network.classify"). Importing a module runs it.
@@ -67,11 +67,12 @@ def load(spec: Any, *, batched: bool = True, **options: Any) -> Any:
     if module and colon and attribute and not _as_address(spec):
         return _callable(_found(_imported(module), module, attribute), batched, options)
     if isinstance(spec, str) and spec in _EMBEDDED:
-        if options or not batched:
+        others = [key for key in options if key != "output"]
+        if others or not batched:
             raise ArgumentError(
-                f"expected no options for {spec}, got {', '.join(options) or 'batched=False'}"
+                f"expected no options but output for {spec}, got {', '.join(others) or 'batched=False'}"
             )
-        return _EMBEDDED[spec]()
+        return _EMBEDDED[spec](**options)
     raise ClassifierNotFoundError(
         f"expected {', '.join(names())} (embedded), or 'module:callable' for a classifier "
         "of yours (my_model:classify is the function classify in my_model.py, in the working folder or on "

