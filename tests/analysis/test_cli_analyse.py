@@ -14,6 +14,7 @@ from occlumap.analysis import Results, figures, plan, read, report_files, wordin
 from occlumap.analysis import package as packages
 from occlumap.analysis import report as report_module
 from occlumap.analysis.document import Section, Table
+from occlumap.analysis.mixed_model_results import TESTS_USABLE
 from occlumap.errors import FileFormatError, OcclumapWarning
 from tests.analysis.study_tables import changed, drawn
 from tests.edges.command_line import run
@@ -108,7 +109,7 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "Exploratory: not in the frozen plan." in text
     assert "Two-way ANOVA (confirmatory)" in text
     assert "Differences (exploratory)" in text
-    assert "The seven omnibus tests as one family (exploratory)" in text
+    assert "The omnibus tests as one family (exploratory)" in text
     assert "comprehension questions (exploratory)" in text
     assert "Median confidence of those who passed" in text
     assert "read it as a size, not as a test" in text
@@ -132,6 +133,22 @@ def test_the_report_needs_no_other_file_and_marks_what_was_planned(report):
     assert "answers as the unit, as if independent: occlusion and LRP differ in no code" in text
     assert "paired = TRUE, correct = FALSE" in text
     assert "<th scope=col>conditional_<wbr>odds_<wbr>ratio</th>" in text
+    assert (
+        "heatmap1 is none, heatmap2 is lrp, scores1 is not_shown: how far the level lies from the mean"
+        in text
+    )
+    assert "After Holm&#x27;s correction of 7 tests as one family" in text
+    assert re.search(r"Accuracy of those who passed the comprehension questions: \w+ conclusion", text)
+    assert re.search(r"by formula and \d+% \(standard error \d\.\d%\) by 300 simulations", text)
+    for method in (
+        "Signal detection",
+        "Equivalence",
+        "Bayes factors",
+        "as one family by Holm",
+        "are repeated",
+    ):
+        assert method in text[text.index("Accuracy, the share of right") :]
+    assert "Agreement of coders is" not in text
     assert "Effect sizes of the ANOVA without White&#x27;s correction" in text
     assert re.search("<td class=number>-?[0-9.]+e-[0-9]+</td>", text)
 
@@ -179,6 +196,23 @@ def test_an_odd_plan_is_not_frozen_and_told_in_words(tmp_path, content, told):
     assert not out.exists()
 
 
+def test_a_plan_in_which_all_is_exploratory_is_frozen_and_a_key_beside_the_hash_is_refused(tmp_path):
+    path = tmp_path / "plan.json"
+    plan.freeze(path, plan.DEFAULT | {"confirmatory": []})
+    document = plan.read(path)
+    assert document["plan"]["confirmatory"] == []
+    path.write_text(json.dumps(document | {"deviations": "none"}))
+    with pytest.raises(FileFormatError, match="got deviations beside them, which the hash does not cover"):
+        plan.read(path)
+
+
+def test_what_the_default_plan_names_is_confirmatory_in_the_report(report):
+    text = (report / "report.html").read_text()
+    assert re.search(r"mixed logistic model shows .* \(confirmatory\)</p>", text)
+    assert re.search(r"<p>Odds ratios of a right answer.* \(confirmatory\)</p>", text)
+    assert re.search(r"<p>Tukey.{6}s test shows .* the saliency-feature ratio.* \(confirmatory\)</p>", text)
+
+
 def test_an_older_frozen_plan_without_a_part_is_refused_in_words(tmp_path):
     path = tmp_path / "plan.json"
     older = {key: value for key, value in plan.DEFAULT.items() if key != "confirmatory"}
@@ -214,6 +248,7 @@ def test_blinding_exchanges_names_and_nothing_else(tmp_path):
     hidden = plan.blinded(study, seed=1)
     orders = {tuple(plan.blinded(study, seed).participants["heatmap"]) for seed in range(40)}
     assert len(orders) == 2  # every order of three names in which none keeps its place
+    assert len({tuple(plan.blinded(study, seed).participants["scores"]) for seed in range(40)}) == 2
     for seed in range(5):
         moved = plan.blinded(study, seed).participants["heatmap"].astype(str)
         assert (moved != study.participants["heatmap"].astype(str)).all()
@@ -250,11 +285,12 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     drawn(data)
     (data / "bonuses.csv").write_text("private id,amount\n")
     codes = (data / "codes.csv").read_text().splitlines()
-    (data / "codes.csv").write_text("\n".join(f"{line},{at and 'x'}" for at, line in enumerate(codes)))
+    codes = [f"{line},{f'private id {at}' if at else 'prolific_pid'}" for at, line in enumerate(codes)]
+    (data / "codes.csv").write_text("\n".join(codes))
     run("analyse", "freeze", "--out", str(frozen))
     made = run("analyse", "package", str(data), "--plan", str(frozen), "--out", str(package))
     assert "does not read them: bonuses.csv\n" in made.stderr
-    assert "does not read them: columns 0;" in made.stderr
+    assert "does not read them: columns prolific_pid\n" in made.stderr
     assert "  mixed models\n" in made.stderr
     assert "warning: reliability is left out" in made.stderr
     verified = run("analyse", "verify", str(package)).stdout
@@ -265,6 +301,8 @@ def test_a_package_is_verified_and_a_changed_one_is_not(tmp_path):
     tables = {f"data/0-data/{name}.csv" for name in ("participants", "responses", "codes")}
     assert files.keys() == {*tables, "plan.json", "results.json", "README.txt", "manifest.json"}
     assert files["plan.json"] == frozen.read_bytes()
+    assert not any(b"private id" in content for content in files.values())
+    assert b"prolific_pid" not in files["data/0-data/codes.csv"]
     told = files["README.txt"].decode()
     assert f"occlumap at version {occlumap.__version__}: pip install" in told
     name = next(name for name in files if name.endswith("participants.csv"))
@@ -290,6 +328,34 @@ def test_a_package_whose_plan_was_changed_and_packed_anew_is_not_verified(tmp_pa
     assert packages.verify(package) == [
         "expected the plan at plan.json as it was frozen; its SHA-256 is another: it was changed"
     ]
+
+
+def test_what_is_not_usable_is_not_compared_and_other_versions_are_told(tmp_path, monkeypatch):
+    data, package = drawn(tmp_path / "data"), tmp_path / "package.zip"
+    packed = {"glmm.base.fixed": {"p": 0.1}, "glmm.base.lrt": {"p": 0.1}, "glmm.outcome.fixed": {"p": 0.1}}
+    here = {"glmm.base.lrt": {"p": 0.2}, "glmm.outcome.fixed": {"p": 0.2}}
+    monkeypatch.setattr(packages, "version", lambda name: "0.0")
+    packages.write([data], packed, package)
+    monkeypatch.undo()
+    told = f"separation: its Wald tests are not usable{TESTS_USABLE}"
+    monkeypatch.setattr(packages, "every_result", lambda *_: Results(here, cautions={"glmm.base": told}))
+    assert packages.verify(package) == ["glmm.base.lrt: another result", "glmm.outcome.fixed: another result"]
+    assert f"packed with occlumap 0.0, here is {occlumap.__version__}" in packages.other_versions(package)
+
+
+def test_a_table_that_was_changed_is_told_as_such_though_it_cannot_be_analysed(tmp_path):
+    data, package = drawn(tmp_path / "data"), tmp_path / "package.zip"
+    packages.write([data], {}, package)
+    with zipfile.ZipFile(package) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["data/0-data/responses.csv"] += b"x"
+    with zipfile.ZipFile(package, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with pytest.raises(
+        FileFormatError, match=r"got data/0-data/responses.csv: not as it was packed; .*\n.*row 122"
+    ):
+        packages.verify(package)
 
 
 @pytest.mark.parametrize(
@@ -416,6 +482,18 @@ def test_without_a_folder_the_command_says_what_it_wants():
 def test_words_follow_the_numbers():
     rejected = wording.normality({"W": 0.964, "p": 0.0098}, "accuracy")
     assert "not approximately normal" in rejected
+    assert [wording.p_value(p) for p in (0.04996, 0.05, 0.0503)] == ["p = .04996", "p = .050", "p = .0503"]
+    pair = {"a - b": {"estimate": 0.43, "lower": 0.0004, "upper": 0.87, "p": 0.04962}}
+    assert "1.54 (1.0004 to 2.39; p = .0496), higher" in wording.odds_ratios(pair, "a right answer")
+    turned = wording.screened({"heatmap": {"p": 0.03}}, {"heatmap": {"p": 0.068}}, "Accuracy")
+    assert turned.endswith("another than that of all people for heatmap (p = .030; of all p = .068).")
+    assert "each conclusion is" in wording.screened(
+        {"heatmap": {"p": 0.3}}, {"heatmap": {"p": 0.068}}, "Accuracy"
+    )
+    told = wording.family({"a": 0.04, "b": 0.001, "c": None}, {"a": 0.06, "b": 0.002, "c": None})
+    assert told.endswith(
+        "2 tests as one family, b is below .05; no more so is a (p = .040, corrected p = .060)."
+    )
     assert [wording.tests(count) for count in (1, 24)] == ["1 test", "24 tests"]
     assert "No effect of the heatmap" in wording.effect(
         "heatmap", {"df": 2, "F": 3.067, "p": 0.051}, 90, "accuracy"

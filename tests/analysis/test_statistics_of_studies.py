@@ -188,7 +188,14 @@ def test_a_grouping_without_effect_makes_a_singular_fit():
     y = np.tile([0.0, 1.0], 60)  # each group has as many right as wrong
     found = mixed_models.logistic(np.ones((120, 1)), ("(Intercept)",), y, {"group": np.arange(120) // 12})
     assert found.singular
+    assert found.random_sd == {"group": 0}
     assert found.coefficients()["(Intercept)"]["estimate"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_design_whose_rows_cannot_tell_its_coefficients_apart_is_refused_though_no_cell_is_empty():
+    table = pd.DataFrame({"a": list("xxyy") * 3, "b": list("uuvv") * 3})
+    with pytest.raises(ArgumentError, match=r"12 rows can tell apart, got a singular one of 3 coefficients"):
+        linear_models.design(table, ("a", "b")).check()
 
 
 def test_a_cumulative_model_without_effects_gives_the_logits_of_shares():
@@ -285,6 +292,18 @@ def test_the_interval_of_eta_squared_leaves_out_zero_just_when_p_is_below_05(f, 
     found = effect_intervals.partial_eta2(f, df1, df2)
     assert 0 <= found["eta2_lower"] <= found["eta2_upper"] < 1
     assert (found["eta2_lower"] > 1e-9) == (stats.f.sf(f, df1, df2) < 0.05 - 1e-9)
+
+
+def test_the_interval_of_eta_squared_is_that_of_the_f_tests_that_its_ends_make():
+    """As effectsize::F_to_eta2(12.34, 2, 88, ci = .9, alternative = "two.sided"): F = c / df1 at each end."""
+    from scipy import stats
+
+    found = effect_intervals.partial_eta2(12.34, 2, 88)
+    for end, tail in (("lower", 0.95), ("upper", 0.05)):
+        share = found[f"eta2_{end}"]
+        noncentrality = share / (1 - share) * 88
+        assert stats.ncf.cdf(12.34, 2, 88, noncentrality) == pytest.approx(tail)
+        assert found[f"f_{end}"] == pytest.approx(math.sqrt(noncentrality / 88))
 
 
 def test_the_interval_of_d_leaves_out_zero_just_when_the_t_test_does():

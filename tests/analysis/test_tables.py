@@ -106,7 +106,8 @@ def test_an_export_that_is_not_coded_changes_no_count_of_codes_and_is_told_once(
         drawn(tmp_path / "other", seed=1),
         tmp_path / "uncoded",
         codes=lambda t: t[:0],
-        participants=lambda t: t.assign(excluded_from_features="0"),
+        participants=lambda t: t.assign(participant_id="Q" + t["participant_id"]),
+        responses=lambda t: t.assign(participant_id="Q" + t["participant_id"]),
     )
     alone, both = read(data), read([data, other])
     told = [remark for remark in both.remarks if remark.startswith("codes.csv")]
@@ -264,7 +265,8 @@ def test_accuracy_that_does_not_vary_has_no_test_of_itself_nor_of_those_who_pass
     told = [name for name in found.values if name.startswith("accuracy.")]
     assert all(name.split(".")[1] in ("boxplot", *DESCRIBED) for name in told)
     assert found.values["accuracy.by_outcome"]["TP"]["participant_p_vs_half"] is None
-    assert "multiplicity.family" not in found.values
+    assert "accuracy" in found.problems["multiplicity.family.accuracy"]
+    assert "accuracy_heatmap" not in found.values["multiplicity.family"]["raw"]
 
 
 DESCRIBED = ("by_outcome", "by_outcome_heatmap", "signal_detection", "signal_detection_intervals")
@@ -348,20 +350,47 @@ def test_nobody_counts_twice(data, tmp_path):
     with pytest.raises(TableError, match=r"the folder .*data twice"):
         read([data, data / ".." / "data"])
     with pytest.raises(
-        TableError, match="24 of .*data stand here again.*'P001'.*one of the two folders only"
+        TableError,
+        match="24 of source 'drawn' in .*data stand here again.*'P001'.*give the later export only",
     ):
         read([data, changed(data, tmp_path / "copy")])
     some = changed(
         data, tmp_path / "some", participants=lambda t: t.assign(source=["other"] * 23 + ["drawn"])
     )
-    with pytest.raises(TableError, match="1 of .*: 'P024'; take their rows out"):
+    with pytest.raises(TableError, match="1 of source .*: 'P024'; .*take their rows out"):
         read([data, some])
+
+
+def test_an_earlier_export_beside_the_final_one_is_refused(data, tmp_path):
+    early = changed(data, tmp_path / "early", responses=lambda t: t[t["task_id"] != "5"])
+    told = "24 of source 'drawn' in .*early stand here again.*give each study a source of its own"
+    with pytest.raises(TableError, match=told):
+        read([early, data])
+    other = changed(early, tmp_path / "other", participants=lambda t: t.assign(source="other"))
+    assert "24 of source 'drawn' have the ids and the answers, or a part" in read([other, data]).remarks[0]
+
+
+def test_who_finished_beside_the_quota_counts_and_is_told(data, tmp_path):
+    def beside(table):
+        return table.assign(over_quota=["1", *["0"] * 22, ""])
+
+    study = read(changed(data, tmp_path / "beside", participants=beside))
+    assert "1 of the 24 participants finished beside the quota ('P001')" in study.remarks[0]
+    assert len(study.participants) == 24
+    with pytest.raises(TableError, match=r"participants\.csv, row 2, column over_quota: .* got '2'"):
+        read(changed(data, tmp_path / "odd", participants=lambda t: t.assign(over_quota="2")))
+    (data / "double_coding.csv").write_text("segment_id,participant_id,task_id,coder_a,coder_b,coder_c\n")
+    found = every_result(read(data), sections=("agreement of coders",))
+    assert found.problems["reliability"].startswith("double_coding.csv has no rows")
 
 
 def test_people_of_another_source_with_the_same_ids_and_answers_are_told(data, tmp_path):
     copy = changed(data, tmp_path / "copy", participants=lambda t: t.assign(source="copy"))
     told = read([data, copy]).remarks[0]
-    assert "24 of source 'copy' have the ids and the answers of people of source 'drawn'" in told
+    assert (
+        "24 of source 'copy' have the ids and the answers, or a part of them, of people of source 'drawn'"
+        in told
+    )
     assert "they count twice" in told
 
 
@@ -371,6 +400,7 @@ def test_merged_studies_do_not_give_one_name_to_different_tasks_or_kinds_of_code
         later,
         tmp_path / "other",
         codes=lambda t: t.assign(group=t["group"].where(t["code"] != "ears", "general")),
+        participants=lambda t: t.assign(source="later"),
     )
     with pytest.raises(TableError, match="task 1 has several; rename it") as caught:
         read([data, other])
@@ -386,7 +416,9 @@ def test_a_coders_code_without_a_group_is_told(data, tmp_path):
 
 
 def test_equal_ids_of_other_people_are_told_apart_by_the_folder(data, tmp_path):
-    study = read([data, drawn(tmp_path / "later", seed=1)])
+    later = drawn(tmp_path / "other" / "later", seed=1)
+    study = read([data, changed(later, tmp_path / "later", participants=lambda t: t.assign(source="later"))])
+    assert not any("count twice" in remark for remark in study.remarks)
     assert len(study.participants) == 48
     assert {"P001", "later:P001"} <= set(study.codes["participant_id"])
 
@@ -430,7 +462,15 @@ def test_an_empty_cell_of_the_ratio_says_that_the_model_is_singular(data, tmp_pa
     )
     assert "singular" in results.problems["ratio"]
     assert "all are excluded" in results.problems["ratio.descriptives.cell.lrp:shown"]
-    assert "ratio.white.type2.hc3" in results.problems["multiplicity"]
+    assert "ratio.white.type2.hc3 could not be had" in results.problems["multiplicity.family.ratio"]
+    family = results.values["multiplicity.family"]
+    assert set(family["raw"]) == {
+        *(f"accuracy_{one}" for one in ("heatmap", "scores", "interaction")),
+        "confidence",
+    }
+    assert family["bonferroni"]["confidence"] == min(1, 4 * family["raw"]["confidence"])
+    assert "got none in lrp:shown: a singular model" in results.problems["ratio.betabinomial"]
+    assert not any(name.startswith("ratio.betabinomial") for name in results.values)
 
 
 def test_every_class_has_its_figure(data, tmp_path):
@@ -462,6 +502,13 @@ def test_two_conditions_are_enough(data, tmp_path):
 def test_codes_of_an_answer_that_is_not_there_are_told(data, tmp_path):
     study = read(changed(data, tmp_path / "lost", codes=set_cell(0, "task_id", "99")))
     assert any("P001, task 99" in remark for remark in study.remarks)
+
+
+def test_codes_of_no_answer_at_all_are_told_with_the_tasks(data, tmp_path):
+    study = read(changed(data, tmp_path / "lost", codes=lambda t: t.assign(task_id="task-" + t["task_id"])))
+    found = every_result(study, sections=("codes",))
+    assert "codes.csv has the tasks 'task-1', " in found.problems["codes"]
+    assert "responses.csv '1', '2', '3', '4', '5'" in found.problems["codes"]
 
 
 def test_spaces_round_a_columns_name_are_not_of_it(data, tmp_path):

@@ -75,7 +75,7 @@ def confidence_results(found: Results, study: Study) -> None:
     labels = [f"{value:g}" for value in sorted(rated["confidence"].unique())]
 
     def cumulative(model: linear.Design, crossed: bool) -> mixed_models.MixedModel:
-        model.check_cells()
+        model.check()
         groups = (
             {name: measures.numbered(rated[f"{name}_id"]) for name in ("participant", "task")}
             if crossed

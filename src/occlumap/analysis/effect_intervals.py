@@ -21,11 +21,12 @@ LEVEL_OF_ETA = 0.90
 def partial_eta2(f: float, df1: float, df2: float, level: float = LEVEL_OF_ETA) -> dict[str, float]:
     """Partial eta squared and Cohen's f of an F test, with intervals from the noncentral F distribution.
 
-    A noncentrality of c is an eta squared of c / (c + df1 + df2 + 1) (Steiger 2004).
+    The noncentrality's interval is Steiger's (2004). A noncentrality of c is an F of c / df1, so its eta squared is
+    c / (c + df2), as effectsize::F_to_eta2 has it; Steiger's own, of the population, is c / (c + n).
     """
     share = f * df1 / (f * df1 + df2)
     lower, upper = (
-        noncentrality / (noncentrality + df1 + df2 + 1) for noncentrality in _noncentral_f(f, df1, df2, level)
+        noncentrality / (noncentrality + df2) for noncentrality in _noncentral_f(f, df1, df2, level)
     )
     as_f = [float(np.sqrt(value / (1 - value))) for value in (share, lower, upper)]
     return {

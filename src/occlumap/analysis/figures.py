@@ -29,7 +29,7 @@ COLOURS = {
 """Of Okabe & Ito's palette, which colour-blind readers tell apart."""
 
 
-BLINDED = "Blinded: the names of the heatmaps are exchanged"
+BLINDED = "Blinded: the names of the conditions are exchanged at random"
 
 LONGEST = 30
 """Letters of a code under a figure; a longer one is cut, so that the bars have room."""

@@ -49,7 +49,7 @@ def ordered_apart(design: Design, y: NDArray[np.int64]) -> tuple[int, list[str],
 
 
 def _check_both_kinds(design: Design, shares: Floats) -> None:
-    design.check_cells()
+    design.check()
     cells = separated_cells(design, shares, 0, 1)
     if cells:
         raise ArgumentError(

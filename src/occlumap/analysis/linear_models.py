@@ -45,12 +45,20 @@ class Design:
         ours = set(term.split(":"))
         return tuple(other for other in self.terms if other != term and ours < set(other.split(":")))
 
-    def check_cells(self) -> None:
-        """ArgumentError that names the cells of its terms that have no row."""
+    def check(self) -> None:
+        """ArgumentError where its rows cannot tell the coefficients apart: it names the cells of its terms that have no
+        row, or tells that there are too few.
+        """
         empty = [name for name, rows in self.cells() if not rows.any()]
         if empty:
             raise ArgumentError(
                 f"expected rows in every cell of the design, got none in {', '.join(empty)}: a singular model"
+            )
+        n, p = self.matrix.shape
+        if n <= p or np.linalg.matrix_rank(self.matrix) < p:
+            raise ArgumentError(
+                f"expected a model that {n} rows can tell apart, got a singular one of {p} coefficients "
+                f"({', '.join(self.names)}); there are too few"
             )
 
     def cells(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -171,13 +179,8 @@ def fit(model: Design, y: Floats) -> LinearModel:
     """
     from statsmodels.regression.linear_model import OLS
 
-    model.check_cells()
+    model.check()
     n, p = model.matrix.shape
-    if n <= p or np.linalg.matrix_rank(model.matrix) < p:
-        raise ArgumentError(
-            f"expected a model that {n} rows can tell apart, got a singular one of {p} coefficients "
-            f"({', '.join(model.names)}); there are too few"
-        )
     ols = OLS(y, model.matrix).fit()
     if np.abs(ols.resid).max() <= 1e-10 * np.abs(y).max():
         raise ArgumentError(

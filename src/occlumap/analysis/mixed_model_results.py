@@ -39,7 +39,7 @@ def mixed_model_results(found: Results, study: Study) -> None:
         if any("outcome" in term for term in terms) and len(outcomes(given)) < 2:
             raise ArgumentError("expected several outcomes for a model with outcome, got one only")
         model = linear.design(given, terms, {"outcome": outcomes(given)})
-        model.check_cells()
+        model.check()
         apart = separation(model, y)
         tell_caution(found, name, apart)
         best = fitted(model)

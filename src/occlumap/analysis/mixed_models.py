@@ -60,7 +60,7 @@ class MixedModel:
         """Of the estimates, (p, p), from the observed information; NaN where it is singular."""
         fixed, deviations = len(self.names), np.array(list(self.random_sd.values()))
         # a standard deviation of 0 has no curvature: its row goes
-        kept = [*range(fixed), *(fixed + np.flatnonzero(deviations >= SINGULAR))]
+        kept = [*range(fixed), *(fixed + np.flatnonzero(deviations))]
         try:
             inverse = np.linalg.inv(self._hessian()[np.ix_(kept, kept)])[:fixed, :fixed]
         except np.linalg.LinAlgError:
@@ -205,13 +205,14 @@ def _fit(
         ) from error
     best = found.x
     deviations = np.exp(best[fixed:])
+    deviations[deviations < SINGULAR] = 0  # how near the iterations came to 0 is theirs alone
     return MixedModel(
         names,
         best[:fixed],
         dict(zip(groupings, deviations.tolist(), strict=True)),
         -float(laplace(best)),
         len(matrix),
-        bool((deviations < SINGULAR).any()),
+        bool((deviations == 0).any()),
         bool(np.abs(slope(best)[:fixed]).max() < 1e-2),
         partial(_hessian, laplace, best),
     )

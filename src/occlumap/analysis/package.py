@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from occlumap.analysis import plan as plans
+from occlumap.analysis.mixed_model_results import TESTS_USABLE
+from occlumap.analysis.results import Results
 from occlumap.analysis.results_by_id import every_result
 from occlumap.analysis.tables import COLUMNS, TableError, read
 from occlumap.errors import ArgumentError, FileFormatError
@@ -45,19 +47,18 @@ def write(
     """A zip at `path` of the tables of `folders` that the analysis reads, its results' `values`, the frozen `plan` if
     there is one, and a manifest of hashes, which is given back.
 
-    No other file of the folders is packed (`left_alone` names them): they may tell who took part. Raises ArgumentError
-    as `check_path` does.
+    No other file of the folders is packed, nor another column of the tables (`left_alone` names them): they may tell
+    who took part. Raises ArgumentError as `check_path` does.
     """
     check_path(path)
     files: dict[str, bytes] = {}
     for number, folder in enumerate(folders):
         for table in _tables(folder):
-            files[f"data/{number}-{_name(folder)}/{table.name}"] = table.read_bytes()
+            files[f"data/{number}-{_name(folder)}/{table.name}"] = _packed(table)[0]
     if plan is not None:
         files["plan.json"] = plan.read_bytes()
     files["results.json"] = (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
-    versions = {name: version(name) for name in ("occlumap", "numpy", "scipy", "statsmodels", "pandas")}
-    versions["python"] = platform.python_version()
+    versions = _versions()
     libraries = ", ".join(
         f"{name} {versions[name]}" for name in versions if name not in ("occlumap", "python")
     )
@@ -77,6 +78,11 @@ def write(
     return manifest
 
 
+def _versions() -> dict[str, str]:
+    versions = {name: version(name) for name in ("occlumap", "numpy", "scipy", "statsmodels", "pandas")}
+    return {**versions, "python": platform.python_version()}
+
+
 def check_path(path: Path) -> None:
     """ArgumentError unless `path` is a new file in a folder that is there and can be written into."""
     if path.exists():
@@ -90,23 +96,31 @@ def check_path(path: Path) -> None:
 
 
 def left_alone(folders: Sequence[Path]) -> Iterator[str]:
-    """In words: the files of `folders` that are not packed, and the columns that are, though the analysis does not
-    read them.
-    """
+    """In words: the files of `folders`, and the columns of their tables, that are not packed."""
     for folder in folders:
         packed = _tables(folder)
         others = sorted(file.name for file in folder.iterdir() if file.is_file() and file not in packed)
         if others:
             yield f"not packed of {folder}, as the analysis does not read them: {', '.join(others)}"
         for table in packed:
-            with table.open(encoding="utf-8-sig", newline="") as lines:
-                names = [name.strip() for name in next(csv.reader(lines))]
-            further = [name for name in names if name not in COLUMNS[table.stem]]
+            further = _packed(table)[1]
             if further:
-                yield (
-                    f"packed with {table}, though the analysis does not read them: columns {', '.join(further)}; "
-                    "take out those that tell who took part"
-                )
+                yield f"not packed of {table}, as the analysis does not read them: columns {', '.join(further)}"
+
+
+def _packed(table: Path) -> tuple[bytes, list[str]]:
+    """The table with the columns that the analysis reads, and the names of the others."""
+    content = table.read_bytes()
+    header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    kept = [at for at, name in enumerate(header) if name.strip() in COLUMNS[table.stem]]
+    further = [name.strip() for at, name in enumerate(header) if at not in kept]
+    if not further:
+        return content, []
+    written = io.StringIO(newline="")
+    csv.writer(written, lineterminator="\n").writerows(
+        [row[at] for at in kept] for row in (header, *rows) if row
+    )
+    return written.getvalue().encode(), further
 
 
 def _name(folder: Path) -> str:
@@ -129,9 +143,18 @@ def plan_hash(path: Path) -> str | None:
     return json.loads(content["plan.json"])["sha256"] if "plan.json" in content else None
 
 
+def other_versions(path: Path) -> Iterator[str]:
+    """In words: the versions of a verified package that are not those here."""
+    here, there = _versions(), json.loads(_content(path)[_MANIFEST]).get("versions")
+    for name, packed in there.items() if isinstance(there, dict) else ():
+        if here.get(name) != packed:
+            yield f"packed with {name} {packed}, here is {here.get(name, 'none')}"
+
+
 def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -> list[str]:
     """Analyse the package's tables again; what differs from its results, from its hashes, or in its frozen plan from
-    that plan's own hash: an empty list is well.
+    that plan's own hash: an empty list is well. What the analysis calls not usable (a model without a maximum) is not
+    compared: its numbers are where the iterations stopped, which another machine's arithmetic moves.
 
     `progress(section)` is called before each section of the analysis.
     Raises FileFormatError for a file that is no such package.
@@ -178,13 +201,29 @@ def verify(path: Path, progress: Callable[[str], None] = lambda section: None) -
             study = read(folders)
         except TableError as error:
             told = str(error).replace(temporary, "")
-            raise FileFormatError(f"expected tables that can be analysed in {path}: {told}") from error
-        found = every_result(study, progress).values
+            what = (
+                f"files as they were packed in {path}, got {'; '.join(wrong)}"
+                if wrong
+                else f"a study in {path}"
+            )
+            raise FileFormatError(f"expected {what}; it cannot be analysed: {told}") from error
+        results = every_result(study, progress)
+    found = results.values
     for key in sorted({*expected, *found}):
+        if _unusable(key, results):
+            continue
         tolerance = ITERATED if key.startswith(_ITERATED) else TOLERANCE
         if key not in found or key not in expected or not _same(expected[key], found[key], tolerance, key):
             wrong.append(f"{key}: another result")
     return wrong
+
+
+def _unusable(key: str, results: Results) -> bool:
+    """Whether a caution says that this result is not usable."""
+    return any(
+        plans.within(key, name) and not (key == f"{name}.lrt" and caution.endswith(TESTS_USABLE))
+        for name, caution in results.cautions.items()
+    )
 
 
 _P = re.compile(r"(^|_)p(_|$)")

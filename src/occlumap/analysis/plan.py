@@ -10,7 +10,7 @@ from typing import Any
 
 from occlumap._checks import nearest
 from occlumap.analysis.result_ids import IDS
-from occlumap.analysis.tables import HEATMAPS, Study
+from occlumap.analysis.tables import HEATMAPS, SCORES, Study
 from occlumap.errors import ArgumentError, FileFormatError
 
 DEFAULT: dict[str, Any] = {
@@ -28,15 +28,21 @@ DEFAULT: dict[str, Any] = {
         "accuracy": "accuracy ~ heatmap * scores, type II",
         "ratio": "ratio ~ heatmap * scores, type II, HC3; Tukey on marginal means",
         "confidence": "median confidence ~ cell, Kruskal-Wallis",
-        "answers": "correct ~ heatmap * scores + (1|participant) + (1|task), logistic",
+        "answers": "correct ~ heatmap * scores + (1|participant) + (1|task), logistic; likelihood-ratio tests; "
+        "Tukey on marginal means",
     },
     "confirmatory": [
         "accuracy.anova.type2",
         "ratio.white.type2.hc3",
+        "ratio.pairs.heatmap.tukey",
         "confidence.kruskal.participant_median",
+        "glmm.base.lrt",
+        "glmm.base.pairs.heatmap.tukey",
     ],
 }
-"""What is planned unless another plan is given; `confirmatory`: ids of results, all others are exploratory."""
+"""What is planned unless another plan is given; `confirmatory`: the ids of the formulas' results (`within` tells which
+a name takes), all others are exploratory.
+"""
 
 
 LARGEST = 1_000_000
@@ -48,8 +54,8 @@ def freeze(path: Path, plan: Any = None) -> str:
 
     Raises ArgumentError when `path` is there: a frozen plan is not overwritten; when its folder is not; or for a plan
     that is not as DEFAULT: texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an
-    object of names), none of them empty, `confirmatory` of ids of results, or what they begin with ("accuracy.anova");
-    further keys are kept.
+    object of names), none of them empty but `confirmatory` (all is exploratory), which has ids of results, or their
+    first parts, up to a dot ("accuracy.anova"); further keys are kept.
     """
     if path.exists():
         raise ArgumentError(
@@ -65,8 +71,8 @@ def freeze(path: Path, plan: Any = None) -> str:
     for name in chosen["confirmatory"]:
         if not any(within(one, name) for one in IDS):
             raise ArgumentError(
-                f"expected ids of results in confirmatory, or what they begin with, got {name!r}{nearest(name, IDS)}; "
-                "results.json has them"
+                f"expected ids of results in confirmatory, or their first parts up to a dot, got "
+                f"{name!r}{nearest(name, IDS)}; results.json has them"
             )
     digest = _digest(content)
     text = json.dumps({**content, "sha256": digest}, indent=2, ensure_ascii=False)
@@ -96,6 +102,12 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or not {"plan", "sha256"} <= document.keys():
         raise FileFormatError(
             f"expected a frozen plan at {path}, as occlumap analyse freeze writes it, got none"
+        )
+    beside = document.keys() - {"plan", "frozen", "sha256"}
+    if beside:
+        raise FileFormatError(
+            f"expected plan, frozen and sha256 in the frozen plan at {path}, got {', '.join(sorted(beside))} beside "
+            "them, which the hash does not cover: it was changed"
         )
     _check(document["plan"])
     if not covers_time(document) and _digest(document["plan"]) != document["sha256"]:
@@ -129,7 +141,8 @@ def _check(plan: Any) -> None:
     for key in DEFAULT:
         value = plan.get(key)
         texts = list(value.values()) if key == "formulas" and isinstance(value, dict) else value
-        if not isinstance(texts, list) or not texts or not all(isinstance(one, str) and one for one in texts):
+        empty = key != "confirmatory" and not texts
+        if not isinstance(texts, list) or empty or not all(isinstance(one, str) and one for one in texts):
             got = "nothing" if key not in plan else f"{value!r:.80}"
             raise ArgumentError(
                 f"expected {key} in the plan as a list of texts, got {got}; a plan needs {keys}: see docs/analysis.md"
@@ -145,7 +158,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def blinded(study: Study, seed: int | None = None) -> Study:
-    """The same with the heatmap conditions exchanged for one another by a seeded chance: none keeps its name.
+    """The same with the conditions exchanged for one another by a seeded chance: no heatmap keeps its name, and whether
+    the two of scores are exchanged is not told (if they always were, everybody would know).
 
     `seed`: of the key; None: made of the participants' ids, so the same study is blinded in the same way each time.
     Everything that does not depend on the names of the conditions stays as it is; open by analysing without this.
@@ -162,11 +176,15 @@ def blinded(study: Study, seed: int | None = None) -> Study:
     while (order == np.arange(len(levels))).any():
         order = random.permutation(len(levels))
     renamed = {level: levels[at] for level, at in zip(levels, order, strict=True)}
-    hidden = pd.Categorical([renamed[str(value)] for value in study.participants["heatmap"]], levels)
-    remark = "the names of the heatmap conditions are exchanged at random (blinded): do not read them"
+    shown = dict(zip(SCORES, random.permutation(SCORES).tolist(), strict=True))
+    hidden = {
+        "heatmap": pd.Categorical([renamed[str(value)] for value in study.participants["heatmap"]], levels),
+        "scores": pd.Categorical([shown[str(value)] for value in study.participants["scores"]], list(SCORES)),
+    }
+    remark = "the names of the conditions, heatmaps and scores, are exchanged at random (blinded): do not read them"
     return replace(
         study,
-        participants=study.participants.assign(heatmap=hidden),
+        participants=study.participants.assign(**hidden),
         remarks=(remark, *study.remarks),
         blinded=True,
     )

@@ -66,6 +66,7 @@ def _planning() -> dict[str, Any]:
         "f": f,
         "power": power.anova_power(3, 32, f),
         "simulated": simulated["power"],
+        "simulated_se": simulated["se"],
         "runs": 300,
         "people_for_80": float(np.ceil(power.per_group_for(0.8, 3, f))),
         "tasks_for_80": power.tasks_for(0.8, shares, 32, *spread),

@@ -49,8 +49,10 @@ def ratio_results(found: Results, study: Study) -> None:
 
     try:
         model = linear.design(table, TERMS)
-    except ArgumentError:
-        return  # one condition only, as linear_section said
+        model.check()
+    except ArgumentError as error:
+        found.problems["ratio.betabinomial"] = f"{error}; so are its pairs and dispersion"
+        return
     cells = generalised_models.separated_cells(model, saliency / codes, 0, 1)
     if cells:
         found.problems["ratio.betabinomial"] = (

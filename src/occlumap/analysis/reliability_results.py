@@ -10,8 +10,11 @@ from occlumap.analysis.tables import Study
 
 def reliability_results(found: Results, study: Study) -> None:
     """Put the coders' agreement on codes and on their groups into `found`."""
-    if study.double_coding is None or not len(study.double_coding):
+    if study.double_coding is None:
         found.problems["reliability"] = "no double_coding.csv"
+        return
+    if not len(study.double_coding):
+        found.problems["reliability"] = "double_coding.csv has no rows: no answer was coded twice yet"
         return
     group_of = dict(zip(study.codes["code"], study.codes["group"], strict=True))
 

@@ -251,6 +251,33 @@ METHODS = (
     ("glmm.base.fixed", f"Single answers are modelled by a logistic mixed model {CROSSED}."),
     ("confidence.clmm.fixed", f"Confidence is modelled by a cumulative logit model {CROSSED}."),
     ("ratio.betabinomial", "The ratio is modelled by a beta-binomial model."),
+    (
+        "accuracy.signal_detection_intervals",
+        "Signal detection gives d' and the criterion, with log-linear correction and intervals by Gourevitch and "
+        "Galanter.",
+    ),
+    *(
+        (f"{measure}.tost", f"Equivalence of heatmaps in {of} is tested by two one-sided tests.")
+        for measure, of in (("accuracy", "accuracy"), ("ratio", "the ratio"))
+    ),
+    *(
+        (
+            f"{measure}.bayes.ttest",
+            f"Bayes factors of pairs of heatmaps in {of} have Jeffreys, Zellner and Siow's prior.",
+        )
+        for measure, of in (("accuracy", "accuracy"), ("ratio", "the ratio"))
+    ),
+    ("codes.kinds_within", "Kinds of codes are compared within each heatmap by Wilcoxon's signed-rank test."),
+    (
+        "codes.occlusion_vs_lrp",
+        "Occlusion and LRP are compared in each code by Fisher's exact test with Holm's correction.",
+    ),
+    ("reliability.code.cohen_ab", "Agreement of coders is Cohen's kappa and Krippendorff's alpha."),
+    ("multiplicity.family", "The omnibus tests are corrected as one family by Holm's method, beside others."),
+    (
+        "accuracy.screened.anova.type2",
+        "The tests are repeated for those who passed the comprehension questions.",
+    ),
 )
 """Sentences of the methods paragraph, each told when its result is there and may be used."""
 
@@ -261,7 +288,7 @@ def _methods_told(results: Results) -> str:
     told = [
         sentence.format(cells=cells)
         for name, sentence in METHODS
-        if name in values and name.rpartition(".")[0] not in results.cautions
+        if any(within(one, name) for one in values) and name.rpartition(".")[0] not in results.cautions
     ]
     return " ".join([*told, "Significance is p < .05, two-sided."])
 
@@ -274,6 +301,11 @@ DICTIONARY = (
     ("participants", "first_class", "the class whose block came first"),
     ("participants", "screening_passed", "1 if all comprehension questions were answered rightly"),
     ("participants", "excluded_from_features", "1 if the participant misunderstood the free-text questions"),
+    (
+        "participants",
+        "over_quota",
+        "1 if the participant finished beside the quota; empty or left out if unknown",
+    ),
     ("responses", "task_id, position", "the task, and where it came in this participant's order"),
     (
         "responses",

@@ -90,7 +90,8 @@ def _effect_tables(section: Section, values: Mapping[str, Any], measure: str, of
         section.show(
             f"Effect sizes of {of}, with 90 % intervals (Steiger)",
             values[f"{measure}.effects.intervals"],
-            f'{measure}.effects.intervals; R: effectsize::eta_squared(m, ci = .9, alternative = "two.sided")',
+            f"{measure}.effects.intervals; R: effectsize::eta_squared and cohens_f of car::Anova(m, type = 2), "
+            'ci = .9, alternative = "two.sided"',
             "term",
         )
     if f"{measure}.effects.cohens_d" in values:

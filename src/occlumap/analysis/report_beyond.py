@@ -1,5 +1,7 @@
 """Sections of the report on what the text lacks: models of single answers, effects, equivalence, power."""
 
+from collections.abc import Sequence
+
 from occlumap.analysis import wording
 from occlumap.analysis.document import Section, with_interval
 from occlumap.analysis.mixed_model_results import TESTS_USABLE
@@ -15,6 +17,8 @@ def better(section: Section, results: Results) -> None:
         "recur: the mixed model "
         "takes participants and tasks as samples. Signal detection tells skill from a liking for yes."
     )
+    if "design.cells" in values:
+        section.paragraphs.append(_coefficients(list(values["design.cells"])))
     unusable = _caution(section, results, "glmm.base", "The mixed logistic model")
     if "glmm.base.random_sd" in values:
         deviations = values["glmm.base.random_sd"]
@@ -123,18 +127,38 @@ def better(section: Section, results: Results) -> None:
         family = values["multiplicity.family"]
         rows = {name: {method: family[method][name] for method in family} for name in family["raw"]}
         call = "multiplicity.family; R: p.adjust"
-        section.show("The seven omnibus tests as one family", rows, call, "test")
+        section.tell("multiplicity.family", wording.family(family["raw"], family["holm"]))
+        section.show("The omnibus tests as one family", rows, call, "test")
     passed = "of those who passed the comprehension questions"
     for key, title, call in (
         ("accuracy.screened.anova.type2", f"Accuracy {passed}", R_CALLS["anova.type2"]),
         ("ratio.screened.white.type2.hc3", f"Saliency-feature ratio {passed}, HC3", R_CALLS["white"]),
     ):
         if key in values:
+            whole = values.get(key.replace(".screened", ""), {})
+            section.tell(key, wording.screened(values[key], whole, title))
             section.show(title, values[key], f"{key}; screening_passed == 1; R: {call}", "term")
     key = "confidence.screened.kruskal.participant_median"
     if key in values:
         call = f"{key}; screening_passed == 1; R: {R_CALLS['kruskal']}"
-        section.show(f"Median confidence {passed}", {"cells": values[key]}, call)
+        cells, whole = {"cells": values[key]}, {"cells": values.get(key.replace(".screened", ""), {})}
+        section.tell(key, wording.screened(cells, whole, f"Median confidence {passed}"))
+        section.show(f"Median confidence {passed}", cells, call)
+
+
+def _coefficients(cells: Sequence[str]) -> str:
+    """Which levels the names of coefficients stand for; `cells`: of the design, in order."""
+    levels = [list(dict.fromkeys(names)) for names in zip(*(cell.split(":") for cell in cells), strict=True)]
+    named = [
+        f"{factor}{at} is {level}"
+        for factor, of in zip(("heatmap", "scores"), levels, strict=True)
+        for at, level in enumerate(of[:-1], start=1)
+    ]
+    last = " and ".join(of[-1] for of in levels)
+    return (
+        f"In the tables of models {', '.join(named)}: how far the level lies from the mean of all levels (sum-to-zero "
+        f"contrasts). The last levels, {last}, have no row: each is minus the sum of the others of its factor."
+    )
 
 
 def _tests(section: Section, results: Results, of: str, measure: str, model: str) -> None:
@@ -192,7 +216,8 @@ def power(section: Section, results: Results) -> None:
             "For a step from 57 % to 63 % right answers, over all people and tasks, in one of three conditions, with "
             f"people and tasks that differ by {planned['person_sd']} and {planned['task_sd']} on the logit scale: "
             f"32 people a condition and 14 tasks have a power of {planned['power']:.0%} by formula and "
-            f"{planned['simulated']:.0%} by {planned['runs']} simulations through the two-way ANOVA; 80 % take "
+            f"{planned['simulated']:.0%} (standard error {planned['simulated_se']:.1%}) by {planned['runs']} "
+            "simulations through the two-way ANOVA; 80 % take "
             f"{planned['people_for_80']:.0f} people a condition at 14 tasks, or {tasks or 'no number of'} tasks at 32 "
             "people.",
         )

@@ -73,35 +73,49 @@ def _codes(found: Results, study: Study) -> None:
             found.problems[f"codes.percent.{name}"] = "no answers of this class are analysed"
         found.add("codes", lambda: features.code_results(study))
         found.add("codes", lambda: code_kinds.kind_results(study))
+    elif study.codes["participant_id"].isin(measures.analysed_people(study)["participant_id"]).any():
+        found.problems["codes"] = (
+            f"no code is of an answer that was given: codes.csv has the tasks {_few(study.codes)}, responses.csv "
+            f"{_few(study.responses)}"
+        )
     else:
         found.problems["codes"] = "no codes of participants who are not excluded"
 
 
-def _multiplicity(found: Results, study: Study) -> None:
-    def make() -> Iterator[tuple[str, Any]]:
-        needed = ("accuracy.anova.type2", "ratio.white.type2.hc3", "confidence.kruskal.participant_median")
-        missing = [name for name in needed if name not in found.values]
-        if missing:
-            raise ArgumentError(
-                f"expected {', '.join(missing)} for the family of tests, which could not be had"
-            )
-        accuracy, ratio = found.values["accuracy.anova.type2"], found.values["ratio.white.type2.hc3"]
-        raw = {
-            "accuracy_heatmap": accuracy["heatmap"]["p"],
-            "accuracy_scores": accuracy["scores"]["p"],
-            "accuracy_interaction": accuracy["heatmap:scores"]["p"],
-            "confidence": found.values["confidence.kruskal.participant_median"]["p"],
-            "ratio_heatmap": ratio["heatmap"]["p"],
-            "ratio_scores": ratio["scores"]["p"],
-            "ratio_interaction": ratio["heatmap:scores"]["p"],
-        }
-        methods = ("holm", "hochberg", "BH", "BY", "bonferroni")
-        table: dict[str, Any] = {"raw": raw}
-        for method in methods:
-            table[method] = dict(zip(raw, linear.adjusted(list(raw.values()), method), strict=True))
-        yield "family", table
+def _few(table: Any) -> str:
+    names = sorted(set(table["task_id"]))
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
-    found.add("multiplicity", make)
+
+FAMILY = {
+    "accuracy": ("accuracy.anova.type2", ("heatmap", "scores", "heatmap:scores")),
+    "confidence": ("confidence.kruskal.participant_median", ()),
+    "ratio": ("ratio.white.type2.hc3", ("heatmap", "scores", "heatmap:scores")),
+}
+"""The tests that are corrected as one family: the results that hold them, and their terms."""
+
+
+def _multiplicity(found: Results, study: Study) -> None:
+    raw: dict[str, Any] = {}
+    for name, (key, terms) in FAMILY.items():
+        test = found.values.get(key)
+        if test is None:
+            found.problems[f"multiplicity.family.{name}"] = (
+                f"{key} could not be had; the others are corrected for their number"
+            )
+        elif terms:
+            raw |= {
+                f"{name}_{term.replace('heatmap:scores', 'interaction')}": test[term]["p"] for term in terms
+            }
+        else:
+            raw[name] = test["p"]
+    if raw:
+        methods = ("holm", "hochberg", "BH", "BY", "bonferroni")
+        corrected = {
+            method: dict(zip(raw, linear.adjusted(list(raw.values()), method), strict=True))
+            for method in methods
+        }
+        found.add("multiplicity", lambda: iter([("family", {"raw": raw, **corrected})]))
 
 
 SECTIONS: dict[str, Callable[[Results, Study], None]] = {

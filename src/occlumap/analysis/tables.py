@@ -22,6 +22,7 @@ COLUMNS = {
         "first_class",
         "screening_passed",
         "excluded_from_features",
+        "over_quota",
     ),
     "responses": (
         "participant_id",
@@ -38,13 +39,14 @@ COLUMNS = {
 }
 """The tables that the analysis reads, with their columns; further ones are left alone."""
 
-_OPTIONAL = {"responses": ("position",), "participants": ("first_class",)}
+_OPTIONAL = {"responses": ("position",), "participants": ("first_class", "over_quota")}
 _VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "participants": {
         "heatmap": HEATMAPS,
         "scores": SCORES,
         "screening_passed": ("0", "1"),
         "excluded_from_features": ("0", "1"),
+        "over_quota": ("0", "1", ""),
     },
     "responses": {
         "outcome": OUTCOMES,
@@ -66,7 +68,15 @@ _NEVER_EMPTY = {
 _MISSING = ("NA", "N/A", "NaN", "nan", "None", "null")
 """What other programs write for a missing value; read as empty."""
 
-_WHOLE = {"correct", "confidence", "position", "screening_passed", "excluded_from_features", "task_id"}
+_WHOLE = {
+    "correct",
+    "confidence",
+    "position",
+    "screening_passed",
+    "excluded_from_features",
+    "over_quota",
+    "task_id",
+}
 
 
 class TableError(FileFormatError):
@@ -81,7 +91,7 @@ class Study:
     excluded_from_features 0 or 1; `coded`, whether anybody of the same export and source has a code.
     `responses`: correct and confidence are floats, NaN where the answer is missing.
     `double_coding`: None where there is none. `remarks`: what is odd but can be analysed, in words.
-    `blinded`: the names of the heatmaps are exchanged.
+    `blinded`: the names of the conditions are exchanged.
     """
 
     participants: Any
@@ -96,7 +106,8 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     """The study in a folder of CSV tables, or the studies in several, merged.
 
     participants.csv, responses.csv and codes.csv must be there, double_coding.csv may; further columns are left alone.
-    Merged exports keep their `source`; a participant id that stands in several is made unique by its folder's name.
+    Merged exports keep their `source`; a participant id that stands in several with other sources is made unique by its
+    folder's name, and one that stands in several with one source is refused.
     Rows may come in any order.
 
     Raises TableError, which names table, row (the line in the file, 1 the header) and column of every fault, up to ten
@@ -136,54 +147,53 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
 
 
 def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]) -> list[str]:
-    """Nobody counts twice: a folder given twice, or one id of one source with the same answers in two exports, is
-    refused; with another source it is told, in words.
+    """Nobody counts twice: a folder given twice, or one id of one source in two exports, is refused; one with another
+    source and the same answers, or a part of them, is told, in words.
     """
     places: set[Path] = set()
-    people: dict[tuple[Any, ...], str] = {}
-    sources: dict[tuple[Any, ...], tuple[str, str]] = {}
+    people: dict[tuple[str, str], str] = {}
+    sources: dict[str, list[tuple[str, str, set[tuple[Any, ...]]]]] = {}
     problems: list[str] = []
     remarks: list[str] = []
     for folder, tables in zip(folders, parts, strict=True):
         if Path(folder).resolve() in places:
             raise TableError(f"expected different studies, got the folder {folder} twice; name it once")
         places.add(Path(folder).resolve())
-        rows = tables["responses"].sort_values(["participant_id", "task_id"])
         answers = {
-            name: tuple(map(tuple, part[["task_id", "answer", "confidence"]].to_numpy().tolist()))
-            for name, part in rows.groupby("participant_id")
+            name: set(map(tuple, part[["task_id", "answer", "confidence"]].to_numpy().tolist()))
+            for name, part in tables["responses"].groupby("participant_id")
         }
-        again: dict[str, list[str]] = {}
+        again: dict[tuple[str, str], list[str]] = {}
         alike: dict[tuple[str, str, str], list[str]] = {}
         for name, source in tables["participants"][["participant_id", "source"]].to_numpy().tolist():
-            key = (name, source, answers.get(name, ()))
-            if key in people:
-                again.setdefault(people[key], []).append(name)
-            people[key] = str(folder)
-            place, before = sources.setdefault((name, answers.get(name, ())), (str(folder), source))
-            if place != str(folder) and before != source:
-                alike.setdefault((place, before, source), []).append(name)
-        for earlier, names in again.items():
-            told = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-            what = (
-                "give one of the two folders only"
-                if len(names) == len(tables["participants"])
-                else f"take their rows out of one of the two folders ({folder} holds {len(tables['participants'])})"
-            )
+            if (name, source) in people:
+                again.setdefault((people[name, source], source), []).append(name)
+            people[name, source] = str(folder)
+            given = answers.get(name, set())
+            for place, before, theirs in sources.setdefault(name, []):
+                if before != source and (given <= theirs or theirs <= given):
+                    alike.setdefault((place, before, source), []).append(name)
+            sources[name].append((str(folder), source, given))
+        for (earlier, source), names in again.items():
             problems.append(
-                f"{folder}, participants.csv, column participant_id: {len(names)} of {earlier} stand here again, "
-                f"with the same source and answers: {told}; {what}"
+                f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
+                f"in {earlier} stand here again: {_some(names)}; if they are the same people, as in two exports of one "
+                "study, give the later export only, or take their rows out of one; if they are others, give each "
+                "study a source of its own"
             )
         for (place, before, source), names in alike.items():
-            told = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
             remarks.append(
                 f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
-                f"have the ids and the answers of people of source {before!r} in {place} ({told}); they count twice: "
-                "if they are the same people, give one of the two only"
+                f"have the ids and the answers, or a part of them, of people of source {before!r} in {place} "
+                f"({_some(names)}); they count twice: if they are the same people, give one of the two only"
             )
     if problems:
         raise TableError(_told(problems))
     return remarks
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _read_one(folder: Path) -> dict[str, Any]:
@@ -252,6 +262,8 @@ def _empty(tables: dict[str, Any]) -> Iterable[str]:
 def _wrong_values(tables: dict[str, Any]) -> Iterable[str]:
     for name, columns in _VALUES.items():
         for column, allowed in columns.items():
+            if column not in tables[name]:
+                continue  # an optional one
             wrong = tables[name][~tables[name][column].isin(allowed)]
             for row, value in list(wrong[column].items())[:10]:
                 expected = ", ".join(repr(one) for one in allowed)
@@ -367,6 +379,14 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
             f"participants.csv, column heatmap: nobody has {' or '.join(map(repr, absent))}; every comparison with "
             "it is left out"
         )
+    if "over_quota" in participants:
+        beside = participants["participant_id"][participants["over_quota"] == "1"].tolist()
+        if beside:
+            yield (
+                f"participants.csv, column over_quota: {len(beside)} of the {len(participants)} participants finished "
+                f"beside the quota ({_some(beside)}); they answered every task and count like all others; to analyse "
+                "the quota's places alone, take their rows out of the tables"
+            )
     given = responses.groupby("participant_id")["correct"].count()
     for one in given.index[given == 0]:
         yield (
@@ -394,17 +414,18 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
     keys = zip(codes["participant_id"], codes["task_id"], strict=True)
     lost = [f"{one}, task {task}" for one, task in dict.fromkeys(keys) if (one, task) not in asked]
     if lost:
+        what = "answers with codes have" if len(lost) > 1 else "answer with codes has"
         yield (
-            f"codes.csv, columns participant_id and task_id: {len(lost)} answers with codes have no row in "
-            f"responses.csv ({'; '.join(lost[:10])}{'; ...' if len(lost) > 10 else ''}); their codes count in the "
-            "ratio, not in the percentages"
+            f"codes.csv, columns participant_id and task_id: {len(lost)} {what} no row in responses.csv "
+            f"({'; '.join(lost[:10])}{'; ...' if len(lost) > 10 else ''}); their codes count in the ratio, not in the "
+            "percentages"
         )
     if double is not None:
         given = {code for name in "abc" for code in double[f"coder_{name}"] if code}
         unknown = sorted(given - set(codes["code"]))
         if unknown:
             yield (
-                f"double_coding.csv, columns coder_a to coder_c: {', '.join(map(repr, unknown[:10]))} stand not in "
+                f"double_coding.csv, columns coder_a to coder_c: {', '.join(map(repr, unknown[:10]))} are not in "
                 "codes.csv, so their group is not known; they count as not coded in the agreement on groups"
             )
     unrated = int((responses["confidence"].isna() & responses["correct"].notna()).sum())

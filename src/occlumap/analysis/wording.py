@@ -6,14 +6,22 @@ ALPHA = 0.05
 
 
 def p_value(p: float | None) -> str:
-    """P to three places, "p < .001" below that; "no p" for one that is undefined.
+    """P to three places, more where one below .05 would read as .050, "p < .001" below that; "no p" for one that is
+    undefined.
 
-    >>> p_value(0.0004), p_value(0.03)
-    ('p < .001', 'p = .030')
+    >>> p_value(0.0004), p_value(0.03), p_value(0.04996)
+    ('p < .001', 'p = .030', 'p = .04996')
     """
     if not isinstance(p, int | float):
         return "no p"
-    return "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+    return "p < .001" if p < 0.001 else f"p = {_apart(p, 3, ALPHA)}".replace("0.", ".")
+
+
+def _apart(value: float, places: int, limit: float) -> str:
+    """The value to so many places, or to as many as tell it from a `limit` that it is not."""
+    while places < 9 and value != limit and round(value, places) == limit:
+        places += 1
+    return f"{value:.{places}f}"
 
 
 def tests(count: int) -> str:
@@ -139,16 +147,50 @@ def odds_ratios(pairs: Mapping[str, Mapping[str, float]], of: str) -> str:
 
 
 def _ratio(log: float) -> str:
-    """A ratio from its natural logarithm.
+    """A ratio from its natural logarithm, to so many places that it does not read as 1.
 
-    >>> _ratio(0.693), _ratio(600.0), _ratio(-600.0)
-    ('2.00', 'over 1,000,000', 'under 0.000001')
+    >>> _ratio(0.693), _ratio(600.0), _ratio(-600.0), _ratio(0.0004)
+    ('2.00', 'over 1,000,000', 'under 0.000001', '1.0004')
     """
     import math
 
     if abs(log) > math.log(1e6):
         return "over 1,000,000" if log > 0 else "under 0.000001"
-    return f"{math.exp(log):.2f}" if log > math.log(0.005) else f"{math.exp(log):.1g}"
+    return _apart(math.exp(log), 2, 1.0) if log > math.log(0.005) else f"{math.exp(log):.1g}"
+
+
+def screened(
+    part: Mapping[str, Mapping[str, float]], whole: Mapping[str, Mapping[str, float]], of: str
+) -> str:
+    """Whether the tests of a part of the people conclude what those of all do."""
+    known = [term for term, row in part.items() if not (_undefined(row) or _undefined(whole.get(term, {})))]
+    turned = [
+        f"{term} ({p_value(part[term]['p'])}; of all {p_value(whole[term]['p'])})"
+        for term in known
+        if (part[term]["p"] < ALPHA) != (whole[term]["p"] < ALPHA)
+    ]
+    if turned:
+        return f"{of}: the conclusion is another than that of all people for {', '.join(turned)}."
+    same = "each conclusion is that of all people" if known else "no test to compare with that of all people"
+    return f"{of}: {same}."
+
+
+def family(raw: Mapping[str, float | None], corrected: Mapping[str, float | None]) -> str:
+    """Which tests of a family are below .05 after Holm's correction, and which were before it alone."""
+    known = {
+        name: (p, holm) for name, p in raw.items() if p is not None and (holm := corrected[name]) is not None
+    }
+    below = [name for name, (_, holm) in known.items() if holm < ALPHA]
+    lost = [
+        f"{name} ({p_value(p)}, corrected {p_value(holm)})"
+        for name, (p, holm) in known.items()
+        if p < ALPHA <= holm
+    ]
+    told = (
+        f"After Holm's correction of {tests(len(known))} as one family, {', '.join(below) or 'no test'} "
+        f"{'are' if len(below) > 1 else 'is'} below .05"
+    )
+    return f"{told}; no more so {'are' if len(lost) > 1 else 'is'} {', '.join(lost)}." if lost else f"{told}."
 
 
 def sensitivity(row: Mapping[str, float], of: str) -> str:

@@ -54,7 +54,7 @@ def analyse() -> None:
 @click.option(
     "--plan", type=click.Path(path_type=Path), help="A frozen plan: what is not in it is marked exploratory."
 )
-@click.option("--blind", is_flag=True, help="Exchange the names of the heatmap conditions at random.")
+@click.option("--blind", is_flag=True, help="Exchange the names of the conditions at random.")
 @click.option(
     "--published", is_flag=True, help="Recompute the text's printed figures instead; takes no folder."
 )
@@ -124,7 +124,7 @@ def freeze(out: Path, source: Path | None) -> None:
 def package(folders: tuple[Path, ...], out: Path, plan: Path | None) -> None:
     """Pack tables, results and versions, for `occlumap analyse verify` elsewhere.
 
-    Of the FOLDERS only the tables are packed that the analysis reads; the other files are named.
+    Of the FOLDERS only the tables and columns are packed that the analysis reads; the others are named.
     """
     _needs_extra()
     from occlumap.analysis import package as packages
@@ -149,6 +149,8 @@ def verify(file: Path) -> None:
     from occlumap.analysis import package as packages
 
     wrong = packages.verify(file, _progress)
+    for told in packages.other_versions(file):
+        click.echo(printable(f"note: {told}"), err=True)
     for line in wrong:
         click.echo(printable(f"  {line}"), err=True)
     click.echo(f"{file}: {'verified' if not wrong else f'{len(wrong)} differences'}")
