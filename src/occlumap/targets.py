@@ -74,7 +74,9 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
         )
     if not isinstance(target, str):
         if not 0 <= int(target) < len(row):
-            raise TargetError(f"expected a class index from 0 to {len(row) - 1}, got {int(target)}")
+            named = str(int(target)) in (names or ())
+            advice = f'; the class named {int(target)} is target="{int(target)}"' if named else ""
+            raise TargetError(f"expected a class index from 0 to {len(row) - 1}, got {int(target)}{advice}")
         return int(target)
     if names is None:
         raise TargetError(

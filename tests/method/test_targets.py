@@ -64,3 +64,9 @@ def test_classes_that_have_the_word_are_offered_before_those_that_have_its_lette
     names = ["bullfrog, Rana catesbeiana", "cattle", "bobcat", "tabby, tabby cat", "Egyptian cat"]
     with pytest.raises(TargetError, match="did you mean 'tabby, tabby cat', 'Egyptian cat', 'bullfrog"):
         resolve_target("cat", np.zeros(5), names)
+
+
+def test_an_index_that_is_none_and_a_name_says_how_to_give_the_name():
+    with pytest.raises(TargetError, match='from 0 to 2, got 5; the class named 5 is target="5"'):
+        resolve_target(5, np.zeros(3), ["0", "5", "9"])
+    assert resolve_target("5", np.zeros(3), ["0", "5", "9"]) == 1

@@ -27,7 +27,8 @@ from occlumap.targets import class_names
 def classify(photo: Path, classifier_name: str, classifier_options: tuple[str, ...], top: int) -> None:
     """List the classes with the highest scores for PHOTO: index, score and name.
 
-    What stands there as index or name is what `occlumap explain --target` takes.
+    What stands there as index or name is what `occlumap explain --target` takes; a number that is the name of a class
+    is that class.
 
     \b
     Examples:
