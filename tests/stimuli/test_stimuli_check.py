@@ -167,6 +167,37 @@ def test_a_heatmap_that_is_a_task_s_image_or_another_s_is_found(copy):
     assert any(told in one for one in warnings(copy))
 
 
+def heatmap_of(folder, example, condition="lrp"):
+    return manifest_of(folder)["tasks"][0]["examples"][example]["heatmaps"][condition]
+
+
+@pytest.mark.parametrize("condition", ["lrp", "random"])
+def test_heatmaps_of_two_examples_that_are_exchanged_are_found(copy, condition):
+    def exchange(manifest):
+        one, other = (manifest["tasks"][0]["examples"][place]["heatmaps"] for place in (0, 1))
+        one[condition], other[condition] = other[condition], one[condition]
+
+    assert not any("over another image" in one for one in errors(copy))
+    rewritten(copy, exchange)
+    task = manifest_of(copy)["tasks"][0]
+    told = f"of {condition} of example 0 of task {task['id']} is over another image, {task['examples'][1]['image']}"
+    assert any(told in one for one in errors(copy))
+
+
+def test_a_heatmap_of_another_size_and_noise_in_its_place_are_found(copy):
+    name = heatmap_of(copy, 0)
+    with Image.open(copy / name) as picture:
+        smaller = picture.convert("RGB").resize((50, 30))
+    smaller.save(copy / name)
+    assert any(
+        "example 0 of task" in one and "has 50 x 30 pixels, its image 64 x 64" in one for one in errors(copy)
+    )
+    Image.effect_noise((64, 64), 90).convert("RGB").save(copy / name)
+    assert any("does not show its image under the colours" in one for one in warnings(copy))
+    (copy / name).write_bytes(b"no image")
+    assert not any("does not show its image" in one for one in warnings(copy))
+
+
 def test_one_heatmap_of_a_condition_for_two_classes_is_none_s_in_another_s_place(copy):
     """What `random` shows for an image hangs on no class."""
 

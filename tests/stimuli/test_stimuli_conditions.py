@@ -1,5 +1,6 @@
 """Conditions: LRP conserves and agrees with zennit; every condition gives a heatmap of the image's own shape."""
 
+import io
 import sys
 import tomllib
 import types
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from occlumap.errors import ArgumentError, ClassifierError
-from occlumap.stimuli.colours import Shown, fairness, intensity, paint, unfair
+from occlumap.stimuli.check import MISFIT, NO_FIT
+from occlumap.stimuli.colours import Shown, coarse, enlarge, fairness, intensity, misfit, paint, unfair
 from occlumap.stimuli.conditions import BUILT_IN, Request, condition, heatmap
+from occlumap.stimuli.draw import draw_scene
 from occlumap.stimuli.lrp import RULE_SETS, _propagated, relevances
 from occlumap.stimuli.network import Studied, build
 
@@ -230,6 +234,38 @@ def test_colours_are_those_of_matplotlib_and_stronger_is_darker():
 
     expected = 200 * 0.4 + np.array(colormaps["Reds"](1.0)[:3]) * 255 * 0.6
     np.testing.assert_allclose(painted[0, -1], expected, atol=1)
+
+
+@pytest.mark.parametrize("kind", ["blank", "smooth", "dots", "half"])
+@pytest.mark.parametrize("quality", [90, 10])
+def test_a_heatmap_fits_its_own_image_better_than_others(kind, quality):
+    """Scenes and photographs as a page has them, under heatmaps of every kind."""
+    from skimage import data
+
+    scenes = [draw_scene(seed, 64, bias=1).image for seed in range(6)]
+    pictures = [*scenes, data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
+
+    def seen(pixels):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+        with Image.open(buffer) as picture:
+            return coarse(np.asarray(picture))
+
+    plain, painted = [], []
+    for number, one in enumerate(pictures):
+        small = enlarge(one, (64, 64))
+        ink = np.random.default_rng(number).random((64, 64))
+        ink = {
+            "blank": np.zeros((64, 64)),
+            "smooth": intensity(condition("random")(Request(small, 0, None, None, number))),
+            "dots": np.where(ink > 0.9, ink, 0),
+            "half": np.tile(np.linspace(0, 1, 64) > 0.5, (64, 1)).astype(float),
+        }[kind]
+        plain.append(seen(enlarge(one, (320, 320))))
+        painted.append(seen(paint(small, ink, (320, 320))))
+    away = np.array([[misfit(mine, other) for other in plain] for mine in painted])
+    assert np.diag(away).max() < (MISFIT if quality == 90 else NO_FIT)
+    assert (away.argmin(axis=1) == np.arange(len(pictures))).all()
 
 
 def test_what_speaks_against_the_class_is_not_shown_and_an_empty_map_is_empty():

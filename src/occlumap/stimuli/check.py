@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from occlumap import images
 from occlumap._checks import reason
 from occlumap._fingerprints import of_file
 from occlumap.errors import FileFormatError, ImageError
-from occlumap.stimuli.colours import Shown, unfair
+from occlumap.stimuli.colours import Shown, coarse, misfit, unfair
 from occlumap.stimuli.files import FAIRNESS, FOLDER, MANIFEST, SUMS
 from occlumap.stimuli.hidden import hidden_in, tells
 from occlumap.stimuli.likeness import NEAR, Look, likeness, look, near, same
@@ -38,6 +40,10 @@ STATED = ("conditions", "files", "mix", "example_mix", "repetitions", "provenanc
 """What `build` writes beyond what the schema requires; without it `check` cannot compare."""
 BIASES = 0.1
 """Of the logit: where more of it went into biases, LRP's heatmaps leave that much out."""
+MISFIT, NO_FIT = 4.0, 12.0
+"""Misfits (`colours.misfit`) beyond which a heatmap is another image's if one fits three times as well, and beyond
+which it is no heatmap over its image. Of those that `build` makes none came above 4, at quality 50 or more and sides of
+64 or more; of quality 10 above 7."""
 MOST = 3
 """Lines of one kind that are shown before the rest is only counted."""
 
@@ -73,6 +79,7 @@ def check(folder: str | os.PathLike[str], manifest_hash: str | None = None) -> l
         *_files(root, manifest),
         *_tasks(root, manifest),
         *_others_heatmaps(manifest),
+        *_unfitting(root, manifest),
         *_constant_answers(manifest),
         *_fairness(root, manifest),
         *_caveats(manifest),
@@ -292,10 +299,15 @@ def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _look(path: Path) -> Look | None:
+    pixels = _pixels(path)
+    return None if pixels is None else look(pixels)
+
+
+def _pixels(path: Path) -> NDArray[np.uint8] | None:
     if path.is_symlink() or not path.is_file():  # a pipe would never end
         return None
     try:
-        return look(images.read(path, quiet=True).pixels)
+        return images.read(path, quiet=True).pixels
     except ImageError:
         return None
 
@@ -371,6 +383,49 @@ def _others_heatmaps(manifest: dict[str, Any]) -> Iterator[Finding]:
                 "in the other's place",
                 "heatmaps of several conditions",
             )
+
+
+def _unfitting(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
+    """Heatmaps through which another image shows than their own, or none."""
+    images_of = {one["image"] for task in manifest["tasks"] for one in task["examples"]}
+    plain = {name: found for name in sorted(images_of) if (found := _coarse(root / name)) is not None}
+    shown = {
+        (file, one["image"]): f"the heatmap of {condition} of example {number} of task {task['id']}"
+        for task in reversed(manifest["tasks"])
+        for number, one in enumerate(task["examples"])
+        for condition, file in one["heatmaps"].items()
+        if one["image"] in plain and file not in plain
+    }
+    for (file, image), words in reversed(shown.items()):
+        found = _coarse(root / file)
+        if found is None:
+            continue
+        (size, painted), (wanted, own) = found, plain[image]
+        if size != wanted:
+            yield Finding(
+                "error",
+                f"{words} has {size[0]} x {size[1]} pixels, its image {wanted[0]} x {wanted[1]}: they are one size",
+                "heatmaps of another size",
+            )
+            continue
+        away = misfit(painted, own)
+        if away <= MISFIT:
+            continue
+        best = min(plain, key=lambda name: misfit(painted, plain[name][1]))
+        if misfit(painted, plain[best][1]) < away / 3:
+            yield Finding("error", f"{words} is over another image, {best}", "heatmaps over another image")
+        elif away > NO_FIT:
+            yield Finding(
+                "warning",
+                f"{words} does not show its image under the colours: it may be something else",
+                "heatmaps that do not show their image",
+            )
+
+
+def _coarse(path: Path) -> tuple[tuple[int, int], NDArray[np.float64]] | None:
+    """(width, height) of a picture, and what `misfit` needs of it; None for what cannot be read."""
+    pixels = _pixels(path)
+    return None if pixels is None else ((pixels.shape[1], pixels.shape[0]), coarse(pixels))
 
 
 def _constant_answers(manifest: dict[str, Any]) -> Iterator[Finding]:

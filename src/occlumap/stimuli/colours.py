@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import KDTree
 
 from occlumap._extras import from_extra
 
 TOP_PERCENTILE = 99.5
 ALPHA = 0.6
 COLOURS = "Reds"
+COARSE = 16
+"""The side to which pictures are brought to tell whether one is the other with a heatmap over it."""
 UNFAIR = 3.0
 """A condition that shows this many times the ink of another is pointed out."""
 
@@ -38,8 +42,39 @@ def paint(image: NDArray[np.uint8], shown: NDArray[np.float64], size: tuple[int,
     layer = Image.fromarray((shown * 255).round().astype(np.uint8)).resize(
         (width, height), Image.Resampling.NEAREST
     )
-    reds = from_extra("stimuli", "matplotlib", "stimuli").colormaps[COLOURS](np.asarray(layer))[..., :3] * 255
-    return np.asarray(np.clip(np.rint(base * (1 - ALPHA) + reds * ALPHA), 0, 255).astype(np.uint8))
+    mixed = base * (1 - ALPHA) + _reds(np.asarray(layer)) * ALPHA
+    return np.asarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def coarse(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """A picture at COARSE x COARSE pixels, for `misfit`."""
+    small = Image.fromarray(pixels).resize((COARSE, COARSE), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64)
+
+
+def misfit(painted: NDArray[np.float64], image: NDArray[np.float64]) -> float:
+    """How far, in levels and in the mean, a picture is from any that `paint` could make of the image; both coarse.
+
+    Less the image at 40 % it must be one of the colours, or a mean of two: a coarse pixel may show several. Pictures
+    that `paint` made of photographs and drawn scenes have 0.5 to 4, of other images most have 8 and more.
+    """
+    distances, _ = _mixtures().query((painted - (1 - ALPHA) * image).reshape(-1, 3))
+    return float(np.mean(distances))
+
+
+@cache
+def _mixtures() -> KDTree:
+    colours = _reds(np.linspace(0, 1, 64)) * ALPHA
+    shares = (0.0, 0.125, 0.25, 0.375, 0.5)
+    return KDTree(
+        np.concatenate([one * (1 - share) + colours * share for one in colours[::3] for share in shares])
+    )
+
+
+def _reds(values: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(
+        from_extra("stimuli", "matplotlib", "stimuli").colormaps[COLOURS](values)[..., :3] * 255
+    )
 
 
 def enlarge(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
