@@ -23,6 +23,7 @@ DEFAULT: dict[str, Any] = {
     "exclusions": [
         "participants with excluded_from_features = 1 are left out of the ratio and of codes",
         "a missing answer is left out of its participant's share",
+        "participants who finished beside the quota (over_quota = 1) count like all others",
     ],
     "formulas": {
         "accuracy": "accuracy ~ heatmap * scores, type II",
