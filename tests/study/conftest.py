@@ -1,5 +1,7 @@
 """A study on SQLite for the tests of one process: Django is set up once, tables are emptied before each test."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,31 @@ def study(study_folder: Path):
     StudyState.objects.update(paused=False)
     Tally.objects.all().delete()
     return configuration()
+
+
+@pytest.fixture(scope="module")
+def address(study_folder):
+    from occlumap.study import server
+
+    running, _ = server.serve(0)
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; its driver runs a loop in this thread, which Django would otherwise take for asynchronous code."""
+    pytest.importorskip("playwright.sync_api")
+    from playwright.sync_api import sync_playwright
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]

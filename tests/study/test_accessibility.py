@@ -1,37 +1,8 @@
 """Every page in a real browser: axe-core finds nothing, no script runs, the keyboard suffices, 200 % zoom fits."""
 
-import os
-import shutil
-
 import pytest
 
-pytest.importorskip("playwright.sync_api")
 pytest.importorskip("axe_playwright_python")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def address(study_folder):
-    from occlumap.study import server
-
-    running, _ = server.serve(0)
-    yield f"http://127.0.0.1:{running.server_port}"
-    running.shutdown()
-    running.server_close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium; its driver runs a loop in this thread, which Django would otherwise take for asynchronous code."""
-    from playwright.sync_api import sync_playwright
-
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

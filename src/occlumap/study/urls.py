@@ -7,6 +7,7 @@ from occlumap.study.participants import views
 urlpatterns = [
     path("", views.entry, name="entry"),
     path("study/", views.step, name="step"),
+    path("study/step/<slug:name>/", views.step, name="submit"),
     path("study/withdraw/", views.withdraw, name="withdraw"),
     path("study/complete/", views.complete, name="complete"),
     path("study/instructions/<int:number>/", views.instructions, name="instructions"),

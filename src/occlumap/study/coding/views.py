@@ -21,8 +21,14 @@ KEYS = "1234567890qwertyuiopasdfghjklzxcvbm"
 
 
 @access.staff_only
-def bench(request: HttpRequest) -> HttpResponse:
-    """The next answer, or one that is asked for: only its text, never who, which condition or which photo."""
+def bench(request: HttpRequest, number: int | None = None) -> HttpResponse:
+    """The next answer, or one that is asked for: only its text, never who, which condition or which photo.
+
+    `number`: of the answer, in the address of its form, so that a browser puts what was chosen back into this form only
+    (see `participants.views.step`); what counts is what the form sends.
+    """
+    if number is not None and request.method != "POST":
+        return redirect("coding")
     told, answer, sent = "", None, request.POST
     try:
         if request.method == "POST":
@@ -147,8 +153,8 @@ def include(request: HttpRequest) -> HttpResponse:
 
 @access.staff_only
 @require_POST
-def settle(request: HttpRequest) -> HttpResponse:
-    """Settle a difference: these codes count."""
+def settle(request: HttpRequest, number: int | None = None) -> HttpResponse:
+    """Settle a difference: these codes count. `number`: as for `bench`."""
     try:
         names = map(services.code_name, request.POST.get("codes", "").replace(",", " ").split())
         services.code(_number(request.POST, "answer"), request.user.pk, names, adjudicated=True)

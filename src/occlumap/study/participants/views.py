@@ -133,8 +133,14 @@ def _participant(request: HttpRequest) -> Participant | None:
     return Participant.objects.select_related("cell").filter(code=code).first() if code else None
 
 
-def step(request: HttpRequest) -> HttpResponse:
-    """The step on which the participant is; POST submits it."""
+def step(request: HttpRequest, name: str = "") -> HttpResponse:
+    """The step on which the participant is; POST submits it.
+
+    `name`: of the step, in the address of its form. Browsers put what was typed back into a form of the same address,
+    after the back button, for example: no answer may come into the form of another step so.
+    """
+    if name and request.method != "POST":
+        return redirect("step")
     participant = _participant(request)
     if participant is None:
         if request.method == "POST":
@@ -390,13 +396,18 @@ def _message(request: HttpRequest, title: str, text: str, status: int) -> HttpRe
     return render(request, "participants/message.html", {"title": title, "text": text}, status=status)
 
 
+def _is_step(request: HttpRequest) -> bool:
+    """Whether a page of a step was asked for, or sent."""
+    return request.resolver_match is not None and request.resolver_match.view_name in ("step", "submit")
+
+
 def _again(request: HttpRequest, title: str, told: str, status: int) -> HttpResponse:
     """A page that holds what was sent, to be sent once more: nothing typed is lost. Asks no database."""
     sent = [(name, value) for name, value in request.POST.items() if name != "csrfmiddlewaretoken"]
     context = {
         "title": title,
         "told": told,
-        "sent": sent if request.path == "/study/" else [],
+        "sent": sent if _is_step(request) else [],
         "typed": [value for name, value in sent if name in TYPED and value],
     }
     return render(request, "participants/again.html", context, status=status)
@@ -429,9 +440,9 @@ def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form again with what was typed, when its key has expired; nothing typed is lost."""
     participant = _participant(request)
-    if request.path == "/study/" and participant is None:
+    if _is_step(request) and participant is None:
         return _again(request, "Your link, please", LOST, 403)
-    if participant is None or request.path != "/study/":
+    if participant is None or not _is_step(request):
         return _message(
             request,
             "Please try again",
