@@ -47,6 +47,14 @@ def code_all(browser, *codes):
     return count
 
 
+def of_the_two():
+    """The agreement of the two coders, code by code."""
+    from occlumap.study.coding import services
+
+    (found,) = services.agreement().values()
+    return found
+
+
 def exported(browser):
     with zipfile.ZipFile(io.BytesIO(browser.get("/researcher/export.zip").content)) as archive:
         return {
@@ -87,7 +95,7 @@ def test_differences_are_settled_and_then_count(bench):
     if not twice:
         pytest.skip("none of these numbers is coded twice")
     assert len(services.differences()) == twice
-    tail = next(one for one in services.agreement() if one.code == "tail")
+    tail = next(one for one in of_the_two() if one.code == "tail")
     assert (tail.both, tail.one) == (0, twice)
     for answer, _, _ in services.differences():
         bench[0].post("/researcher/coding/settle/", {"answer": answer.pk, "codes": "ears, colour"})
@@ -275,12 +283,53 @@ def test_what_counts_is_what_was_settled_else_the_latest_of_who_coded_first(
 
 
 def test_a_code_counts_in_agreement_only_where_both_have_seen_it(bench):
-    from occlumap.study.coding import services
 
     said((0, "ears"), ("new", ""), (1, "ears collar"))
-    assert {one.code: one.both for one in services.agreement() if one.both or one.one} == {"ears": 1}
+    assert {one.code: one.both for one in of_the_two() if one.both or one.one} == {"ears": 1}
     said((0, "ears"))
-    assert [(one.answers, one.one) for one in services.agreement() if one.code == "collar"] == [(1, 1)]
+    assert [(one.answers, one.one) for one in of_the_two() if one.code == "collar"] == [(1, 1)]
+
+
+def test_kappa_and_the_export_compare_persons_whoever_coded_an_answer_first(bench, study):
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study import export
+    from occlumap.study.coding import services
+
+    one, other = get_user_model().objects.order_by("pk").values_list("pk", flat=True)
+    chosen = {one: ["tail"], other: []}  # the one always, the other never
+    for number, answer in enumerate(services.answers()):
+        for who in (one, other) if number % 2 else (other, one):
+            services.code(answer.pk, who, chosen[who])
+    assert next(found for found in of_the_two() if found.code == "tail").kappa == 0
+    assert "<td>0.000</td>" in bench[0].get("/researcher/coding/agreement/").content.decode()
+    _, _, rows = next(table for table in export.tables(study) if table[0] == "double_coding")
+    assert {tuple(row[3:5]) for row in rows} == {("tail", "(none)")}
+
+
+def test_agreement_of_more_than_two_coders_is_of_each_two_persons(bench, study):
+    from django.contrib.auth import get_user_model
+
+    from occlumap.study import export
+    from occlumap.study.coding import services
+
+    third = get_user_model().objects.create_user("third").pk
+    one, other = get_user_model().objects.exclude(pk=third).order_by("pk").values_list("pk", flat=True)
+    for answer in services.answers()[:3]:
+        services.code(answer.pk, one, ["ears"])
+        services.code(answer.pk, third, ["ears"])
+    services.code(services.answers()[0].pk, other, ["tail"])
+    assert {two: found[0].answers for two, found in services.agreement().items()} == {
+        (one, third): 3,
+        (one, other): 1,
+        (other, third): 1,
+    }
+    _, _, rows = next(table for table in export.tables(study) if table[0] == "double_coding")
+    assert [tuple(row[3:5]) for row in rows] == [("ears", "ears")] * 3
+    page = bench[0].get("/researcher/coding/agreement/").content.decode()
+    assert page.index(f"Agreement of coder {one} and coder {third}") < page.index(
+        f"coder {one} and coder {other}"
+    )
 
 
 def test_agreement_that_is_not_defined_or_of_few_answers_says_why(bench):

@@ -63,9 +63,10 @@ DICTIONARY = (
     (
         "double_coding",
         "segment_id, task_id, coder_a, coder_b, coder_c",
-        "answers that two coders coded, a row for each pair of codes: the same codes together, then the others by "
-        f"name; {codebook.NONE} where a coder has no more, which is no code and has no group; coder_a coded the answer "
-        "first; coder_c: empty",
+        "answers that the same two persons coded, those who coded most answers together, a row for each pair of codes: "
+        f"the same codes together, then the others by name; {codebook.NONE} where a coder has no more, which is no "
+        "code and has no group; coder_a is the one of the two with the smaller number in codings.csv, in every row, whoever "
+        "coded an answer first; coder_c: empty; what further persons coded stands in codings.csv",
     ),
     (
         "every table",

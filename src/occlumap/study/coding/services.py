@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 from typing import Any
 
 from django.db import transaction
@@ -189,6 +190,21 @@ def pairs() -> list[tuple[Answer, Coding, Coding]]:
     return found
 
 
+def common() -> dict[tuple[int, int], list[tuple[Answer, Coding, Coding]]]:
+    """The answers that two persons both coded, with the codings of each, by the two persons' numbers.
+
+    The smaller number comes first, whoever coded an answer first: Cohen's kappa compares persons. The two who coded
+    most answers together come first.
+    """
+    found: dict[tuple[int, int], list[tuple[Answer, Coding, Coding]]] = {}
+    by_answer = latest()
+    for answer in answers():
+        codings = by_answer.get(answer.pk, {})
+        for two in combinations(sorted(codings), 2):
+            found.setdefault(two, []).append((answer, codings[two[0]], codings[two[1]]))
+    return dict(sorted(found.items(), key=lambda one: (-len(one[1]), one[0])))
+
+
 def differences() -> list[tuple[Answer, Coding, Coding]]:
     """Those of `pairs` that differ in a code that both coders have seen and that is not settled."""
     done, since = settled(), _since()
@@ -202,21 +218,28 @@ def differences() -> list[tuple[Answer, Coding, Coding]]:
 
 
 def segments() -> list[tuple[Answer, str, str]]:
-    """(answer, code, code) of the answers that two coders coded, of the codes that both have seen."""
+    """(answer, code, code) of the two persons who coded most answers together, of the codes that both have seen."""
     since = _since()
     found = []
-    for answer, a, b in pairs():
+    for answer, a, b in next(iter(common().values()), []):
         seen = {name for name, version in since.items() if version <= min(a.version, b.version)}
         found += [(answer, *pair) for pair in codebook.segments(seen & set(a.codes), seen & set(b.codes))]
     return found
 
 
-def agreement() -> list[codebook.CodeAgreement]:
-    """Agreement of the two coders for each code, over the answers that both coded when it was in the codebook."""
-    coded, found = pairs(), []
-    for code in Code.objects.order_by("group", "name"):
-        seen = [(set(a.codes), set(b.codes)) for _, a, b in coded if min(a.version, b.version) >= code.since]
-        found += codebook.agreement(seen, [code.name])
+def agreement() -> dict[tuple[int, int], list[codebook.CodeAgreement]]:
+    """Agreement for each code, by the numbers of two persons, over the answers that both coded when it was in the
+    codebook.
+    """
+    codes = list(Code.objects.order_by("group", "name"))
+    found: dict[tuple[int, int], list[codebook.CodeAgreement]] = {}
+    for two, coded in common().items():
+        found[two] = []
+        for code in codes:
+            seen = [
+                (set(a.codes), set(b.codes)) for _, a, b in coded if min(a.version, b.version) >= code.since
+            ]
+            found[two] += codebook.agreement(seen, [code.name])
     return found
 
 

@@ -113,11 +113,13 @@ def _agreement(request: HttpRequest, told: str = "") -> HttpResponse:
         )
         for difference in services.differences()
     ]
-    agreement = [
-        (one, *map(_decimals, (one.kappa, one.fleiss, one.alpha)))
-        for one in services.agreement()
-        if one.both or one.one
-    ]
+    agreement = []
+    for two, codes in services.agreement().items():
+        chosen = [
+            (one, *map(_decimals, (one.kappa, one.fleiss, one.alpha))) for one in codes if one.both or one.one
+        ]
+        if chosen:
+            agreement.append((" and ".join(map(exchanges.coder_name, two)), chosen))
     context = {"title": "Agreement", "told": told, "agreement": agreement, "differences": differences}
     return render(request, "coding/agreement.html", context, status=422 if told else 200)
 
