@@ -41,9 +41,10 @@ def study(study_folder: Path):
     from django.contrib.sessions.models import Session
 
     from occlumap.study.configured import configuration
-    from occlumap.study.participants.models import Participant, StudyState, Tally
+    from occlumap.study.participants.models import OwedBonus, Participant, StudyState, Tally, Withdrawal
 
-    Participant.objects.all().delete()
+    for table in (Participant, Withdrawal, OwedBonus):
+        table.objects.all().delete()
     Session.objects.all().delete()
     get_user_model().objects.all().delete()
     StudyState.objects.update(paused=False)

@@ -307,6 +307,38 @@ def test_a_file_with_one_wrong_line_leaves_nothing(bench):  # noqa: F811
     assert not Coding.objects.exists()
 
 
+def damaged(method: int) -> bytes:
+    """A project whose packed content has bytes that are not what they were."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as zipped:
+        zipped.writestr("project.qde", "<Project>" + "ears and tail " * 200 + "</Project>")
+    data = bytearray(buffer.getvalue())
+    at = data.index(b"project.qde") + len("project.qde") + 12
+    data[at : at + 12] = bytes(255 - one for one in data[at : at + 12])
+    return bytes(data)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_project_is_refused_in_words(coder, method):
+    response = send(coder, "p.qdpx", damaged(method))
+    assert response.status_code == 422
+    assert "expected a REFI-QDA project" in response.content.decode()
+
+
+def test_codes_within_codes_without_end_are_read_or_refused_in_words(coder):
+    deep = '<Code guid="a" name="a" isCodable="false">' * 20_000 + "</Code>" * 20_000
+    data = f'<CodeBook xmlns="urn:QDA-XML:codebook:1.0"><Codes>{deep}</Codes></CodeBook>'
+    assert send(coder, "c.qdc", data).status_code in (200, 422)
+
+
+def test_a_version_of_too_many_digits_is_refused_in_words(bench):  # noqa: F811
+    (row, *_) = exported(bench[0])["responses"]
+    kept = {key: row[key] for key in ("participant_id", "task_id")}
+    response = send(bench[0], "x.csv", table([{**kept, "codes": "ears", "codebook_version": "9" * 5000}]))
+    assert response.status_code == 422
+    assert "expected a number as codebook_version" in response.content.decode()
+
+
 def test_codes_are_not_for_everybody(study):
     from tests.study.pages import client
 

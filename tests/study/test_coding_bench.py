@@ -175,13 +175,13 @@ def test_what_was_chosen_stays_when_a_coding_is_not_taken(bench):
 
 
 @pytest.mark.parametrize("path", ["", "settle/"])
-def test_an_answer_that_was_withdrawn_meanwhile_is_told_and_marks_nobody(bench, path):
+def test_an_answer_that_was_withdrawn_meanwhile_is_told_and_marks_nobody(bench, study, path):
     from occlumap.study.coding.models import Coding, Exclusion
     from occlumap.study.participants.models import Answer
     from occlumap.study.participants.services import withdraw
 
     answer = Answer.objects.first()
-    withdraw(answer.participant_id)
+    withdraw(answer.participant_id, study)
     sent = {"answer": answer.pk, "exclude": "yes", "reason": "x", "code": ["ears"], "codes": "ears"}
     response = bench[0].post(f"/researcher/coding/{path}", sent)
     assert response.status_code == 422
@@ -386,14 +386,14 @@ def test_an_exclusion_is_undone_and_an_answer_coded_again_from_the_history(bench
     assert not Exclusion.objects.exists()
 
 
-def test_a_coders_words_on_a_participant_go_with_what_is_erased(bench):
+def test_a_coders_words_on_a_participant_go_with_what_is_erased(bench, study):
     from occlumap.study.coding import services
     from occlumap.study.coding.models import Exclusion
     from occlumap.study.participants.services import withdraw
 
     answer = said((0, "ears"))
     services.exclude(answer.pk, answer.coding_set.get().coder_id, "likes horses")
-    withdraw(answer.participant_id)
+    withdraw(answer.participant_id, study)
     assert not Exclusion.objects.exists()
 
 

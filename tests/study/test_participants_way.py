@@ -391,6 +391,81 @@ def test_what_another_tab_sent_at_the_same_moment_is_told(study, monkeypatch):
     assert "what you sent first counts" in response.content.decode()
 
 
+@pytest.mark.parametrize("rule", ["record", "screen_out"])
+def test_withdrawing_costs_nothing_that_was_earned(study, monkeypatch, rule):
+    from occlumap.study import export
+
+    monkeypatch.setitem(study.values, "comprehension_rule", rule)
+    browser = start("some_person&SESSION_ID=some_session")
+    page = go_to(browser, "comprehension")
+    wrong = {"step": "comprehension", **dict.fromkeys(("q1", "q2", "q3", "q4"), "no")}
+    browser.post("/study/", wrong if rule == "screen_out" else answers_for(page))
+    code = "SCREENEDOUT"
+    if rule == "record":
+        go_to(browser, "end")
+        code = "DONE"
+    earned = export.bonuses(study)
+    page = browser.get("/study/withdraw/").content.decode()
+    assert "the code that you were given stays yours" in page
+    assert ("the amount stays, with the id by which it is paid" in page) == (rule == "record")
+    browser.post("/study/withdraw/")
+    page = browser.get("/study/").content.decode()
+    assert "You have withdrawn" in page
+    assert f'"code">{code}</b>' in page
+    assert browser.get("/study/complete/")["Location"].endswith(f"cc={code}")
+    browser.post("/study/withdraw/")  # once more changes nothing
+    assert export.bonuses(study) == earned
+    assert bool(earned) == (rule == "record")
+    other = client()
+    other.get("/?PROLIFIC_PID=some_person&SESSION_ID=some_session")
+    assert f'"code">{code}</b>' in other.post("/").content.decode()
+
+
+def test_who_withdraws_on_the_way_is_told_what_it_costs(study):
+    browser = start("some_person")
+    go_to(browser, "task-2")
+    assert "it pays nothing" in browser.get("/study/withdraw/").content.decode()
+
+
+def test_who_gave_a_submission_back_and_came_by_another_is_paid_by_the_last(study):
+    from occlumap.study import export
+
+    go_to(start("some_person&SESSION_ID=first"), "end")
+    browser = start("some_person&SESSION_ID=second")
+    assert "completion code" in browser.get("/study/").content.decode()
+    assert [to for to, _ in export.bonuses(study)] == ["second"]
+    start("other_person&SESSION_ID=third")
+    other = client()
+    other.get("/?PROLIFIC_PID=other_person&SESSION_ID=second")
+    assert other.post("/").status_code == 403
+    assert [to for to, _ in export.bonuses(study)] == ["second"]
+
+
+def test_a_self_report_that_a_second_tab_sends_otherwise_comes_back(study):
+    browser = start()
+    sent = answers_for(go_to(browser, "report"))
+    assert browser.post("/study/", sent).status_code == 302
+    assert browser.post("/study/", sent).status_code == 302  # a double click
+    response = browser.post("/study/", {**sent, "learned": "another text"})
+    assert response.status_code == 409
+    page = response.content.decode()
+    assert "another text" in page
+    assert "what you sent first counts" in page
+    assert "Please look at this again" not in page
+
+
+def test_a_page_of_an_earlier_step_whose_key_has_expired_gives_back_what_was_typed(study):
+    browser = client()
+    browser.post("/")
+    sent = answers_for(go_to(browser, "task-1"))
+    browser.post("/study/", sent)
+    browser.handler.enforce_csrf_checks = True
+    response = browser.post("/study/step/task-1/", {**sent, "sensitive": "only typed here"})
+    assert response.status_code == 409
+    assert "only typed here" in response.content.decode()
+    assert browser.post("/study/step/task-1/", sent).status_code == 302  # that was taken
+
+
 def test_withdrawing_erases_everything_but_a_row_that_counts(study, study_folder):
     import sqlite3
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import threading
 import zipfile
 
@@ -347,7 +348,7 @@ def test_somebody_is_withdrawn_by_a_command_and_only_once(study, tmp_path, monke
 
     from occlumap.cli.group import occlumap as main
     from occlumap.study.participants.models import Answer, Identity, Participant
-    from occlumap.study.participants.services import has_withdrawn, prepare
+    from occlumap.study.participants.services import prepare, withdrawal
 
     for name, value in os.environ.items():  # what the command sets
         if name.startswith("OCCLUMAP_STUDY_"):
@@ -359,10 +360,23 @@ def test_somebody_is_withdrawn_by_a_command_and_only_once(study, tmp_path, monke
     assert not Answer.objects.exists()
     assert not Identity.objects.exists()
     assert Participant.objects.get().state == "withdrawn"
-    assert has_withdrawn({"person": "by-mail"})
+    assert withdrawal({"person": "by-mail"})
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 1
     assert "expected the id of somebody who takes part" in again.output
+
+
+def test_a_folder_that_cannot_be_made_is_named(study, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from occlumap.cli import study as command
+
+    monkeypatch.setattr(command, "_opened", lambda *_: study)
+    (tmp_path / "file").write_text("")
+    out = tmp_path / "file" / "out"
+    ran = CliRunner().invoke(command.study, ["export", "--out", str(out)])
+    assert ran.exit_code != 0
+    assert repr(str(out)) in str(ran.exception)
 
 
 def test_an_export_that_fails_leaves_no_parts(study, tmp_path):
@@ -573,6 +587,8 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
         ({"completion_url": "https://app.example/?cc=ABC"}, "completion_url has a code in it"),
         ({"completion_url": "https://app.example/#end"}, "completion_url is 'https://app.example/#end'"),
         ({"signed_links": {"keys": "keys.json", "audience": "us"}}, "signed_links.keys is 'keys.json'"),
+        ({"signed_links": {"keys": "https://x.example", "audience": "us"}}, "signed_links.study_id is empty"),
+        ({"texts": {"consent": "That is eight quid"}}, "the text consent says 'eight quid'"),
     ],
 )
 def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told):
@@ -581,6 +597,17 @@ def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told
 
     assert told in "; ".join(launch.faults(make({**study.values, **values}, study.folder)))
     assert launch.faults(make({**study.values, "places": 12}, study.folder)) == []
+
+
+@pytest.mark.parametrize("keys", [[], "abc", {}, [{"kty": "oct"}], [{"kty": "RSA", "n": "-", "e": "AQAB"}]])
+def test_a_file_of_keys_by_which_nobody_could_come_in_is_refused_before_launch(study, keys):
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
+
+    (study.folder / "none.json").write_text(json.dumps({"keys": keys}))
+    signed = {"keys": "none.json", "audience": "us", "study_id": "s1"}
+    told = "; ".join(launch.faults(make({**study.values, "signed_links": signed}, study.folder)))
+    assert "a file without a key that can be used" in told
 
 
 @pytest.mark.parametrize(

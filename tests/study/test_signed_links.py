@@ -26,7 +26,9 @@ def signed(study, study_folder, key, monkeypatch):
     (study_folder / "jwks.json").write_text(
         json.dumps({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
     )
-    monkeypatch.setitem(study.values, "signed_links", {"keys": "jwks.json", "audience": "study.example"})
+    own = {"keys": "jwks.json", "audience": "study.example", "study_id": "s1"}
+    monkeypatch.setitem(study.values, "signed_links", own)
+    monkeypatch.setattr("occlumap.study.recruiting.prolific._known", {})
 
     def address(signer=key, kid="k1", ids=IDS, **claims):
         content = {
@@ -68,6 +70,42 @@ def test_a_link_for_another_study_time_or_person_does_not(signed, change):
     response = client().get(signed(**change))
     assert response.status_code == 403
     assert "Please use your link" in response.content.decode()
+
+
+def test_a_link_that_is_signed_for_another_study_is_refused_in_words(signed):
+    ids = {**IDS, "STUDY_ID": "s2"}
+    response = client().get(signed(ids=ids, prolific={name.lower(): value for name, value in ids.items()}))
+    assert response.status_code == 403
+    assert "This link is of another study" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    "content", [None, "{", '{"keys": []}', '{"keys": "abc"}', '{"keys": [{"kty": "oct"}]}', "[]"]
+)
+def test_keys_that_cannot_be_had_are_our_fault_and_logged_once(signed, study_folder, caplog, content):
+    file = study_folder / "jwks.json"
+    kept = file.read_text()
+    file.unlink() if content is None else file.write_text(content)
+    for _ in range(3):
+        response = client().get(signed())
+        assert response.status_code == 503
+        assert "Something is wrong on our side" in response.content.decode()
+    assert [record.levelname for record in caplog.records if "JWKS" in record.getMessage()] == ["ERROR"]
+    file.write_text(kept)
+
+
+def test_an_address_of_keys_that_does_not_answer_is_our_fault_and_earlier_keys_go_on(
+    signed, study, monkeypatch, caplog
+):
+    from occlumap.study.recruiting import prolific
+
+    monkeypatch.setitem(study.values["signed_links"], "keys", "https://127.0.0.1:9/jwks.json")
+    assert client().get(signed()).status_code == 503
+    assert "127.0.0.1:9" in caplog.text
+    file = prolific._read(str(study.folder / "jwks.json"))
+    prolific._known["https://127.0.0.1:9/jwks.json"] = prolific._Known(file)  # an hour ago
+    assert client().get(signed()).status_code == 302
+    assert client().get(signed(kid="k9")).status_code == 403
 
 
 def test_another_key_an_unsigned_link_and_none_do_not(signed):

@@ -179,6 +179,19 @@ def test_limits_end_with_their_window_and_leave_no_address(study, monkeypatch):
     assert Tally.objects.count() == 1
 
 
+def test_no_more_tries_than_the_limit_fall_into_any_window(study, monkeypatch):
+    from occlumap.study import limits
+
+    at, tried = [1_000_000 // 300 * 300 - 2.0], []
+    monkeypatch.setattr("occlumap.study.limits.time.time", lambda: at[0])
+    for _ in range(5):  # over what used to be a boundary
+        tried += [limits.allowed("login:somebody", 5, 300) for _ in range(5)]
+        at[0] += 1
+    assert sum(tried) == 5
+    at[0] += 300
+    assert limits.allowed("login:somebody", 5, 300)
+
+
 @pytest.mark.parametrize(
     ("proxies", "forwarded", "expected"),
     [
@@ -244,3 +257,28 @@ def test_a_page_that_fails_says_that_nothing_is_lost(study, monkeypatch):
     response = browser.get("/study/")
     assert response.status_code == 500
     assert "All pages that you finished are kept" in response.content.decode()
+
+
+@pytest.mark.parametrize("host", ["testserver", "evil.example"])
+def test_what_is_no_fault_of_the_program_takes_one_line_of_the_log(study, monkeypatch, host):
+    import logging
+    from io import StringIO
+
+    from django.db import OperationalError
+    from django.test import Client
+
+    def away(*_):
+        raise OperationalError("consuming input failed\n  the server closed the connection")
+
+    written = StringIO()
+    handler = next(one for one in logging.getLogger().handlers if type(one) is logging.StreamHandler)
+    monkeypatch.setattr(handler, "stream", written)
+    monkeypatch.setattr("occlumap.study.participants.views.configuration", away)
+    assert Client(raise_request_exception=False).get("/", headers={"host": host}).status_code in (400, 500)
+    (line,) = written.getvalue().splitlines()
+    assert ("OperationalError: consuming input failed" if host == "testserver" else "evil.example") in line
+
+
+def test_the_file_of_a_database_is_for_its_owner_only(study_folder):
+    for file in study_folder.glob("db.sqlite3*"):
+        assert file.stat().st_mode & 0o077 == 0, file

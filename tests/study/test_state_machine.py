@@ -78,7 +78,7 @@ class Way(RuleBasedStateMachine):
     def open_the_link_in_any_browser(self, name):
         from occlumap.study.participants import services
 
-        if services.has_withdrawn({"person": name}):
+        if services.withdrawal({"person": name}):
             assert self.people[name].state == progress.WITHDRAWN
             return
         pk = services.start(self.configuration, {"person": name}).pk
@@ -127,7 +127,7 @@ class Way(RuleBasedStateMachine):
         from occlumap.study.participants import services
 
         if name in self.people:
-            services.withdraw(self.people[name].pk)
+            services.withdraw(self.people[name].pk, self.configuration)
             self.people[name] = Person(self.people[name].pk, progress.WITHDRAWN, self.people[name].step)
 
     @rule(minutes=st.sampled_from([5, LEASE // 2, LEASE + 1]))

@@ -212,3 +212,16 @@ def test_a_study_with_faults_is_not_served(tmp_path):
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "people.ethics_number is not filled in" in output
+
+
+def test_the_demos_stimuli_are_those_that_its_manifest_names(tmp_path):
+    import json
+
+    from occlumap.study import demo_stimuli
+
+    manifest = json.loads(demo_stimuli.write(tmp_path).read_text())
+    named = {one["image"] for task in manifest["tasks"] for one in (task, *task["examples"])}
+    named |= {
+        name for task in manifest["tasks"] for one in task["examples"] for name in one["heatmaps"].values()
+    }
+    assert {f"images/{file.name}" for file in (tmp_path / "images").iterdir()} == named

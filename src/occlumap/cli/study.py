@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from occlumap.cli.folders import output_folder
+
 if TYPE_CHECKING:
     from occlumap.study.domain.configuration import Configuration
 
@@ -243,8 +245,9 @@ def export(out: Path, folder: Path, config: Path | None) -> None:
     configuration = _opened(folder, config)
     from occlumap.study import export as exports
 
-    for path in exports.write(configuration, out):
-        click.echo(f"  {path}")
+    with output_folder(out):
+        for path in exports.write(configuration, out):
+            click.echo(f"  {path}")
 
 
 @study.command()
@@ -284,10 +287,10 @@ def withdraw(name: str, folder: Path, config: Path | None) -> None:
         raise ArgumentError(
             "expected the study's OCCLUMAP_STUDY_SECRET in the environment: by it somebody who comes again is known"
         )
-    _opened(folder, config)
+    configuration = _opened(folder, config)
     from occlumap.study.participants import services
 
-    services.withdraw(services.named(name).pk)
+    services.withdraw(services.named(name).pk, configuration)
     click.echo("withdrawn: the answers are erased")
 
 

@@ -65,8 +65,8 @@ DICTIONARY = (
         "segment_id, task_id, coder_a, coder_b, coder_c",
         "answers that the same two persons coded, those who coded most answers together, a row for each pair of codes: "
         f"the same codes together, then the others by name; {codebook.NONE} where a coder has no more, which is no "
-        "code and has no group; coder_a is the one of the two with the smaller number in codings.csv, in every row, whoever "
-        "coded an answer first; coder_c: empty; what further persons coded stands in codings.csv",
+        "code and has no group; coder_a is in every row the one of the two with the smaller number in codings.csv, "
+        "whoever coded an answer first; coder_c: empty; what further persons coded stands in codings.csv",
     ),
     (
         "every table",
@@ -297,20 +297,18 @@ def _write(file: Any, columns: list[str], rows: Iterable[list[Any]]) -> None:
 
 
 def bonuses(study: Configuration) -> list[tuple[str, str]]:
-    """(submission or person, amount) of everybody who finished and came by a recruiting service; the same each time.
+    """(submission or person, amount) of everybody who finished and came by a recruiting service, whoever withdrew since
+    last; the same each time.
 
     ArgumentError as for `tables`.
     """
     from occlumap.study.participants import services
-    from occlumap.study.participants.models import Identity
+    from occlumap.study.participants.models import Identity, OwedBonus
 
     _assert_one_study(study)
-    found = []
-    for identity in Identity.objects.filter(participant__state=progress.FINISHED).order_by(
+    finished = Identity.objects.filter(participant__state=progress.FINISHED).order_by(
         "participant__public_id"
-    ):
-        right = sum(correct for _, correct in services.score(identity.participant, study))
-        amount = reward.bonus(right, len(study.tasks), study.money("per_correct"))
-        if amount:
-            found.append((_plain(identity.submission or identity.person), f"{amount:.2f}"))
-    return found
+    )
+    found = [(services.payee(one), services.bonus(one.participant, study)) for one in finished]
+    found += OwedBonus.objects.order_by("payee").values_list("payee", "amount")
+    return [(_plain(payee), f"{amount:.2f}") for payee, amount in found if amount]

@@ -1,14 +1,12 @@
 """Limits of how often something may be tried, kept in the database: one count for all workers of a server.
 
-Who is counted stands there only as a keyed hash, and no longer than its window.
+Who is counted stands there only as a keyed hash, and no longer than it counts.
 """
 
 import ipaddress
 import time
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
 
@@ -16,30 +14,29 @@ from occlumap.study.participants.models import Tally
 
 
 def allowed(what: str, most: int, seconds: int) -> bool:
-    """Whether `what` ("entry:10.0.0.1") may happen once more: `most` times in each window of `seconds`.
+    """Whether `what` ("entry:10.0.0.1") may happen once more: `most` times in any `seconds`.
 
-    Counts it, also when not.
+    Counts it, but not when it may not: whoever has to wait waits `seconds` at most.
     """
     now = int(time.time())
-    name = _name(what, seconds, now)
-    with transaction.atomic():
-        if Tally.objects.filter(what=name).update(count=F("count") + 1):
-            return bool(Tally.objects.get(what=name).count <= most)
-        Tally.objects.filter(until__lt=now).delete()
-        # in two steps: whoever comes second at the same moment adds to the row of the first
-        Tally.objects.get_or_create(what=name, defaults={"until": (now // seconds + 1) * seconds})
-        Tally.objects.filter(what=name).update(count=F("count") + 1)
-        return bool(Tally.objects.get(what=name).count <= most)
+    Tally.objects.filter(until__lte=now).delete()
+    # written before it is counted, so that of many at the same moment none is overlooked
+    own = Tally.objects.create(what=_name(what, seconds), until=now + seconds)
+    if Tally.objects.filter(what=own.what).count() <= most:
+        return True
+    own.delete()
+    return False
 
 
 def give_back(what: str, seconds: int) -> None:
     """Do not count the last time: it was a right one."""
-    name = _name(what, seconds, int(time.time()))
-    Tally.objects.filter(what=name, count__gt=0).update(count=F("count") - 1)
+    last = Tally.objects.filter(what=_name(what, seconds)).order_by("pk").last()
+    if last is not None:
+        last.delete()
 
 
-def _name(what: str, seconds: int, now: int) -> str:
-    return str(salted_hmac("limits", f"{what}:{seconds}:{now // seconds}", algorithm="sha256").hexdigest())
+def _name(what: str, seconds: int) -> str:
+    return str(salted_hmac("limits", f"{what}:{seconds}", algorithm="sha256").hexdigest())
 
 
 def address(request: HttpRequest) -> str:

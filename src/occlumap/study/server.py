@@ -64,12 +64,31 @@ def migrate(configuration: Configuration) -> None:
     from occlumap.study.coding.services import prepare as prepare_codebook
     from occlumap.study.participants.services import prepare
 
+    _make_private()
     try:
         call_command("migrate", verbosity=0, interactive=False)
         prepare(configuration)
         prepare_codebook()
     except DatabaseError as error:
         raise _no_database(error) from error
+
+
+def _make_private() -> None:
+    """A file of SQLite is for its owner only: it holds who took part. SQLite's own files beside it follow it."""
+    from django.conf import settings
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        return
+    path = Path(settings.DATABASES["default"]["NAME"])
+    try:
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+    except OSError as error:
+        raise ArgumentError(
+            f"expected a database at {path} that only its owner may read, but it cannot be made so: {error.strerror}; "
+            "name another place"
+        ) from error
 
 
 def assert_launched(configuration: Configuration) -> None:

@@ -137,8 +137,13 @@ TIME_ZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "filters": {"brief": {"()": "occlumap.study.brief_log.Brief"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "filters": ["brief"]}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     # addresses of entry pages hold participants' ids, and go into no log
-    "loggers": {"django.server": {"handlers": [], "propagate": False}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.server": {"handlers": [], "propagate": False},
+        "django.request": {"level": "ERROR"},
+        "psycopg.pool": {"level": "ERROR"},  # each try to connect; that the database is away, requests say
+    },
 }

@@ -195,8 +195,8 @@ def _lines(
         given = of["code"] and [of["code"]] if "code" in of else re.split(r"[\s,;]+", of.get("codes", ""))
         codes = tuple(services.code_name(one) for one in given if one)
         version, settles = of.get("codebook_version", ""), of.get("adjudicated", "") or "0"
-        if version and not version.isdecimal():
-            raise ArgumentError(f"{where}: expected a number as codebook_version, got {version!r}")
+        if version and not re.fullmatch(r"[0-9]{1,9}", version):
+            raise ArgumentError(f"{where}: expected a number as codebook_version, got {version[:40]!r}")
         if settles not in ("0", "1"):
             raise ArgumentError(f"{where}: expected 0 or 1 as adjudicated, got {settles!r}")
         number, coder = int(version) if version else None, of.get("coder", "")

@@ -48,7 +48,7 @@ DEFAULTS: dict[str, Any] = {
     },
     "completion_url": "",
     "entries_per_minute": 60,
-    "signed_links": {"keys": "", "audience": ""},
+    "signed_links": {"keys": "", "audience": "", "study_id": ""},
     "colours": colours.DEFAULTS,
     "stimuli": "stimuli/manifest.json",
     "texts": {},

@@ -54,6 +54,7 @@ def faults(configuration: Configuration) -> list[str]:
         *colours.faults(configuration.values["colours"]),
         *_quotas(configuration),
         *_ends(configuration),
+        *_signed_links(configuration),
     ]
 
 
@@ -171,7 +172,7 @@ def _quotas(configuration: Configuration) -> Iterator[str]:
 
 
 def _ends(configuration: Configuration) -> Iterator[str]:
-    """How people come in by signed links, and how they are led back."""
+    """How people are led back."""
     codes = {name: str(code).strip() for name, code in configuration.values["codes"].items()}
     for name, code in codes.items():
         if not code:
@@ -194,9 +195,41 @@ def _ends(configuration: Configuration) -> Iterator[str]:
         yield f"completion_url is {url!r}, not an address to which cc= and a code can be added"
     elif "cc" in parse_qs(parts.query, keep_blank_values=True):
         yield "completion_url has a code in it (cc=): leave it out there, and write it under `codes`"
-    keys = configuration.values["signed_links"]["keys"]
-    if keys and not keys.startswith("https://"):
-        try:
-            json.loads((configuration.folder / keys).read_text(encoding="utf-8"))["keys"]
-        except (OSError, ValueError, LookupError, TypeError):
-            yield f"signed_links.keys is {keys!r}, neither an address with https:// nor a file of keys (JWKS)"
+
+
+def _signed_links(configuration: Configuration) -> Iterator[str]:
+    """How links that Prolific signs let people in."""
+    signed = configuration.values["signed_links"]
+    keys = signed["keys"]
+    if not keys:
+        return
+    if not signed["study_id"]:
+        yield (
+            "signed_links.study_id is empty: links that are signed for another study would let people in; write the "
+            "STUDY_ID of Prolific there"
+        )
+    if keys.startswith("https://"):
+        return
+    try:
+        found = json.loads((configuration.folder / keys).read_text(encoding="utf-8"))["keys"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        yield f"signed_links.keys is {keys!r}, neither an address with https:// nor a file of keys (JWKS)"
+        return
+    if not (isinstance(found, list) and any(map(_is_key, found))):
+        yield (
+            f"signed_links.keys is {keys!r}, a file without a key that can be used (kty RSA, with kid, n and e): "
+            "nobody would be let in"
+        )
+
+
+def _is_key(one: object) -> bool:
+    """Whether it is a public RSA key of a JWKS, with a name."""
+    return (
+        isinstance(one, dict)
+        and one.get("kty") == "RSA"
+        and all(
+            isinstance(one.get(name), str) and re.fullmatch(r"[A-Za-z0-9_-]+", one[name])
+            for name in ("n", "e")
+        )
+        and bool(one.get("kid"))
+    )

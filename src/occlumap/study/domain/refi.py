@@ -5,9 +5,11 @@ it one selection over the whole text: without a code where the coder chose none.
 """
 
 import io
+import lzma
 import re
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +30,11 @@ _MOST = 64 * 2**20
 """Bytes that a project may hold unpacked."""
 
 _MOST_MEMBERS = 100_000
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
+    *(KeyError, RuntimeError, NotImplementedError),
+)
+"""What reading an archive raises that is none, or is damaged or encrypted."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +145,7 @@ def read_project(data: bytes) -> tuple[list[tuple[str, str]], list[Coded]]:
                     f"expected a project of {_MOST_MEMBERS} files and {_MOST // 2**20} MiB at most, got a greater one"
                 )
             document = zipped.read("project.qde")
-    except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError, OSError) as error:
+    except _DAMAGED as error:
         raise FileFormatError(
             f"expected a REFI-QDA project (.qdpx): a zip archive with project.qde ({type(error).__name__}: {error})"
         ) from error
@@ -195,18 +202,19 @@ def _read_codes(root: ElementTree.Element) -> Iterator[tuple[str, str, str]]:
         for member in _all(one, "MemberCode")
     }
 
-    def walk(element: ElementTree.Element, outermost: str) -> Iterator[tuple[str, str, str]]:
-        for child in element:
+    for codes in _all(root, "Codes"):
+        waiting = [
+            (child, "") for child in reversed(codes)
+        ]  # no recursion: codes may stand in codes without end
+        while waiting:
+            child, outermost = waiting.pop()
             if _name(child) != "Code":
                 continue
             name = child.get("name", "")
             if child.get("isCodable", "true").strip() in ("true", "1"):
                 key = _key(child, "guid")
                 yield key, name, outermost or in_set.get(key, "")
-            yield from walk(child, outermost or name)
-
-    for codes in _all(root, "Codes"):
-        yield from walk(codes, "")
+            waiting += [(inner, outermost or name) for inner in reversed(child)]
 
 
 def _parsed(data: bytes, what: str) -> ElementTree.Element:

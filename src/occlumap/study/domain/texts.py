@@ -55,7 +55,8 @@ For completing the study you receive {{ base }}, and {{ per_correct }} for each 
 answer rightly: at most {{ maximum }}.
 
 Your answers are kept under a number, apart from your participant id. You can withdraw on every page, and have your
-answers erased. Anonymous data may be published. The data controller is {{ data_controller }}.
+answers erased; who has finished is paid all the same. Answers are processed for this study only, and may be published
+with it, without anything that says who gave them. The data controller is {{ data_controller }}.
 
 Questions or complaints: {{ investigator }}, {{ contact }}.
 """,
@@ -68,7 +69,8 @@ I agree that:
 
 1. I have read the information on the page before;
 2. I know whom to ask about the research and about my rights as a participant;
-3. I understand that I can withdraw without penalty, and that my answers are processed for this study only.
+3. I understand that I can withdraw without penalty, and that my answers are processed for this study only, and
+   may be published with it, without anything that says who I am.
 """,
     "instructions": [
         {

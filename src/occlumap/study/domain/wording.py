@@ -72,14 +72,16 @@ def amounts(text: str, currency: str) -> Iterator[str]:
 
     >>> list(amounts("at most five pounds, or 10p", "GBP"))
     ['five pounds', '10p']
+    >>> list(amounts("That is eight quid, a tenner at most", "GBP"))
+    ['eight quid', 'tenner']
     >>> list(amounts("I get 8.60 for this; the score was 0.25", "GBP"))
     ['get 8.60']
     """
     names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
-    spoken = r"(?:pounds?|euros?|dollars?|pence|penny|cents?)"
+    spoken = r"(?:pounds?|euros?|dollars?|pence|penny|cents?|quid|bucks?)"
     after = rf"[£$€]|(?:{names}|{spoken}|p)\b"
     digits = rf"(?:[£$€]|\b{names})\s*\d[\d.,]*|\d[\d.,]*\s*(?:{after})"
-    words = rf"\b(?:{_WORD}|hundred)[\s-]+(?:{spoken}|{names})\b"
+    words = rf"\b(?:{_WORD}|hundred)[\s-]+(?:{spoken}|{names})\b|\b(?:fiver|tenner)s?\b"
     paying = r"\b(?:get|paid|pay|receive|earn|reward|bonus|payment|compensation)\b"
     paid = rf"{paying}[^.\n\d]{{0,30}}\d+[.,]\d\d\b(?![.,]?\d|\s*%)"
     return (match[0] for match in re.finditer(f"{digits}|{words}|{paid}", text, re.IGNORECASE))

@@ -73,9 +73,23 @@ class Identity(models.Model):
 
 
 class Withdrawal(models.Model):
-    """That somebody withdrew, so that they are told so when they come back. `who`: a keyed hash, linked to nothing."""
+    """That somebody withdrew, so that they are told so when they come back. `who`: a keyed hash, linked to nothing.
+
+    `owed`: the name of the completion code that they keep; empty for that of no consent.
+    """
 
     who = models.CharField(max_length=64, unique=True)
+    owed = models.CharField(max_length=20, blank=True, default="")
+
+
+class OwedBonus(models.Model):
+    """What is still to be paid to somebody who finished and then withdrew; linked to nothing.
+
+    `payee`: the id by which the recruiting service pays, the submission's where there is one.
+    """
+
+    payee = models.CharField(max_length=200)
+    amount = models.DecimalField(max_digits=10, decimal_places=2)
 
 
 class Consent(models.Model):
@@ -121,14 +135,13 @@ class Answer(models.Model):
 
 
 class Tally(models.Model):
-    """How often something was tried in one window of time: see `limits`.
+    """That something was tried: see `limits`.
 
-    `what`: a keyed hash. `until`: the window's end, in seconds since 1970.
+    `what`: a keyed hash. `until`: how long it counts, in seconds since 1970.
     """
 
-    what = models.CharField(max_length=64, unique=True)
+    what = models.CharField(max_length=64, db_index=True)
     until = models.BigIntegerField(db_index=True)
-    count = models.PositiveIntegerField(default=0)
 
 
 class Event(models.Model):

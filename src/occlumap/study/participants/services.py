@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -21,6 +22,7 @@ from occlumap.study.participants.models import (
     Consent,
     Event,
     Identity,
+    OwedBonus,
     Page,
     Participant,
     StudyState,
@@ -35,6 +37,15 @@ MOST_TYPED = 2000
 
 OVER_QUOTA = "over-quota"
 """The event that somebody's cell, or the study, was full; who has it and finished counts to no quota."""
+
+CODES = {
+    progress.FINISHED: "completed",
+    progress.WITHDRAWN: "no_consent",
+    progress.DECLINED: "no_consent",
+    progress.OVER_QUOTA: "over_quota",
+    progress.SCREENED_OUT: "screened_out",
+}
+"""The name of the completion code of each end."""
 
 PAUSED = "The study is paused. Please come back later: nothing is lost."
 
@@ -159,6 +170,24 @@ def known_as(person: str) -> Participant | None:
     return found.participant if found else None
 
 
+def come_again(participant: Participant, identity: Mapping[str, str]) -> None:
+    """Keep the submission by which somebody came last: who gave one back and came by another is paid by that one.
+
+    Raises SubmissionTakenError for the submission of another person.
+    """
+    submission = identity.get("submission", "")
+    if not submission:
+        return
+    earlier = Identity.objects.filter(participant=participant, person=identity.get("person", ""))
+    try:
+        with transaction.atomic():
+            earlier.exclude(submission=submission).update(
+                submission=submission, study=identity.get("study", "")
+            )
+    except IntegrityError as error:
+        raise SubmissionTakenError from error
+
+
 def is_let_in(participant: Participant | None) -> bool:
     """Whether somebody goes on while the study is paused: who has a place, or for whom it is over."""
     inside = participant is not None and (
@@ -235,10 +264,13 @@ def submit(
 
 
 def was_said_otherwise(participant: Participant, step: str, content: Mapping[str, Any]) -> bool:
-    """Whether `step` is a task that was answered before, and this is another answer: the first is kept.
+    """Whether `step` is a task or the self-report that was sent before, and this says otherwise: the first is kept.
 
     `participant`: as after `step` was submitted.
     """
+    if step == "report" != participant.step:
+        page = Page.objects.filter(participant=participant, step=step).first()
+        return page is not None and page.content != {name: _typed(content.get(name)) for name in page.content}
     if step == participant.step or not re.fullmatch(r"task-\d{1,4}", step):
         return False
     position = int(step.removeprefix("task-"))
@@ -405,17 +437,46 @@ def _still_has_place(participant: Participant, configuration: Configuration, now
     return order is not None
 
 
-def withdraw(participant_pk: int) -> None:
-    """End it at the participant's wish; what was said is erased, and a row without content stays for the counts."""
+def withdraw(participant_pk: int, configuration: Configuration) -> None:
+    """End it at the participant's wish; what was said is erased, and a row without content stays for the counts.
+
+    It costs nothing that was earned: for whom the study was over keeps the code, and who is owed a bonus the bonus.
+    """
     with transaction.atomic():
         participant = Participant.objects.select_for_update(of=("self",)).get(pk=participant_pk)
-        if participant.state == progress.OVER_QUOTA:
-            participant.owed = "over_quota"
+        if participant.state == progress.WITHDRAWN:
+            return
+        if participant.state in progress.OVER:
+            participant.owed = CODES[participant.state]
+        amount = owed_bonus(participant, configuration)
         participant.state = progress.WITHDRAWN
-        for person in Identity.objects.filter(participant=participant).values_list("person", flat=True):
-            Withdrawal.objects.get_or_create(who=_fingerprint(person))
+        for identity in Identity.objects.filter(participant=participant):
+            Withdrawal.objects.get_or_create(
+                who=_fingerprint(identity.person), defaults={"owed": participant.owed}
+            )
+            if amount:
+                OwedBonus.objects.create(payee=payee(identity), amount=amount)
         erase(participant)
         participant.save()
+
+
+def bonus(participant: Participant, configuration: Configuration) -> Decimal:
+    """What a participant's right answers earn."""
+    right = sum(correct for _, correct in score(participant, configuration))
+    return reward.bonus(right, len(configuration.tasks), configuration.money("per_correct"))
+
+
+def payee(identity: Identity) -> str:
+    """By which id the recruiting service pays."""
+    return identity.submission or identity.person
+
+
+def owed_bonus(participant: Participant, configuration: Configuration) -> Decimal:
+    """The bonus that the recruiting service is to pay; 0 for who has not finished, or did not come by one."""
+    known = Identity.objects.filter(participant=participant).exists()
+    return (
+        bonus(participant, configuration) if known and participant.state == progress.FINISHED else Decimal(0)
+    )
 
 
 def named(name: str) -> Participant:
@@ -431,10 +492,10 @@ def named(name: str) -> Participant:
     return found
 
 
-def has_withdrawn(identity: Mapping[str, str]) -> bool:
-    """Whether this person took part before, and withdrew."""
+def withdrawal(identity: Mapping[str, str]) -> Withdrawal | None:
+    """That this person took part before, and withdrew; None for who did not."""
     person = identity.get("person", "")
-    return bool(person) and Withdrawal.objects.filter(who=_fingerprint(person)).exists()
+    return Withdrawal.objects.filter(who=_fingerprint(person)).first() if person else None
 
 
 def _fingerprint(person: str) -> str:

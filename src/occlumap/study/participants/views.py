@@ -56,9 +56,20 @@ def entry(request: HttpRequest) -> HttpResponse:
             if any(person.values()) or (not _identity(request) and _participant(request) is None):
                 try:
                     prolific.verify(token, person, signed["keys"], signed["audience"], study.folder)
+                except prolific.KeysError:
+                    told = (
+                        "Something is wrong on our side: your link cannot be checked just now. It may well be right: "
+                        "keep it, and open it again in a few minutes. Nothing is lost."
+                    )
+                    return _message(request, "Please try again in a few minutes", told, 503)
                 except prolific.UnsignedError:
                     told = "This study is entered by the link on Prolific. Please open it there once more."
                     return _message(request, "Please use your link", told, 403)
+        if any(person.values()) and signed.get("study_id", "") not in ("", person["study"]):
+            told = (
+                "Its STUDY_ID is of another study. Please open this study once more from where you found it."
+            )
+            return _message(request, "This link is of another study", told, 403)
         if any(person.values()):  # the id leaves the address at once
             response = redirect("entry")
             response.set_cookie(
@@ -80,13 +91,15 @@ def entry(request: HttpRequest) -> HttpResponse:
         return _message(
             request, "Please wait a minute", "Too many people start at once. Nothing is lost: try again.", 429
         )
-    if services.has_withdrawn(identity):
+    withdrawal = services.withdrawal(identity)
+    if withdrawal is not None:
+        code = withdrawal.owed or services.CODES[progress.WITHDRAWN]
         context = {
             "title": "You have withdrawn",
             "text": "You took part in this study before, and withdrew: your answers were erased then. It cannot be "
             "taken a second time. If you withdrew by mistake, please write to us.",
-            "code": study.values["codes"]["no_consent"],
-            "link": _completion(study, "no_consent"),
+            "code": study.values["codes"][code],
+            "link": _completion(study, code),
             "direct": True,
             "contact": study.values["people"]["contact"],
         }
@@ -100,18 +113,20 @@ def entry(request: HttpRequest) -> HttpResponse:
             request.session[COOKIE] = known.code
     if not services.is_let_in(known):
         return _message(request, "Please come back later", services.PAUSED, 503)
-    if known is None:
-        try:
+    try:
+        if known is None:
             known = services.start(study, identity)
-        except services.SubmissionTakenError:
-            told = (
-                "Somebody else takes part by the same SESSION_ID, and a submission is paid once. Please open the study "
-                "once more from your own account."
-            )
-            return _message(request, "This link is somebody else's", told, 403)
-        except services.ReplacedError:
-            return redirect("entry")  # it shows the study that is there now
+        else:
+            services.come_again(known, identity)
         request.session[COOKIE] = known.code
+    except services.SubmissionTakenError:
+        told = (
+            "Somebody else takes part by the same SESSION_ID, and a submission is paid once. Please open the study "
+            "once more from your own account."
+        )
+        return _message(request, "This link is somebody else's", told, 403)
+    except services.ReplacedError:
+        return redirect("entry")  # it shows the study that is there now
     response = redirect("step")
     response.delete_cookie(IDENTITY)  # now it stands in one table only, which is erased on withdrawal
     return response
@@ -161,17 +176,23 @@ def step(request: HttpRequest, name: str = "") -> HttpResponse:
                 "form": "Not all answers are right. Please look at the instructions again, and answer once more."
             }
             return _page(request, after, study, content, told, 422)
-        typed = [content[name] for name in TYPED if content.get(name)]
-        if after.state == progress.OVER_QUOTA and after.step == submitted and typed:
-            told = {"form": "This page was not taken any more: your place ran out while you were away."}
-            return _page(request, after, study, {}, told, 409, {"typed": typed})
-        if services.was_said_otherwise(after, submitted, content):
-            told = {
-                "form": "You had sent that page before, maybe in another tab: what you sent first counts."
-            }
-            return _page(request, after, study, {}, told, 409, {"typed": typed})
-        return redirect("step")
+        return _afterwards(request, after, study, submitted, content)
     return _page(request, participant, study, {}, {}, 200)
+
+
+def _afterwards(
+    request: HttpRequest, after: Participant, study: Configuration, submitted: str, content: dict[str, Any]
+) -> HttpResponse:
+    """Lead on to where the participant is, or, where something typed was not taken, give it back, and say why."""
+    typed = [content[name] for name in TYPED if content.get(name)]
+    if after.state == progress.OVER_QUOTA and after.step == submitted and typed:
+        told = "This page was not taken any more: your place ran out while you were away."
+    elif services.was_said_otherwise(after, submitted, content):
+        told = "You had sent that page before, maybe in another tab: what you sent first counts."
+    else:
+        return redirect("step")
+    more = {"typed": typed, "heading": "The page that you sent was not taken"}
+    return _page(request, after, study, {}, {"form": told}, 409, more)
 
 
 def _page(
@@ -221,7 +242,7 @@ def _page(
         context["useful"] = [(name, question, given.get(name)) for name, question in useful]
         context["degrees"] = USEFUL
         return render(request, "participants/report.html", context, status=status)
-    return _end(request, services.score(participant, study), study, context)
+    return _end(request, services.score(participant, study), study, context, status)
 
 
 def preview(request: HttpRequest, study: Configuration, cell: str, name: str) -> HttpResponse:
@@ -242,7 +263,7 @@ def preview(request: HttpRequest, study: Configuration, cell: str, name: str) ->
         return _page(request, someone, study, {}, {}, 200, told)
     answers = [Answer(task_id=task, answer="yes") for task in services.order_of(someone, study)]
     scored = [(one, reward.correct(study.tasks[one.task_id]["outcome"], one.answer)) for one in answers]
-    return _end(request, scored, study, {"step": name, **told})
+    return _end(request, scored, study, {"step": name, **told}, 200)
 
 
 def instructions(request: HttpRequest, number: int) -> HttpResponse:
@@ -271,7 +292,11 @@ def _instructions(
 
 
 def _end(
-    request: HttpRequest, scored: list[tuple[Answer, bool]], study: Configuration, context: dict[str, Any]
+    request: HttpRequest,
+    scored: list[tuple[Answer, bool]],
+    study: Configuration,
+    context: dict[str, Any],
+    status: int,
 ) -> HttpResponse:
     """The last page, from the answers in their order, each with whether it is right."""
     right = sum(correct for _, correct in scored)
@@ -294,7 +319,7 @@ def _end(
         "code": study.values["codes"]["completed"],
         "link": _completion(study, "completed"),
     }
-    return render(request, "participants/end.html", context)
+    return render(request, "participants/end.html", context, status=status)
 
 
 def _completion(study: Configuration, name: str) -> str:
@@ -307,18 +332,15 @@ _OVER = {
     progress.WITHDRAWN: (
         "You have withdrawn",
         "Your answers are erased. Thank you for your time.",
-        "no_consent",
     ),
-    progress.DECLINED: ("Thank you", "This study is for people of whom all of these are true.", "no_consent"),
+    progress.DECLINED: ("Thank you", "This study is for people of whom all of these are true."),
     progress.OVER_QUOTA: (
         "The study is full",
         "All places are taken, or your place ran out while you were away. You will be paid for your time by this code.",
-        "over_quota",
     ),
     progress.SCREENED_OUT: (
         "Thank you",
         "The questions about the instructions were not all answered rightly.",
-        "screened_out",
     ),
 }
 
@@ -337,15 +359,13 @@ def complete(request: HttpRequest) -> HttpResponse:
 
 def _code_of(participant: Participant) -> str:
     """The name of the completion code of a participant for whom the study is over."""
-    if participant.state == progress.FINISHED:
-        return "completed"
-    return participant.owed or _OVER[participant.state][2]
+    return participant.owed or services.CODES[participant.state]
 
 
 def _over(
     request: HttpRequest, participant: Participant, study: Configuration, more: Mapping[str, Any], status: int
 ) -> HttpResponse:
-    title, text, _ = _OVER[participant.state]
+    title, text = _OVER[participant.state]
     code = _code_of(participant)
     context = {
         **more,
@@ -362,13 +382,19 @@ def _over(
 
 def withdraw(request: HttpRequest) -> HttpResponse:
     """Asks once more on GET; on POST the participant's answers are erased."""
-    participant = _participant(request)
+    participant, study = _participant(request), configuration()
     if participant is None:
         return redirect("entry")
     if request.method == "POST":
-        services.withdraw(participant.pk)
+        services.withdraw(participant.pk, study)
         return redirect("step")
-    return render(request, "participants/withdraw.html", {"title": "Withdraw"})
+    context = {
+        "title": "Withdraw",
+        "over": participant.state in progress.OVER,
+        "bonus": services.owed_bonus(participant, study),
+        "currency": study.values["payment"]["currency"],
+    }
+    return render(request, "participants/withdraw.html", context)
 
 
 def stimulus(request: HttpRequest, name: str) -> HttpResponse:
@@ -452,6 +478,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         )
     given = {key: value for key, value in request.POST.items() if key not in ("csrfmiddlewaretoken", "step")}
     told = {"form": "The page had expired. What you typed is still here: please send it once more."}
-    if request.POST.get("step") != participant.step:
-        return redirect("step")
-    return _page(request, participant, configuration(), given, told, 403)
+    submitted, study = request.POST.get("step", ""), configuration()
+    if submitted != participant.step or participant.state in progress.OVER:
+        return _afterwards(request, participant, study, submitted, given)
+    return _page(request, participant, study, given, told, 403)

@@ -1,13 +1,17 @@
 """Prolific's links: the ids in the address look like ids; the token of a signed one says the same, for this study."""
 
 import json
+import logging
 import re
-from collections.abc import Mapping
-from functools import cache
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from occlumap.errors import FileFormatError, OcclumapError
+from occlumap.errors import OcclumapError
 
 IDS = {"person": "PROLIFIC_PID", "study": "STUDY_ID", "submission": "SESSION_ID"}
 """The parameters of an address, by what they are to us."""
@@ -20,6 +24,30 @@ _CLAIMS = {
     "study": ("study_id", "STUDY_ID"),
     "submission": ("session_id", "SESSION_ID"),
 }
+
+
+_NO_KEYS = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What is raised for a file or an answer that holds no keys."""
+
+ASK_AGAIN, FRESH = 30.0, 3600.0
+"""Seconds between two times that keys are asked for, and for which they need not be."""
+
+
+@dataclass
+class _Known:
+    """The keys of a file or an address; when they were asked for, and when they came, by `time.monotonic`."""
+
+    keys: Sequence[Any] = ()
+    asked: float = -FRESH
+    came: float = -FRESH
+
+
+_known: dict[str, _Known] = {}
+_turn = threading.Lock()
+
+
+class KeysError(OcclumapError, RuntimeError):
+    """The keys of Prolific cannot be had just now: no fault of who comes by a link."""
 
 
 class UnsignedError(OcclumapError, ValueError):
@@ -39,8 +67,8 @@ def verify(token: str, identity: Mapping[str, str], keys: str, audience: str, fo
     """Raise UnsignedError unless `token` is a JWT (RS256) of one of `keys`, for `audience`, not expired, with these
     ids.
 
-    `keys`: a file of a JWKS, relative to `folder`, or its https address, which is asked at most once an hour. The ids
-    stand in the claim `prolific`, or beside the others.
+    `keys`: a file of a JWKS, relative to `folder`, or its https address. The ids stand in the claim `prolific`, or
+    beside the others. Raises KeysError where the keys cannot be had, which the log says once in ASK_AGAIN seconds.
     """
     import jwt
 
@@ -68,26 +96,35 @@ def verify(token: str, identity: Mapping[str, str], keys: str, audience: str, fo
 def _key(keys: str, folder: str, kid: str | None) -> Any:
     import jwt
 
-    if keys.startswith("https://"):
-        return _client(keys).get_signing_key(str(kid)).key
-    found = [key for key in _of_file(str(Path(folder) / keys)).keys if key.key_id == kid]
+    where = keys if keys.startswith("https://") else str(Path(folder) / keys)
+    with _turn:  # who comes meanwhile waits for the same answer
+        known = _known.setdefault(where, _Known())
+        now = time.monotonic()
+        wanted = kid not in [key.key_id for key in known.keys] or now - known.came > FRESH
+        if wanted and now - known.asked > ASK_AGAIN:
+            known.asked = now
+            try:
+                known.keys, known.came = _read(where), now
+            except (jwt.PyJWTError, HTTPException, *_NO_KEYS) as error:
+                logging.getLogger(__name__).error(
+                    "expected the keys of Prolific (signed_links.keys, a JWKS) at %s, got %s: %s; until they are "
+                    "there, %s",
+                    where,
+                    type(error).__name__,
+                    str(error).partition("\n")[0],
+                    "those from before are used" if known.keys else "nobody is let in by a link",
+                )
+    if not known.keys:
+        raise KeysError(f"expected the keys of Prolific (JWKS) at {where}, which cannot be had")
+    found = [key for key in known.keys if key.key_id == kid]
     if not found:
         raise jwt.PyJWTError(f"no key {kid!r}")
     return found[0].key
 
 
-@cache
-def _client(address: str) -> Any:
+def _read(where: str) -> Sequence[Any]:
     import jwt
 
-    return jwt.PyJWKClient(address, cache_jwk_set=True, lifespan=3600, timeout=10)
-
-
-@cache
-def _of_file(path: str) -> Any:
-    import jwt
-
-    try:
-        return jwt.PyJWKSet.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, jwt.PyJWTError) as error:
-        raise FileFormatError(f"expected the keys of Prolific (JWKS) at {path}: {error}") from error
+    if where.startswith("https://"):
+        return list(jwt.PyJWKClient(where, timeout=10).get_signing_keys())
+    return list(jwt.PyJWKSet.from_dict(json.loads(Path(where).read_text(encoding="utf-8"))).keys)
