@@ -20,7 +20,9 @@ def step(page) -> str:
 def fill(page, text: str) -> None:
     """Answer whatever the page asks."""
     for name in {one.get_attribute("name") for one in page.locator("form fieldset input[type=radio]").all()}:
-        page.locator(f"input[name={name}][value='{CHOICES.get(name, '1')}']").check()
+        page.locator(
+            f"input[name={name}][value='{CHOICES.get(name, '1')}'], input[name={name}][value=unsaid]"
+        ).check()
     for box in page.locator("input[type=checkbox]").all():
         box.check()
     for one in page.locator("form textarea").all():

@@ -218,6 +218,20 @@ def test_the_self_report_is_made_plain_too(study):
     assert "'=1+1" in rows[0]
 
 
+def test_the_self_report_records_how_somebody_sees_colours(study):
+    from occlumap.study.export import tables
+
+    browser = start()
+    sent = answers_for(go_to(browser, "report"))
+    for wrong in ("", "red"):
+        assert browser.post("/study/", {**sent, "colour_vision": wrong}).status_code == 422
+    assert browser.post("/study/", {**sent, "colour_vision": "deficient"}).status_code == 302
+    (found,) = [
+        dict(zip(columns, *rows, strict=True)) for name, columns, rows in tables(study) if name == "reports"
+    ]
+    assert found["colour_vision"] == "deficient"
+
+
 def test_an_export_while_people_go_on_is_of_one_moment(study, tmp_path, monkeypatch):
     from django.db import connection
 

@@ -202,6 +202,7 @@ class Way(RuleBasedStateMachine):
             return {name: turned[right] if how == "no" else right for name, _, right in asked}
         said = {"answer": "no" if how == "no" else "yes", "confidence": "3", "ignored": "tail"}
         useful = {f"useful_{name}": "2" for name in ("outcomes", "heatmaps", "scores")}
+        useful["colour_vision"] = "usual"
         return {"agree": "yes", "sensitive": f"text {self.sent}", **said, **useful}
 
     def held(self, but=None):

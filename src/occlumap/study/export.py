@@ -75,8 +75,9 @@ DICTIONARY = (
     ),
     (
         "reports",
-        "useful_outcomes, useful_heatmaps, useful_scores, learned",
-        "1 not at all to 4 very, empty if it was not shown; free text",
+        "useful_outcomes, useful_heatmaps, useful_scores, colour_vision, learned",
+        "1 not at all to 4 very, empty if it was not shown; how they say that they see colours: usual, deficient or "
+        "unsaid; free text",
     ),
     ("events", "kind, step, at", "what happened when, UTC; also of people who did not finish"),
 )
@@ -204,7 +205,7 @@ def _tables(study: Configuration) -> Iterator[tuple[str, list[str], Iterable[lis
     reports = Page.objects.filter(step="report", participant__state=progress.FINISHED).select_related(
         "participant"
     )
-    names = ["useful_outcomes", "useful_heatmaps", "useful_scores", "learned"]
+    names = ["useful_outcomes", "useful_heatmaps", "useful_scores", "colour_vision", "learned"]
     yield (
         "reports",
         ["participant_id", *names],

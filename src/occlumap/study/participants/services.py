@@ -35,6 +35,13 @@ FREE_TEXTS = {"sensitive": "is sensitive to", "ignored": "ignores"}
 MOST_TYPED = 2000
 """Characters of a free text."""
 
+COLOUR_VISION = {
+    "usual": "As most people do",
+    "deficient": "Some colours less well, red or green, for example",
+    "unsaid": "I do not know, or would rather not say",
+}
+"""How somebody sees colours, in their own words: heatmaps are red."""
+
 OVER_QUOTA = "over-quota"
 """The event that somebody's cell, or the study, was full; who has it and finished counts to no quota."""
 
@@ -309,12 +316,14 @@ def _checked_page(participant: Participant, step: str, content: Mapping[str, Any
         for name, question in asked.items()
         if content.get(name) not in ("1", "2", "3", "4")
     }
+    if content.get("colour_vision") not in COLOUR_VISION:
+        missing["colour_vision"] = "How do you see colours? Please choose one."
     learned = _typed(content.get("learned"))
     if len(learned) > MOST_TYPED:
         missing["learned"] = f"What you learned: please use {MOST_TYPED:,} characters at most."
     if missing:
         raise Refused(missing)
-    return {**{name: str(content[name]) for name in asked}, "learned": learned}
+    return {**{name: str(content[name]) for name in (*asked, "colour_vision")}, "learned": learned}
 
 
 def _typed(value: object) -> str:

@@ -241,6 +241,7 @@ def _page(
         useful = services.useful(participant)
         context["useful"] = [(name, question, given.get(name)) for name, question in useful]
         context["degrees"] = USEFUL
+        context["colour_vision"] = services.COLOUR_VISION.items()
         return render(request, "participants/report.html", context, status=status)
     return _end(request, services.score(participant, study), study, context, status)
 
