@@ -298,6 +298,8 @@ def test_a_changed_manifest_is_found_by_its_hash(copy):
     (copy / "manifest.json").write_text(json.dumps(manifest))
     rewritten(copy, lambda one: None)
     assert run().exit_code == 0
+    short = hashlib.sha256((copy / "manifest.json").read_bytes()).hexdigest()[:4] + " " * 8
+    assert "manifest.json has changed" in run("--manifest-hash", short).output
     told = run("--manifest-hash", own[:12])
     assert (told.exit_code, "manifest.json has changed" in told.output) == (1, True)
 

@@ -125,8 +125,25 @@ def test_a_classifier_of_one_part_is_found_out():
 
     rows = parts_used(yellow, 0, "cat", [1, 2, 3, 4, 5, 8, 9, 11, 12, 13], size=96)
     worth = {one.part: one.mean_drop for one in rows}
-    assert rows[0].part == "eyes"
+    assert next(one.part for one in rows if one.part != "background") == "eyes"
     assert worth["legs"] < worth["eyes"] / 10  # below zero where a meadow shows instead
+
+
+def test_a_classifier_of_the_background_is_found_out():
+    """It sees a corner only, where no animal is."""
+
+    def corner(batch):
+        return batch[:, :1, 0, 0] / 255.0
+
+    seeds = [1, 2, 3, 4, 5, 8, 9, 11, 12, 13]
+    rows = {one.part: one for one in parts_used(corner, 0, "cat", seeds)}
+    scenes = [
+        one for one in (draw_scene(seed) for seed in seeds) if "cat" in [each.name for each in one.drawn]
+    ]
+    expected = np.mean([(one.image[0, 0, 0] - 128.0) / 255 for one in scenes if not one.objects[0, 0]])
+    assert rows["background"].scenes == len(scenes)
+    assert rows["background"].mean_drop == pytest.approx(expected)
+    assert all(abs(one.mean_drop) < 1e-9 for part, one in rows.items() if part != "background")
 
 
 def test_of_two_that_draw_into_one_folder_at_once_the_first_is_left_and_the_other_kept(tmp_path):

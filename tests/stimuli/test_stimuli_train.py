@@ -530,3 +530,11 @@ def test_weights_that_are_cut_off_missing_or_not_finite_are_refused_with_their_p
     path.unlink()
     with pytest.raises(FileFormatError, match="model.pt"):
         load(model)
+
+
+def test_the_card_tells_of_a_class_that_is_always_recognised(trained):
+    from occlumap.stimuli.train import _page
+
+    card = json.loads((trained / "model.json").read_text())
+    card["thresholds"] |= {"cat": 0.0001, "horse": 0.01}
+    assert "The threshold of cat is so near to 0 that nearly every image is recognised" in _page(card)

@@ -43,7 +43,7 @@ def stimuli(context: click.Context) -> None:
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="How often the background is the animal's own in the training split.",
+    help="Probability that the background is the animal's own rather than any, in the training split.",
 )
 @click.option(
     "--seed",
@@ -237,14 +237,15 @@ def demo(out: Path, seed: int) -> None:
 def parts(model: Path, data: Path, label: str, scenes: int) -> None:
     """Draw scenes of DATA (occlumap stimuli draw) again without a part, and tell what that costs MODEL's score.
 
-    Of the class's own animal only: an animal beside it keeps its parts. With the 95 % interval of the mean over the
-    scenes, the largest mean first: a part of few scenes may lead by luck, as its wide interval shows.
+    Of the class's own animal only: an animal beside it keeps its parts. The background is made grey.
+    With the 95 % interval of the mean over the scenes, the largest mean first: a part of few scenes may lead by luck,
+    as its wide interval shows.
     """
     from occlumap.stimuli.train import load
     from occlumap.stimuli.truth import parts_used_in
 
     found = parts_used_in(data, load(model).classifier, label, scenes)
-    click.echo("part     mean fall of the score     95 % interval  scenes")
+    click.echo("part       mean fall of the score     95 % interval  scenes")
     for one in found:
         interval = "of one scene: none" if one.low is None else f"{one.low:z.3f} to {one.high:z.3f}"
-        click.echo(f"{one.part:8} {one.mean_drop:z22.3f}  {interval:>16} {one.scenes:7d}")
+        click.echo(f"{one.part:10} {one.mean_drop:z22.3f}  {interval:>16} {one.scenes:7d}")

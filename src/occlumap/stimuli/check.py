@@ -118,9 +118,8 @@ def _read(path: Path) -> Any:
 def _sums(root: Path, manifest_hash: str | None) -> Iterator[Finding]:
     """Whether the manifest and the report are those that were frozen."""
     own = of_file(root / MANIFEST)
-    if manifest_hash is not None and not (
-        len(manifest_hash) >= 8 and own.startswith(manifest_hash.strip().lower())
-    ):
+    told = own if manifest_hash is None else manifest_hash.strip().lower()
+    if len(told) < 8 or not own.startswith(told):
         yield Finding("error", f"{MANIFEST} has changed: its hash is {own}, not {manifest_hash}")
     if not (root / SUMS).exists():
         yield Finding(
@@ -129,16 +128,16 @@ def _sums(root: Path, manifest_hash: str | None) -> Iterator[Finding]:
         return
     try:
         lines = [line.split() for line in (root / SUMS).read_text(encoding="utf-8").splitlines()]
-        told = {name: digest for digest, name in lines}
+        sums = {name: digest for digest, name in lines}
     except (OSError, ValueError) as error:
         yield Finding(
             "warning", f"there is no {SUMS} that can be read ({reason(error)}): changes are not found"
         )
         return
     for name in (MANIFEST, FAIRNESS):
-        if name not in told:
+        if name not in sums:
             yield Finding("warning", f"{SUMS} has no hash of {name}: a change is not found")
-        elif (root / name).is_file() and of_file(root / name) != told[name]:
+        elif (root / name).is_file() and of_file(root / name) != sums[name]:
             yield Finding("error", f"{name} has changed since the set was frozen, by {SUMS}")
 
 

@@ -97,7 +97,7 @@ def notes(manifest: dict[str, Any]) -> list[str]:
     if lrp:
         told.append(
             f"lrp: what a heatmap gives to all pixels together is off the score (its logit) by {lrp['median_gap']:.0%} "
-            f"of that (median of {lrp['images']} heatmaps; at most {lrp['largest_gap']:.0%}): the rest went to the "
+            f"of that (median of {lrp['images']} heatmaps): the rest went to the "
             "network's biases, numbers that it adds whatever the image shows"
         )
     return told

@@ -36,6 +36,8 @@ WEIGHTS = "model.pt"
 PAGE = "MODEL_CARD.md"
 MEAN = "mean"
 """The card's row over all classes; no class may be called so."""
+ALWAYS = 0.0005
+"""A threshold below this is 0.000 on the card."""
 LARGEST_SEED = 2**32 - 1
 
 
@@ -454,6 +456,12 @@ def _page(card: dict[str, Any]) -> str:
         note += (
             f"The validation split shows {', '.join(card['not_learnt'])}, too, which the training split does not: not "
             "learnt, and not counted.\n\n"
+        )
+    always = [one for one, value in card["thresholds"].items() if value < ALWAYS]
+    if always:
+        note += (
+            f"The threshold of {', '.join(always)} is so near to 0 that nearly every image is recognised: no other "
+            "gave a better F1, so the scores hardly tell the images that show it.\n\n"
         )
     rows = "".join(
         f"| {one} | {_figure(ap[splits['train']][one])} | {_figure(ap[splits['val']][one])} "

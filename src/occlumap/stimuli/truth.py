@@ -17,10 +17,15 @@ from occlumap.stimuli.draw import PARTS, draw_scene
 from occlumap.stimuli.network import Studied
 from occlumap.stimuli.voc import find_root
 
+BACKGROUND = "background"
+GREY = 128
+
 
 @dataclass(frozen=True)
 class PartUse:
-    """A part's worth to a class: the mean fall of the score over the scenes that show the part, and how many do.
+    """A part's worth, or the background's, to a class: the mean fall of the score over the scenes that show it.
+
+    scenes: how many do.
 
     low, high: its 95 % interval by Student's t over scenes; None of one scene, which tells nothing of others.
     """
@@ -45,9 +50,10 @@ def parts_used(
 
     The largest mean first; one of few scenes may lead by luck, as its interval shows. Only scenes that show an animal
     called `name` count, and only its own parts: those of another animal beside it stay. A part that no scene shows is
-    not listed. bias: of all scenes, or of each. Raises ArgumentError where no scene shows the animal.
+    not listed. The background is: all that is no animal, made grey. bias: of all scenes, or of each. Raises
+    ArgumentError where no scene shows the animal.
     """
-    drops: dict[str, list[float]] = {part: [] for part in PARTS}
+    drops: dict[str, list[float]] = {part: [] for part in (*PARTS, BACKGROUND)}
     seen = 0
     biases = [bias] * len(seeds) if isinstance(bias, int | float) else list(bias)
     for seed, own in zip(seeds, biases, strict=True):
@@ -59,8 +65,9 @@ def parts_used(
         own_parts = whole.parts[whole.objects == 1 + names.index(name)]
         shown = [part for index, part in enumerate(PARTS, start=1) if (own_parts == index).any()]
         without = [draw_scene(seed, size, bias=own, without=[part], of=name).image for part in shown]
-        scores = score(classifier, np.stack([whole.image, *without]))[:, target]
-        for part, one in zip(shown, scores[1:], strict=True):
+        before_grey = np.where((whole.objects > 0)[..., None], whole.image, np.uint8(GREY))
+        scores = score(classifier, np.stack([whole.image, *without, before_grey]))[:, target]
+        for part, one in zip([*shown, BACKGROUND], scores[1:], strict=True):
             drops[part].append(float(scores[0] - one))
     if not seen:
         raise ArgumentError(
