@@ -1,5 +1,6 @@
 """Texts that change when a file, or a classifier's scores, may: of files, and of what else decides them."""
 
+import functools
 import hashlib
 import os
 import sys
@@ -71,9 +72,10 @@ def _parts(classifier: object) -> Iterator[object]:
     """It, and what it asks in turn, as far as it says."""
     yield classifier
     wrapped = getattr(classifier, "wrapped_classifiers", ())
-    for one in (*(wrapped if isinstance(wrapped, tuple) else ()), getattr(classifier, "func", None)):
-        if one is not None and one is not classifier:
-            yield from _parts(one)
+    if isinstance(classifier, functools.partial):
+        wrapped = (classifier.func,)
+    for one in wrapped if isinstance(wrapped, tuple) else ():
+        yield from _parts(one)
 
 
 def _package(part: object) -> str:

@@ -276,6 +276,13 @@ def test_a_module_that_is_installed_is_in_the_key(tmp_path, monkeypatch):
         del sys.modules["occlumap_installed_model"]
 
 
+def test_an_object_that_has_every_attribute_is_taken(tmp_path):
+    from unittest.mock import MagicMock
+
+    anything = MagicMock(fingerprint="v1", classes=None)
+    assert CachedClassifier(anything, tmp_path / "scores.sqlite3").fingerprint.startswith("v1 ")
+
+
 def test_the_fingerprint_of_a_file_is_enough():
     """What it is called from changes no score of an ONNX graph, or of a service that has a version."""
     from occlumap._fingerprints import Complete, of_classifier
