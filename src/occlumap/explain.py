@@ -129,8 +129,9 @@ def explain(
         colour, or any f(image, mask) -> image; None for the method's own ("neighbours", and "blur+neighbours" for
         joint: fills with + between take turns from mask to mask).
     seed: of the masks of joint; the other methods draw no random numbers.
-    batch_size: images per classifier call at most (fewer where a batch would pass 64 MB, or memory runs out), or
-        "auto": it doubles, from 8, as long as that makes an image at least a tenth faster.
+    batch_size: images per classifier call at most (fewer where a batch would pass 64 MB, or memory runs out; two
+        batches are in memory at once), or "auto": it doubles, from 8, as long as that makes an image at least a tenth
+        faster.
     workers: threads that call the classifier at once; it must allow that. The result is the same for any number.
         None: as many as the classifier has `replicas` (`adapters.replicas`, `adapters.in_processes`), else 1.
     call_timeout: seconds that one classifier call may take; ClassifierError after them.

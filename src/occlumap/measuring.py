@@ -4,9 +4,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ NO_MEMORY = (
 """What PyTorch, OpenCV, ONNX Runtime, TensorFlow and the system say then."""
 
 Progress = Callable[[int, int | None], None]
+Result = TypeVar("Result")
 
 
 class Measurer:
@@ -231,20 +232,17 @@ class Measurer:
                 del images  # no more than two batches are in memory
             return
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="occlumap")
-        under_way: deque[tuple[Perturbations, Future[NDArray[np.float64]]]] = deque()
+        under_way: deque[tuple[Perturbations, Callable[[], NDArray[np.float64]]]] = deque()
         try:
             for batch, paint in batches:
                 images = batch.apply(self._image, paint)
                 before = self.calls
                 self.calls += len(images)
-                future = pool.submit(self._score_some, images, batch.describe, before, self._again(batch))
-                under_way.append((batch, future))
+                work = partial(self._score_some, images, batch.describe, before, self._again(batch))
+                under_way.append((batch, _started(pool, work)))
                 if len(under_way) > self._workers:
-                    done, future = under_way.popleft()
-                    yield done, future.result
-            while under_way:
-                done, future = under_way.popleft()
-                yield done, future.result
+                    yield under_way.popleft()
+            yield from under_way
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -261,9 +259,9 @@ class Measurer:
             return
         pool = ThreadPoolExecutor(1, thread_name_prefix="occlumap-painter")
         try:
-            coming = pool.submit(next, painted, None)
-            while (ready := coming.result()) is not None:
-                coming = pool.submit(next, painted, None)
+            coming = _started(pool, partial(next, painted, None))
+            while (ready := coming()) is not None:
+                coming = _started(pool, partial(next, painted, None))
                 yield ready
                 del ready
         finally:
@@ -351,6 +349,14 @@ class Measurer:
             self._sha256,
             name_of(self._fill),
         )
+
+
+def _started(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Callable[[], Result]:
+    """What gives the result of `work`, which `pool` does; where Python is ending and starts no threads, it does it."""
+    try:
+        return pool.submit(work).result
+    except RuntimeError:
+        return work
 
 
 def _later(describe: Callable[[int], str], start: int) -> Callable[[int], str]:

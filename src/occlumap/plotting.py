@@ -6,7 +6,7 @@ Every function gives a `matplotlib.figure.Figure` of its own, without pyplot, so
 import io
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,15 +84,12 @@ def contour(explanation: "Explanation", photograph: Any = None) -> "Figure":
     _show(axes, picture)
     from matplotlib.lines import Line2D
 
-    heatmap = np.pad(explanation.heatmap, 1)  # a border of zeros closes every line
-    top = float(heatmap.max())
+    top = float(explanation.heatmap.max())
     if top > 0:
-        height, width = explanation.heatmap.shape
-        cols = extent[0] + (np.arange(width + 2) - 0.5) * (extent[1] - extent[0]) / width
-        rows = extent[3] + (np.arange(height + 2) - 0.5) * (extent[2] - extent[3]) / height
         levels = [top / 4, top / 2, top * 3 / 4]
-        axes.contour(cols, rows, heatmap, levels=levels, colors="black", linewidths=3.2)  # seen on any colour
-        axes.contour(cols, rows, heatmap, levels=levels, colors=CONTOURS, linewidths=1.8)
+        lines = _padded(explanation.heatmap, extent, "constant")  # a border of zeros closes every line
+        axes.contour(*lines, levels=levels, colors="black", linewidths=3.2)  # seen on any colour
+        axes.contour(*lines, levels=levels, colors=CONTOURS, linewidths=1.8)
         handles = [
             Line2D([], [], color=colour, linewidth=3, label=f"{level:.2g}")
             for colour, level in zip(CONTOURS, levels, strict=True)
@@ -195,15 +192,24 @@ def _segment_tree(explanation: "Explanation", photograph: Any) -> "Figure":
         vmax=most,
     )
     painted = segment[labels]
-    columns = extent[0] + (np.arange(painted.shape[1]) + 0.5) * (extent[1] - extent[0]) / painted.shape[1]
-    rows = extent[3] + (np.arange(painted.shape[0]) + 0.5) * (extent[2] - extent[3]) / painted.shape[0]
     for number in range(len(nodes)):
         inside = painted == number
         if not inside.all():
-            axes.contour(columns, rows, inside.astype(float), levels=[0.5], colors="black", linewidths=0.6)
+            lines = _padded(inside.astype(float), extent, "edge")
+            axes.contour(*lines, levels=[0.5], colors="black", linewidths=0.6)
     _whole(axes, picture)
     figure.colorbar(drawn, ax=axes, label="importance of the segment", shrink=0.8)
     return figure
+
+
+def _padded(
+    values: NDArray[Any], extent: tuple[float, float, float, float], border: Literal["constant", "edge"]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Columns, rows and values (H + 2, W + 2) for contour lines, which need two of each; `border` as np.pad has it."""
+    height, width = values.shape
+    cols = extent[0] + (np.arange(width + 2) - 0.5) * (extent[1] - extent[0]) / width
+    rows = extent[3] + (np.arange(height + 2) - 0.5) * (extent[2] - extent[3]) / height
+    return cols, rows, np.pad(values, 1, mode=border)
 
 
 def uncertainty(explanation: "Explanation", photograph: Any = None) -> "Figure":

@@ -73,6 +73,13 @@ def test_the_tree_of_segments_colours_those_that_matter(by_segments):
         assert values[inside] == pytest.approx(node.importance)
 
 
+@pytest.mark.filterwarnings("ignore::occlumap.errors.OcclumapWarning")
+def test_the_tree_of_an_image_one_pixel_high_is_drawn():
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 3), np.uint8)
+    explanation = explain(lambda batch: batch.mean((1, 2)) / 255, image, 0, regions="grid")
+    assert drawn(plotting.tree(explanation)).any()
+
+
 def test_uncertainty_is_drawn_on_the_heatmaps_scale(by_segments):
     left, right = plotting.uncertainty(by_segments).axes[:2]
     assert left.get_images()[1].get_clim() == right.get_images()[1].get_clim()

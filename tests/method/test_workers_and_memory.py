@@ -1,5 +1,7 @@
 """Several workers, and memory that does not suffice: the same result, to the bit."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import occlumap
 from occlumap.errors import ArgumentError, ClassifierError, FillError, OcclumapWarning
+from occlumap.fills import Blur
 from occlumap.perturbations import Rectangles
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
@@ -65,8 +68,32 @@ def test_the_next_batch_is_painted_while_the_classifier_sees_one_in_the_callers_
     occlumap.explain(waiting, IMAGE, target=0, method="single-scale", window=12, stride=4, batch_size=4)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_explanation_in_a_function_at_the_programs_end_is_whole(workers):
+    code = """
+import atexit, numpy as np, occlumap
+image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
+def late():
+    found = occlumap.explain(lambda batch: batch.mean((1, 2)) / 255, image, 0, method="paper", depth=2, workers=WORKERS)
+    print(found.measurements.scores.shape)
+atexit.register(late)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code.replace("WORKERS", str(workers))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = occlumap.explain(lambda batch: batch.mean((1, 2)) / 255, IMAGE, 0, method="paper", depth=2)
+    assert ran.stdout.strip() == str(found.measurements.scores.shape), ran.stderr
+
+
 def test_a_fill_of_the_users_runs_in_their_thread_and_loses_nothing_when_it_fails():
     painted, ours = [], threading.get_ident()
+
+    class Own(Blur):  # of ours it has the name only
+        def prepare_mask(self, image):
+            return lambda hidden: failing(image, hidden)
 
     def failing(image, mask):
         assert threading.get_ident() == ours
@@ -80,6 +107,9 @@ def test_a_fill_of_the_users_runs_in_their_thread_and_loses_nothing_when_it_fail
             classify, IMAGE, target=0, method="single-scale", window=12, stride=4, batch_size=4, fill=failing
         )
     assert len(caught.value.measurements) == 8  # the third batch was not whole
+    painted.clear()
+    with pytest.raises(FillError, match="no colours left"):
+        occlumap.explain(classify, IMAGE, target=0, regions="grid", fill=Own())
 
 
 def test_a_failing_worker_keeps_what_came_before():
