@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from occlumap.errors import ArgumentError
 from tests.study.pages import answers_for, client, field, go_to, start
 
 
@@ -392,8 +393,11 @@ def test_what_another_tab_sent_at_the_same_moment_is_told(study, monkeypatch):
 
 
 @pytest.mark.parametrize("rule", ["record", "screen_out"])
-def test_withdrawing_costs_nothing_that_was_earned(study, monkeypatch, rule):
+def test_withdrawing_costs_nothing_that_was_earned(study, study_folder, monkeypatch, rule):
+    import sqlite3
+
     from occlumap.study import export
+    from occlumap.study.participants import services
 
     monkeypatch.setitem(study.values, "comprehension_rule", rule)
     browser = start("some_person&SESSION_ID=some_session")
@@ -416,6 +420,14 @@ def test_withdrawing_costs_nothing_that_was_earned(study, monkeypatch, rule):
     browser.post("/study/withdraw/")  # once more changes nothing
     assert export.bonuses(study) == earned
     assert bool(earned) == (rule == "record")
+    with pytest.raises(ArgumentError, match="got 'nobody'"):
+        services.forget_owed(["nobody"])
+    assert services.forget_owed(["some_session"] * len(earned)) == len(earned)  # paid
+    assert export.bonuses(study) == []
+    with sqlite3.connect(study_folder / "db.sqlite3") as database:
+        dump = "\n".join(database.iterdump())
+    assert "some_person" not in dump
+    assert "some_session" not in dump
     other = client()
     other.get("/?PROLIFIC_PID=some_person&SESSION_ID=some_session")
     assert f'"code">{code}</b>' in other.post("/").content.decode()

@@ -378,6 +378,8 @@ def test_somebody_is_withdrawn_by_a_command_and_only_once(study, tmp_path, monke
     again = CliRunner().invoke(main, command)
     assert again.exit_code == 1
     assert "expected the id of somebody who takes part" in again.output
+    forgotten = CliRunner().invoke(main, ["study", "forget-bonuses", "--config", command[-1]])
+    assert forgotten.output == "forgotten: 0 of those who withdrew and were owed a bonus\n"
 
 
 def test_a_folder_that_cannot_be_made_is_named(study, tmp_path, monkeypatch):

@@ -294,6 +294,18 @@ def withdraw(name: str, folder: Path, config: Path | None) -> None:
     click.echo("withdrawn: the answers are erased")
 
 
+@study.command()
+@click.argument("payees", nargs=-1, metavar="[PAYEE]...")
+@_HOME
+@_CONFIG
+def forget_bonuses(payees: tuple[str, ...], folder: Path, config: Path | None) -> None:
+    """Forget who is owed a bonus after withdrawing: PAYEE, as bonuses.csv has them, or everybody once that is paid."""
+    _opened(folder, config)
+    from occlumap.study.participants import services
+
+    click.echo(f"forgotten: {services.forget_owed(payees)} of those who withdrew and were owed a bonus")
+
+
 def _opened(folder: Path, config: Path | None) -> "Configuration":
     """The study of `config`, with the database that the environment names, or the demo's in `folder`; ready for use.
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -467,6 +467,23 @@ def withdraw(participant_pk: int, configuration: Configuration) -> None:
                 OwedBonus.objects.create(payee=payee(identity), amount=amount)
         erase(participant)
         participant.save()
+
+
+def forget_owed(payees: Collection[str] = ()) -> int:
+    """Forget who withdrew and is owed a bonus, these or all; how many those were.
+
+    Raises ArgumentError for a payee who is none of them.
+    """
+    with transaction.atomic():
+        owed = OwedBonus.objects.all()
+        strangers = set(payees) - set(owed.values_list("payee", flat=True))
+        if strangers:
+            raise ArgumentError(
+                "expected ids of those who withdrew and are owed a bonus, as bonuses.csv has them, got "
+                f"{', '.join(map(repr, sorted(strangers)))}"
+            )
+        count, _ = (owed.filter(payee__in=payees) if payees else owed).delete()
+    return count
 
 
 def bonus(participant: Participant, configuration: Configuration) -> Decimal:
