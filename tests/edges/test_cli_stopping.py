@@ -60,7 +60,7 @@ def test_a_full_disk_is_code_1(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(occlumap.Explanation, "save", full)
-    assert "No space left" in explain(code=1).stderr
+    assert "No space left on device; free some" in explain(code=1).stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")

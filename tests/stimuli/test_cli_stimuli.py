@@ -101,11 +101,11 @@ def test_a_build_that_is_ended_by_sigterm_leaves_nothing(drawn, trained):
 
 
 def test_in_a_log_the_demo_has_a_line_for_every_tenth(capsys):
-    with ProgressBar("scene", lines=True) as progress:
+    with ProgressBar("scene", "1 of 3, drawing", lines=True) as progress:
         for done in range(1, 1001):
             progress(done, 1000)
     assert capsys.readouterr().err.splitlines() == [
-        f"scene {done} of 1000" for done in (1, *range(100, 1001, 100))
+        f"1 of 3, drawing: scene {done} of 1000" for done in (1, *range(100, 1001, 100))
     ]
 
 

@@ -134,8 +134,8 @@ def test_the_demo_is_the_whole_chain_and_goes_on_where_it_was_stopped(tmp_path):
 
     steps = []
 
-    def bar(unit, stop_at="image"):
-        steps.append(unit)
+    def bar(unit, step, stop_at="image"):
+        steps.append((unit, step[0]))
 
         def progress(done, total):
             if unit == stop_at:
@@ -147,12 +147,12 @@ def test_the_demo_is_the_whole_chain_and_goes_on_where_it_was_stopped(tmp_path):
     options = {"scenes": 240, "size": 32, "training": settings, "conditions": {"lrp": {}}}
     with pytest.raises(KeyboardInterrupt):
         demo(tmp_path, bar, **options)
-    assert steps == ["scene", "batch", "image"]
+    assert steps == [("scene", "1"), ("batch", "2"), ("image", "3")]
     for other in ({"seed": 1}, {"training": Training("vgg-narrow", 32)}):
         with pytest.raises(StimuliError, match="with other settings"):
             demo(tmp_path, bar, **{**options, **other})
-    manifest = demo(tmp_path, lambda unit: bar(unit, stop_at=None), **options)
-    assert steps == ["scene", "batch", "image", "image"]
+    manifest = demo(tmp_path, lambda unit, step: bar(unit, step, stop_at=None), **options)
+    assert steps[3:] == [("image", "3")]
     assert [task["class"] for task in manifest["tasks"]] == ["cat"] * 7 + ["horse"] * 7
     assert all(len(task["examples"]) == 12 for task in manifest["tasks"])
     assert errors(tmp_path / "stimuli") == []

@@ -47,7 +47,8 @@ class _Commands(click.Group):
             if error.errno == errno.EPIPE:  # click ends quietly when the reader of a pipe has gone
                 raise
             file = f": {error.filename}" if error.filename is not None else ""
-            _complain(f"error: {reason(error)}{file}", error)
+            advice = "; free some, and run the same command again" if error.errno == errno.ENOSPC else ""
+            _complain(f"error: {reason(error)}{file}{advice}", error)
             raise click.exceptions.Exit(1) from error
 
 

@@ -11,11 +11,12 @@ from tqdm import tqdm
 class ProgressBar:
     """`progress(done, total)` as `occlumap.explain` calls it, drawn on stderr if that is a terminal.
 
-    `unit`: what is counted. `lines`: where stderr is a file or a pipe, a line for every tenth, for what takes minutes.
+    `unit`: what is counted. `step`: of a longer work, in words. `lines`: where stderr is a file or a pipe, a line for
+    every tenth, for what takes minutes.
     """
 
-    def __init__(self, unit: str = "call", *, lines: bool = False) -> None:
-        self._unit = unit
+    def __init__(self, unit: str = "call", step: str = "", *, lines: bool = False) -> None:
+        self._unit, self._step = unit, step
         self._lines = lines and not sys.stderr.isatty()
         self._told = -1
         self._bar: tqdm[None] | None = None
@@ -24,12 +25,14 @@ class ProgressBar:
         """Show that `done` of `total` are done."""
         if self._lines and total and 10 * done // total > self._told:
             self._told = 10 * done // total
-            print(f"{self._unit} {done} of {total}", file=sys.stderr, flush=True)
+            step = f"{self._step}: " if self._step else ""
+            print(f"{step}{self._unit} {done} of {total}", file=sys.stderr, flush=True)
         if self._bar is None:
             # begins with the first batch: what a resumed run had before must not count towards the rate
             self._bar = tqdm(
                 initial=done,
                 total=total,
+                desc=self._step or None,
                 unit=self._unit,
                 disable=None,  # unless it is a terminal
                 file=sys.stderr,

@@ -14,7 +14,7 @@ from occlumap.stimuli.draw import YEAR, draw_dataset, first_seed
 from occlumap.stimuli.train import CARD, Training, load, train
 from occlumap.stimuli.truth import drawn_scenes
 
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+Bar = Callable[[str, str], AbstractContextManager[Callable[[int, int], None]]]
 
 CONDITIONS: dict[str, dict[str, Any]] = {"occlusion": {"depth": 3}, "lrp": {}, "joint": {}}
 
@@ -31,7 +31,7 @@ def demo(
 ) -> dict[str, Any]:
     """Draw `scenes` to train on and a fourth as many to validate on, train a narrow VGG, build 14 tasks; the manifest.
 
-    In `out`: data/, model/, stimuli/. bar(unit) opens a progress bar for a step. The network's ReLUs are plain, so that
+    In `out`: data/, model/, stimuli/. bar(unit, step) opens a progress bar. The network's ReLUs are plain, so that
     LRP's rules hold. A demo that was stopped goes on: what it had drawn and trained with the same settings is taken as
     it is. Raises StimuliError where `out` holds a stimulus set already, or data or a model of other settings.
     """
@@ -40,12 +40,12 @@ def demo(
         raise StimuliError(f"expected no stimulus set, but {root} has stimuli already; choose another folder")
     settings = training or Training("vgg-narrow", size, 60, 10, 0.84, 1e-3, 32, seed=seed)
     if not _drawn(root, scenes, size, seed):
-        with bar("scene") as progress:
+        with bar("scene", "1 of 3, drawing") as progress:
             draw_dataset(
                 root / "data", train=scenes, val=max(scenes // 4, 1), size=size, seed=seed, progress=progress
             )
     if not _trained(root, settings):
-        with bar("batch") as progress:
+        with bar("batch", "2 of 3, training") as progress:
             train(root / "data", root / "model", settings, progress=progress)
     config = Config(
         root / "data",
@@ -55,7 +55,7 @@ def demo(
         explain_side=size,
         seed=seed,
     )
-    with bar("image") as progress:
+    with bar("image", "3 of 3, explaining") as progress:
         return build(config, progress)
 
 

@@ -14,7 +14,8 @@ NEAR = 0.97
 different photographs none came above 0.5, among drawn scenes of one background a few above 0.9."""
 DETAILS = 0.88
 """So much the details (24 x 24 pixels less the means of blocks of 6 x 6) must correlate, too: a sky over a meadow gives
-two scenes one layout. Of scenes with one none came above 0.86, of copies none below 0.92."""
+two scenes one layout. Of the 25 pairs of drawn scenes most alike none came above 0.86; of 180 cropped, smaller or paler
+copies those that were NEAR had 0.92 or more."""
 
 _SIDE = 64
 _COARSE, _FINE = 16, 24
