@@ -31,7 +31,9 @@ class CachedClassifier:
     classifiers have one) and a hash of the image's pixels. Values are raw float64 numbers: reading them runs nothing.
     `asked`, `reused`: images. A file that is damaged or locked is not used, with a warning, nor are rows of another
     number of classes than the classifier has: as many as its names, or, without names, as many as it gives for one
-    image that is asked for anyway. Threads may share it. Above LARGEST the file is emptied.
+    image that is asked for anyway. A fingerprint that tells nothing of the scores (copied by functools.wraps; a file
+    of its code was written meanwhile) is warned about, and no file used. Threads may share it. Above LARGEST the file
+    is emptied.
 
     Raises ArgumentError for a classifier without a fingerprint.
     """
@@ -39,13 +41,15 @@ class CachedClassifier:
     def __init__(
         self, classifier: Classifier, path: str | os.PathLike[str], fingerprint: str | None = None
     ) -> None:
+        own = getattr(classifier, "fingerprint", None)
         mark = fingerprint if fingerprint is not None else of_classifier(classifier)
         if callable(mark):
             raise ArgumentError(
                 f"expected the fingerprint of {name_of(classifier)!r} to be a text, got a function; make it an "
                 "attribute, or a property"
             )
-        if not isinstance(mark, str) or not mark:
+        without = mark is None and own is not None  # of_classifier has said why
+        if not without and (not isinstance(mark, str) or not mark):
             raise ArgumentError(
                 "expected a classifier with a fingerprint to cache its scores, got "
                 f"{name_of(classifier)!r} without one; "
@@ -61,7 +65,7 @@ class CachedClassifier:
         self._classifier, self._path = classifier, Path(path)
         self.wrapped_classifiers = (classifier,)
         self._lock = threading.Lock()
-        self._broken = self._told = False
+        self._broken, self._told = without, False
         self._prefix = hashlib.sha256(f"{mark}\0{self.name}".encode()).digest()
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:

@@ -241,3 +241,17 @@ def test_an_address_with_a_hook_that_cannot_be_carried_keeps_its_secrets():
     with pytest.raises(ArgumentError, match="carried to another process") as told:
         adapters.in_processes("http://bob:hunter2pw@h/p?key=SECRETKEY99", 1, decode=lambda answer: answer)
     assert not any(secret in str(told.value) for secret in ("bob", "hunter2pw", "SECRETKEY99"))
+
+
+def test_a_process_that_is_started_again_with_other_code_ends_the_run(module, tmp_path):
+    """Scores of both would be mixed, and kept under the fingerprint of the first."""
+    file = tmp_path / "spread_model.py"
+    file.write_text(f"{MODEL}process.fingerprint = 'v1'\n")
+    classifier = adapters.in_processes(f"{module}:process", 1)
+    first = classifier(IMAGE[None])
+    os.kill(int(first[0, 0]), signal.SIGKILL)
+    assert classifier(IMAGE[None]) != first
+    file.write_text(file.read_text() + "# changed\n")
+    os.kill(int(classifier(IMAGE[None])[0, 0]), signal.SIGKILL)
+    with pytest.raises(ClassifierError, match="its files changed since the first was loaded"):
+        classifier(IMAGE[None])

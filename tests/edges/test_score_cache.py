@@ -328,3 +328,45 @@ def test_adapters_keep_the_replicas_of_what_they_wrap():
     adapters = occlumap.adapters
     two = adapters.replicas([lambda batch: batch.mean(axis=(1, 2, 3)) / 255] * 2)
     assert adapters.binary(two).replicas == adapters.regression(two).replicas == 2
+
+
+def test_a_module_that_is_saved_while_it_loads_keeps_no_score(tmp_path, monkeypatch):
+    """What runs is the old code; the key would be of the new."""
+    file = tmp_path / "occlumap_saved_meanwhile.py"
+    text = "def classify(batch): return batch.mean(axis=(1, 2)) / 255\nclassify.fingerprint = 'v1'\n"
+    file.write_text(f"from pathlib import Path\nPath(__file__).write_text('')\n{text}")
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "scores.sqlite3"
+    try:
+        classify = occlumap.load("occlumap_saved_meanwhile:classify")
+        with pytest.warns(OcclumapWarning, match="occlumap_saved_meanwhile.py was written after its import"):
+            cached = CachedClassifier(classify, path)
+        for _ in range(2):
+            np.testing.assert_array_equal(cached(IMAGE[None]), classify(IMAGE[None]))
+        assert (cached.asked, path.exists()) == (2, False)
+        file.write_text(text)
+        del sys.modules["occlumap_saved_meanwhile"]
+        CachedClassifier(occlumap.load("occlumap_saved_meanwhile:classify"), path)(IMAGE[None])
+        assert path.exists()
+    finally:
+        del sys.modules["occlumap_saved_meanwhile"]
+
+
+def test_a_fingerprint_that_wraps_copied_is_not_the_wrappers(tmp_path):
+    import functools
+
+    inner = Counting()
+    inner.fingerprint = "weights 1"
+
+    @functools.wraps(inner, assigned=())
+    def negative(batch):
+        return 1 - inner(batch)
+
+    path = tmp_path / "scores.sqlite3"
+    CachedClassifier(inner, path)(IMAGE[None])
+    with pytest.warns(OcclumapWarning, match="functools.wraps copies it"):
+        cached = CachedClassifier(negative, path)
+    np.testing.assert_array_equal(cached(IMAGE[None]), negative(IMAGE[None]))
+    assert not hasattr(occlumap.adapters.regression(negative), "fingerprint")
+    negative.fingerprint = "negative 1"
+    assert CachedClassifier(negative, path).fingerprint.startswith("negative 1 ")

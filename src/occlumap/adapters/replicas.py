@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from occlumap._addresses import without_secrets
 from occlumap._checks import seconds, whole_number
-from occlumap._fingerprints import of_classifier
+from occlumap._fingerprints import imports_timed, of_classifier
 from occlumap.classifiers import Classifier, Prepared, name_of, prepared, requests_of
 from occlumap.errors import ArgumentError, ClassifierError
 
@@ -114,6 +114,8 @@ def in_processes(
         one.start() for one in copies
     ]  # they load side by side: none is waited for before all have begun
     about = abouts[0]()
+    for one in copies:
+        one.fingerprint = about.get("fingerprint")
     for other in abouts[1:]:
         other()
     if about.pop("prepares"):
@@ -135,12 +137,14 @@ class _Process:
     """One process with the classifier in it, started again when it is gone.
 
     `requests`, `retries`: of a remote service, by all processes there were; None where there is no service.
+    `fingerprint`: the first one's, which every other must have; "" while it is not known.
     """
 
     def __init__(
         self, wanted: tuple[Any, dict[str, Any]], timeout: float | None, load_timeout: float | None
     ) -> None:
         self._wanted, self._timeout, self._load_timeout = wanted, timeout, load_timeout
+        self.fingerprint: str | None = ""
         self.requests: int | None = None
         self.retries: int | None = None
         self._earlier = (0, 0)
@@ -177,6 +181,12 @@ class _Process:
         about: dict[str, Any] = self._received(
             self._load_timeout, "while it loaded the classifier", "load_timeout"
         )
+        if self.fingerprint != "" and about.get("fingerprint") != self.fingerprint:
+            self._end()
+            raise ClassifierError(
+                "expected the same classifier in each process, got another: its files changed since the first was "
+                "loaded, and scores of both would be mixed; run it again"
+            )
         return about
 
     def __call__(self, batch: NDArray[np.uint8], /) -> Any:
@@ -273,7 +283,8 @@ def _answer(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not blocked by who started us
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
-            spec, options = pipe.recv()
+            with imports_timed():  # a function's module, where it is one
+                spec, options = pipe.recv()
             classifier = load(spec, **options)
             about = {"name": name_of(classifier), "prepares": callable(getattr(classifier, "prepare", None))}
             pipe.send(("loaded", requests_of(classifier), {**about, **_about(classifier)}))

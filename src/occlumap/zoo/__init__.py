@@ -12,6 +12,7 @@ from typing import Any
 
 from occlumap._addresses import without_secrets
 from occlumap._checks import nearest
+from occlumap._fingerprints import imports_timed
 from occlumap.classifiers import adapter_for
 from occlumap.errors import ArgumentError, ClassifierNotFoundError
 
@@ -178,7 +179,8 @@ def _imported(module: str) -> ModuleType:
     sys.path.insert(0, here)
     importlib.invalidate_caches()  # the file may be younger than the last look into its folder
     try:
-        return importlib.import_module(module)
+        with imports_timed():
+            return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # a script may end itself when it is imported
         if isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}."):
             problem = f"there is no such module in the working folder ({here}) or on PYTHONPATH"
