@@ -101,8 +101,8 @@ def cases(name: str, limit: int | None) -> Iterator[Case]:
         pixels = photographs.read(PHOTOS, entry, classifier.input_size[0]).pixels
         if np.asarray(classifier(pixels[None]))[0].argmax() == entry.class_index:
             found.append(Case(classifier, pixels, entry.class_index))
-    found = found[:limit]
-    for one, other in zip(found, found[1:] + found[:1], strict=True):
+    others = found[1:] + found[:1]  # the same for each, however many are asked for
+    for one, other in zip(found[:limit], others[:limit], strict=True):
         one.beside(other)
         yield one
 

@@ -13,7 +13,7 @@ from occlumap._arrays import refuse_masked, told
 from occlumap._threads import one_thread
 from occlumap.errors import ArgumentError
 from occlumap.regions import Region
-from occlumap.segments import SegmentTree
+from occlumap.segments import MASK_CUTS, SegmentTree
 
 CREDIBLE = 1.96
 """Standard deviations by which two sibling segments must differ per pixel to be told apart: 95 % both ways."""
@@ -64,7 +64,7 @@ class SegmentPosterior:
     """Importance of each leaf of a tree: Gaussian, `mean` (leaves,) and `covariance` (leaves, leaves), float64.
 
     In units of the score. Sums predict: hiding a set of leaves costs the sum of their means, as far as parts do not
-    act together.
+    act together. `covariance` is the model's, of what masks tell; of parts finer than they hide, `spread` tells more.
     """
 
     tree: SegmentTree
@@ -77,7 +77,25 @@ class SegmentPosterior:
 
     def std(self) -> NDArray[np.float32]:
         """Standard deviation of `heatmap`, (H, W), pixel by pixel."""
-        return self._painted(np.sqrt(np.diag(self.covariance)))
+        return self._painted(np.sqrt(np.diag(self.spread)))
+
+    @cached_property
+    def spread(self) -> NDArray[np.float64]:
+        """(leaves, leaves): `covariance`, and how little is known of the leaves that every mask hides together.
+
+        Masks tell what a segment of the finest of MASK_CUTS costs, not how that is shared among its leaves. The shares
+        are thought to be Dirichlet with the areas as means and a sum of 1, so that all may lie in one; the model's
+        prior, that what is near is alike, alone would make narrow intervals of them.
+        """
+        groups = self.tree.cut(MASK_CUTS[-1])
+        of_group = np.equal.outer(groups, np.arange(int(groups.max()) + 1)).astype(np.float64)
+        areas = self.tree.areas / (self.tree.areas @ of_group)[groups]
+        with one_thread():
+            variances = np.einsum("ig,ij,jg->g", of_group, self.covariance, of_group, optimize=True)
+            squares = (self.mean @ of_group) ** 2 + np.maximum(variances, 0)
+            shares = np.diag(areas) - np.outer(areas, areas) * (of_group @ of_group.T)
+        found: NDArray[np.float64] = self.covariance + squares[groups] / 2 * shares
+        return found
 
     def at_scale(self, count: int) -> NDArray[np.float64]:
         """Importance of each pixel, (H, W), when the tree is cut into `count` segments."""
@@ -99,7 +117,7 @@ class SegmentPosterior:
     def uncertainty(self) -> float:
         """How much of the heatmap may be chance, 0..1: root of its mean variance / mean expected square.
 
-        1 where nothing is known: all importances 0, and no variance.
+        By the model's covariance, which calls lessen. 1 where nothing is known: all importances 0, and no variance.
         """
         density = self.mean / self.tree.areas
         variance = np.diag(self.covariance) / self.tree.areas**2
@@ -113,9 +131,7 @@ class SegmentPosterior:
             raise ArgumentError(f"expected a bool mask of shape {self.tree.labels.shape}, got {told(part)}")
         inside = np.bincount(self.tree.labels[part], minlength=self.tree.leaves)
         share: NDArray[np.float64] = inside / self.tree.areas
-        return Importance(
-            float(share @ self.mean), math.sqrt(max(0.0, float(share @ self.covariance @ share)))
-        )
+        return Importance(float(share @ self.mean), math.sqrt(max(0.0, float(share @ self.spread @ share))))
 
     def whole_image(self, kept: NDArray[np.bool_], scores: NDArray[np.float64]) -> float:
         """The score that sums predict with nothing hidden, from masks (n, leaves) and their scores (n,)."""
@@ -126,7 +142,7 @@ class SegmentPosterior:
         """Mean and standard deviation of each node of the tree, in its own numbering."""
         members = self.tree.members.astype(np.float64)
         with one_thread():
-            variances = np.einsum("ni,ij,nj->n", members, self.covariance, members, optimize=True)
+            variances = np.einsum("ni,ij,nj->n", members, self.spread, members, optimize=True)
             return members @ self.mean, np.sqrt(np.maximum(variances, 0))
 
     def _told_apart(self) -> NDArray[np.bool_]:
@@ -136,7 +152,7 @@ class SegmentPosterior:
         apart = np.zeros(2 * leaves - 1, np.bool_)
         for number, (one, other) in enumerate(self.tree.merges.tolist(), start=leaves):
             contrast = members[one] / areas[one] - members[other] / areas[other]
-            spread = math.sqrt(max(0.0, float(contrast @ self.covariance @ contrast)))
+            spread = math.sqrt(max(0.0, float(contrast @ self.spread @ contrast)))
             differ = abs(float(contrast @ self.mean)) > CREDIBLE * spread
             apart[number] = differ or apart[one] or apart[other]
         return apart

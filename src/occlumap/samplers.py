@@ -24,7 +24,7 @@ from occlumap.perturbations import (
     removals,
 )
 from occlumap.pyramid import Pruning, complete_pyramids, leaf_bounds
-from occlumap.segments import SegmentTree
+from occlumap.segments import MASK_CUTS, SegmentTree
 
 Sampler = Callable[[Measurements], Perturbations]
 
@@ -83,9 +83,6 @@ def joint_leaves(
 
     return sampler
 
-
-MASK_CUTS = (8, 16, 30, 50)
-"""How many segments the cuts have whose segments masks hide, one cut for each mask, in turn."""
 
 KEEP = 0.5
 """The probability that a segment stays visible."""

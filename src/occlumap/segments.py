@@ -20,6 +20,10 @@ LEAVES = 200
 POSITION = 40.0
 """How far apart two opposite ends of the image lie, in units of Lab colour, when segments are merged."""
 
+MASK_CUTS = (8, 16, 30, 50)
+"""How many segments the cuts have whose segments masks hide, one cut for each mask, in turn; what shares a segment
+of the last is hidden and shown together in every mask."""
+
 Labels = NDArray[np.int32]
 
 

@@ -641,3 +641,25 @@ def test_resuming_with_another_seed_says_that_nothing_was_of_use():
     with pytest.warns(OcclumapWarning, match="none of the 39 measurements in resume was of use"):
         other = run(budget=40, seed=1, resume=first.measurements)
     assert same(other, run(budget=40, seed=1))
+
+
+def test_intervals_of_parts_that_every_mask_hides_together_hold_the_truth():
+    """One of 64 parts is all that counts; where it shares a segment of the finest masks, no call tells which it is."""
+    parts = np.add.outer(np.arange(64) // 8 * 8, np.arange(64) // 8)
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    shared = 0
+    for part in (3, 18, 29, 36, 54):
+        inside = parts == part
+
+        def visible(batch, inside=inside):
+            seen = (batch[:, inside] == image[inside]).mean(axis=(1, 2)) > 0.9
+            return np.stack([seen, ~seen], axis=1).astype(float)
+
+        found = explain(visible, image, 0, regions=parts, fill="constant:0")
+        mean, std = found.importance(inside)
+        assert abs(1 - mean) <= 1.96 * std + 1e-3
+        segments = found.posterior.tree.cut(50)
+        together = np.flatnonzero(segments == segments[part])
+        shared += len(together) > 1
+        assert found.importance(np.isin(parts, together)).mean == pytest.approx(1, abs=0.02)
+    assert shared  # of some it was so

@@ -87,6 +87,23 @@ def test_a_part_of_a_segment_counts_by_its_share():
     assert part == pytest.approx((4.5, (0.25 * 0.04 + 0.16) ** 0.5))
 
 
+@given(st.integers(0, 50))
+def test_how_leaves_share_what_masks_hide_together_is_not_known(seed):
+    posterior = made(seed, (20, 24), 120, spread=0.01)
+    tree, segments = posterior.tree, posterior.tree.cut(50)
+    for segment in range(50):
+        held = segments == segment
+        of_all = posterior.covariance[held][:, held].sum()
+        assert posterior.spread[held][:, held].sum() == pytest.approx(of_all)
+        total = posterior.mean[held].sum() ** 2 + of_all
+        for leaf in np.flatnonzero(held):
+            share = tree.areas[leaf] / tree.areas[held].sum()
+            added = posterior.spread[leaf, leaf] - posterior.covariance[leaf, leaf]
+            assert added == pytest.approx(total * share * (1 - share) / 2)
+    apart = segments[:, None] != segments
+    assert (posterior.spread == posterior.covariance)[apart].all()
+
+
 def test_uncertainty_runs_from_nothing_to_all():
     posterior = made(5)
     sure = SegmentPosterior(posterior.tree, posterior.mean, np.zeros_like(posterior.covariance))
