@@ -61,7 +61,8 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
     """The class index that `target` means, given the original image's scores (classes,) and their names.
 
     None is the top class. A name matches a class whole or by one of its comma-separated synonyms, in any case
-    of letters. TargetError for a class that does not exist, or a name of several.
+    of letters; where none does, a number matches a name that is the same number. TargetError for a class that does
+    not exist, or a name of several.
 
     >>> resolve_target("tabby", np.zeros(2), ["tiger cat", "tabby, tabby cat"])
     1
@@ -89,15 +90,29 @@ def resolve_target(target: Target | None, row: NDArray[np.float64], names: Seque
     for index, name in enumerate(names):
         for part in {part.strip().lower(): None for part in name.split(",")}:
             parts.setdefault(part, []).append(index)
-    found = whole or parts.get(wanted, [])
+    found = whole or parts.get(wanted, []) or of_number(target, names)
     if len(found) > 1:
         listed = ", ".join(f"{index} ({names[index]})" for index in found)
-        raise TargetError(
-            f"expected a name of one class, got {target!r}, which fits {listed}; give the index"
-        )
+        advice = "give the index"
+        if _number(target) is not None:  # which the command line takes for the name
+            advice += f" in Python, target={found[0]}, or names that differ"
+        raise TargetError(f"expected a name of one class, got {target!r}, which fits {listed}; {advice}")
     if not found:
         raise TargetError(f"expected the name of a class, got {target!r}{_similar(wanted, parts, names)}")
     return found[0]
+
+
+def of_number(text: str, names: Sequence[str]) -> list[int]:
+    """The classes whose name is the number that `text` is, however both are written: "1" is "1.0"."""
+    number = _number(text)
+    return [index for index, name in enumerate(names) if number is not None and _number(name) == number]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _similar(wanted: str, parts: dict[str, list[int]], names: Sequence[str]) -> str:

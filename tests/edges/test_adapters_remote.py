@@ -548,6 +548,30 @@ def test_an_answer_that_never_ends_is_given_up(raw_server, monkeypatch):
     assert classifier.requests == 1
 
 
+@pytest.mark.parametrize("packed", ["gzip, gzip", "zstd", "BR", "gzip\r\nContent-Encoding: deflate"])
+def test_an_answer_that_could_fill_the_memory_is_refused_unread(raw_server, packed):
+    """A kilobyte packed twice may be a gigabyte, and httpx unpacks it at once."""
+    place = answering(raw_server, b"no such stream", "200 OK", f"Content-Encoding: {packed}\r\n".encode())
+    classifier = from_url(f"http://{place}/")
+    with pytest.raises(ClassifierError, match=f"packed by {packed[:2].lower()}.*a short one could fill"):
+        classifier(photo()[None])
+    assert classifier.requests == 1
+
+
+def test_an_answer_is_asked_for_as_it_is_and_one_of_gzip_is_read(raw_server):
+    import gzip
+
+    asked, body = [], gzip.compress(b'{"scores": [[1, 2]]}')
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    def answer(connection, request):
+        asked.append(request.lower())
+        connection.sendall(head + body)
+
+    assert from_url(f"http://{raw_server(answer)}/")(photo()[None]).tolist() == [[1, 2]]
+    assert b"accept-encoding: identity\r\n" in asked[0]
+
+
 @pytest.mark.parametrize("given", [{"auth": "KEY-SECRET"}, {"cookies": "KEY-SECRET"}, {"params": 3}])
 def test_what_httpx_refuses_of_a_hook_tells_no_secret(raw_server, given):
     with pytest.raises(ClassifierError) as caught:

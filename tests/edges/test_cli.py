@@ -360,8 +360,9 @@ def test_what_ended_a_run_early_is_told(folder):
 
 
 @pytest.mark.parametrize(("target", "index"), [("1", 0), ("2", 1), ("0", 0), (" 1 ", 0)])
-def test_a_number_that_is_the_name_of_a_class_is_that_class(folder, target, index):
-    explain("--target", target, classifier="occlumap_toy:digits")
+@pytest.mark.parametrize("kind", ["digits", "floats"])
+def test_a_number_that_is_the_name_of_a_class_is_that_class(folder, target, index, kind):
+    explain("--target", target, classifier=f"occlumap_toy:{kind}")
     assert occlumap.Explanation.load("out/explanation.npz").target == index
 
 

@@ -70,3 +70,19 @@ def test_an_index_that_is_none_and_a_name_says_how_to_give_the_name():
     with pytest.raises(TargetError, match='from 0 to 2, got 5; the class named 5 is target="5"'):
         resolve_target(5, np.zeros(3), ["0", "5", "9"])
     assert resolve_target("5", np.zeros(3), ["0", "5", "9"]) == 1
+
+
+def test_a_text_that_is_the_same_number_as_a_name_is_that_class():
+    names = ["1.0", "2.0", "3.0"]
+    assert resolve_target("1", np.zeros(3), names) == 0
+    assert resolve_target("01", np.zeros(3), ["0", "1"]) == 1
+    assert resolve_target("1", np.zeros(2), ["1.0", "1"]) == 1
+    with pytest.raises(TargetError, match=r"fits 0 \(1.0\), 2 \(1.00\); give the index in Python, target=0"):
+        resolve_target("1", np.zeros(3), ["1.0", "x", "1.00"])
+    with pytest.raises(TargetError, match="expected the name of a class"):
+        resolve_target("4", np.zeros(3), names)
+
+
+def test_a_number_that_names_two_classes_is_told_what_the_command_line_can_say():
+    with pytest.raises(TargetError, match="in Python, target=0, or names that differ"):
+        resolve_target("1", np.zeros(2), ["1", "1"])

@@ -55,6 +55,9 @@ ORDINARY_HEADERS = (
 LARGEST_ANSWER = 2**26
 """Bytes, unpacked; scores of many images and classes take a hundredth of that."""
 
+PACKED = ("gzip", "deflate", "br", "zstd")
+"""Content encodings that httpx unpacks, a part of an answer at once: one of the first two alone cannot fill memory."""
+
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _THREAD = "occlumap answer"
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -274,6 +277,7 @@ class Remote:
                 f"expected either {ours} or an Authorization by encode, got both for {self.name}: one request has one"
             )
         headers.update(self._headers())
+        headers.setdefault("Accept-Encoding", "identity")  # numbers are short
         return {"timeout": self._timeout, **encoded, "headers": headers}
 
     def _in_time(self, images: NDArray[np.uint8]) -> Any:
@@ -324,6 +328,13 @@ class Remote:
                     f"expected encode to give what httpx's post takes, got {given} ({type(error).__name__}); auth, for "
                     "one, is a pair (user, password)"
                 ) from None
+            told = response.headers.get_list("Content-Encoding", split_commas=True)
+            packed = [one.strip().lower() for one in told if one.strip().lower() in PACKED]
+            if len(packed) > 1 or not set(packed) <= {"gzip", "deflate"}:
+                raise ClassifierError(
+                    f"expected an answer as it is, or packed once, by gzip or deflate, from {self.name}, got one "
+                    f"packed by {', '.join(packed[:4])}; a short one could fill the memory. See what answers there"
+                )
             parts, size = [], 0
             for part in response.iter_bytes():
                 parts.append(part)

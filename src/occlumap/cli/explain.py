@@ -32,7 +32,7 @@ from occlumap.methods import METHODS
 from occlumap.offsets import SELECTIONS
 from occlumap.pyramid import PRUNINGS
 from occlumap.score_cache import CachedClassifier
-from occlumap.targets import class_names
+from occlumap.targets import class_names, of_number
 from occlumap.zoo import cache
 
 _FILES = ("explanation.npz", "overlay.png", "tree.json")
@@ -296,8 +296,12 @@ def _as_argument(texts: tuple[str, ...], classifier: Any) -> int | str | list[in
     """Targets as `occlumap.explain` takes them; a number that is the name of a class (a digit's) is that name."""
     if not texts:
         return None
-    names = {part.strip() for name in class_names(classifier) or () for part in name.split(",")}
-    targets = [text if text.strip() in names else _index_or_text(text) for text in texts]
+    classes = class_names(classifier) or []
+    names = {part.strip() for name in classes for part in name.split(",")}
+    targets = [
+        text if text.strip() in names or len(of_number(text, classes)) == 1 else _index_or_text(text)
+        for text in texts
+    ]
     return targets[0] if len(targets) == 1 else targets
 
 
