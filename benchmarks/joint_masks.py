@@ -204,7 +204,8 @@ def measure(name: str, limit: int | None) -> None:
 def write() -> None:
     about = (
         "Made by `benchmarks/joint_masks.py`, which describes the trials: symmetric relevance gain of the joint method "
-        "as it is now, and what another choice or reading of masks adds to it at the same calls (paired over the "
+        "as it is now, with masks drawn by the trial (so not those of the other pages), and what another choice or "
+        "reading of masks adds to it at the same calls (paired over the "
         "photographs, 95 % bootstrap interval); higher is better. Photographs to tune on only; references mean colour, "
         "noise and another photograph. None shows a gain, so none was kept."
     )
