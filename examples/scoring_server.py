@@ -7,12 +7,12 @@ Only the standard library and occlumap; one process, one thread for each request
 secret unless SCORING_TOKEN is set, which then must come as `Authorization: Bearer`.
 """
 
+import argparse
 import base64
 import email.policy
 import hmac
 import json
 import os
-import sys
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -88,7 +88,14 @@ def serve(handler: type[Handler], port: int) -> None:
 
 
 if __name__ == "__main__":
-    Handler.classifier = staticmethod(  # a plain function would become a method of the handler
-        occlumap.load(sys.argv[1] if len(sys.argv) > 1 else "efficientnet-lite0")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    serve(Handler, int(sys.argv[2]) if len(sys.argv) > 2 else 8000)
+    parser.add_argument(
+        "classifier", nargs="?", default="efficientnet-lite0", help="as occlumap.load takes it"
+    )
+    parser.add_argument("port", nargs="?", type=int, default=8000, help="0 for any that is free")
+    given = parser.parse_args()
+    # a plain function would become a method of the handler
+    Handler.classifier = staticmethod(occlumap.load(given.classifier))
+    serve(Handler, given.port)

@@ -95,17 +95,17 @@ class CachedClassifier:
             self._write(keys, rows)
             return rows
         if new:
-            fresh = np.asarray(self._classifier(np.ascontiguousarray(batch[new])), np.float64)
-            if fresh.ndim != 2 or fresh.shape[1] != self._columns:
+            fresh = _array_of(self._classifier(np.ascontiguousarray(batch[new])))
+            if fresh is None or fresh.shape != (len(new), self._columns):
                 return self._classifier(batch)  # something has changed: what is kept cannot be trusted
             self._write([keys[at] for at in new], fresh)
-            known |= {keys[at]: row for at, row in zip(new, fresh, strict=True)}
+            known |= {keys[at]: row for at, row in zip(new, fresh.astype(np.float64), strict=True)}
         return np.array([known[key] for key in keys])
 
     def _learn_columns(self, rows: Any) -> None:
-        shape = np.shape(rows)
-        if self._columns is None and len(shape) == 2:
-            self._columns = shape[1]
+        values = _array_of(rows)
+        if self._columns is None and values is not None and values.ndim == 2:
+            self._columns = values.shape[1]
 
     def _key(self, image: NDArray[np.uint8]) -> bytes:
         digest = hashlib.sha256(self._prefix + repr(image.shape).encode())
@@ -140,11 +140,8 @@ class CachedClassifier:
         return found
 
     def _write(self, keys: list[bytes], rows: Any) -> None:
-        try:
-            values = np.asarray(rows)
-        except (TypeError, ValueError):
-            return  # no scores: told by whoever asked
-        if self._broken or values.dtype.kind not in "iuf" or values.ndim != 2 or len(values) != len(keys):
+        values = _array_of(rows)
+        if self._broken or values is None or values.ndim != 2 or len(values) != len(keys):
             return
         values = values.astype(np.float64)
         if not _usable(values):
@@ -172,6 +169,15 @@ class CachedClassifier:
 
     def __repr__(self) -> str:
         return f"<cached {self.name}: {self.asked} images asked, {self.reused} reused>"
+
+
+def _array_of(rows: Any) -> NDArray[Any] | None:
+    """`rows` as numbers; None for what is no scores, of which whoever asked tells what to do."""
+    try:
+        values = np.asarray(rows)
+    except Exception:  # noqa: BLE001 - of a tensor that needs grad, a ragged list
+        return None
+    return values if values.dtype.kind in "iuf" else None
 
 
 def _usable(values: NDArray[np.float64]) -> bool:

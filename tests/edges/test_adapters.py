@@ -368,6 +368,15 @@ def test_an_svm_on_pixels_gives_its_margins():
     assert classifier.classes == ("cat", "dog", "eel")
 
 
+def test_features_that_are_a_name_are_told_at_once():
+    svm = pytest.importorskip("sklearn.svm")
+    fitted = svm.LinearSVC().fit(BATCH.reshape(33, -1), np.arange(33) % 2)
+    with pytest.raises(
+        ArgumentError, match=r'got str; a network .* occlumap\.load\("efficientnet-lite0", output='
+    ):
+        adapters.from_sklearn(fitted, features="efficientnet-lite0")
+
+
 def test_the_margin_of_two_classes_becomes_two_columns():
     svm = pytest.importorskip("sklearn.svm")
     fitted = svm.LinearSVC().fit(BATCH.reshape(33, -1), np.arange(33) % 2)

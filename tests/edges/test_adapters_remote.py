@@ -428,6 +428,12 @@ def test_hooks_speak_to_another_service(start):
     [
         ("ftp://x/", {}, "http://"),
         ("http://", {}, "http://"),
+        (
+            "http://x:port/",
+            {},
+            "expected a port from 0 to 65535, or none, in the address.* got 'http://x:port/'",
+        ),
+        ("http://x:99999/", {}, "expected a port from 0 to 65535"),
         ("http://x/", {"format": "xml"}, "json, multipart"),
         ("http://x/", {"timeout": 0}, "timeout"),
         ("http://x/", {"attempts": 0}, "attempts"),

@@ -246,6 +246,17 @@ def test_a_body_that_does_not_unpack_is_tried_again():
     server.socket.close()
 
 
+def test_the_reference_server_has_help():
+    script = Path(occlumap.__file__).parents[2] / "examples/scoring_server.py"
+    if not script.exists():
+        pytest.skip("the examples are not there")
+    environment = {**os.environ, "PYTHONPATH": str(Path(occlumap.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script), "--help"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "usage: scoring_server.py" in done.stdout
+
+
 def test_the_reference_server_serves_a_plain_function(tmp_path):
     (tmp_path / "plain.py").write_text("def classify(batch):\n    return batch.mean(axis=(1, 2))\n")
     script = Path(occlumap.__file__).parents[2] / "examples/scoring_server.py"

@@ -9,6 +9,7 @@ import pytest
 
 import occlumap
 from occlumap import score_cache
+from occlumap.classifiers import score
 from occlumap.errors import ArgumentError, OcclumapWarning, ScoreError
 from occlumap.score_cache import CachedClassifier
 
@@ -370,3 +371,34 @@ def test_a_fingerprint_that_wraps_copied_is_not_the_wrappers(tmp_path):
     assert not hasattr(occlumap.adapters.regression(negative), "fingerprint")
     negative.fingerprint = "negative 1"
     assert CachedClassifier(negative, path).fingerprint.startswith("negative 1 ")
+
+
+class NeedsGrad:
+    def __array__(self, *about, **more):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+
+@pytest.mark.parametrize("rows", [NeedsGrad(), [[1.0, 2.0], [1.0]]])
+@pytest.mark.parametrize("known", [False, True])
+def test_what_is_no_array_is_told_as_without_the_cache(tmp_path, rows, known):
+    class Odd(Counting):
+        def __call__(self, batch):
+            return rows
+
+    batch = np.stack([IMAGE, IMAGE // 2])
+    if known:
+        CachedClassifier(Counting(), tmp_path / "scores.sqlite3")(batch[:1])
+    cached = CachedClassifier(Odd(), tmp_path / "scores.sqlite3")
+    with pytest.raises(ScoreError, match=r"return a NumPy array \(for a tensor: .detach"):
+        score(cached, batch)
+
+
+def test_a_classifier_that_answers_for_one_image_only_is_not_filled_up(tmp_path):
+    class One(Counting):
+        def __call__(self, batch):
+            return super().__call__(batch)[:1]
+
+    batch = np.stack([IMAGE, IMAGE // 2, IMAGE // 3])
+    CachedClassifier(Counting(), tmp_path / "scores.sqlite3")(batch[:1])
+    with pytest.raises(ScoreError, match=r"expected scores of shape \(3, classes\), got \(1, 3\)"):
+        score(CachedClassifier(One(), tmp_path / "scores.sqlite3"), batch)

@@ -92,13 +92,19 @@ class Remote:
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-            _ = parts.port  # ValueError when it is none
         except ValueError:
             usable = False
         if not usable:
             raise ArgumentError(
                 f"expected an address that begins with http:// or https://, got {without_secrets(str(url))!r}"
             )
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ArgumentError(
+                "expected a port from 0 to 65535, or none, in the address, and in a password %2F for /, got "
+                f"{without_secrets(str(url))!r}"
+            ) from None
         for hook, given in (("encode", encode), ("decode", decode)):
             if given is not None and not callable(given):
                 raise ArgumentError(

@@ -48,6 +48,11 @@ def from_sklearn(
         raise ArgumentError(
             "expected features, a function of a batch, or size (height, width) for plain pixels"
         )
+    if features is not None and not callable(features):
+        raise ArgumentError(
+            f"expected features to be a function of a batch, got {type(features).__name__}; a network of ours is "
+            'occlumap.load("efficientnet-lite0", output="features")'
+        )
     labels = estimator.classes_
     several = isinstance(labels, list)
     if several and any(len(one) != 2 for one in labels):
