@@ -320,6 +320,64 @@ def test_a_network_whose_relevance_is_not_conserved_is_refused(make, rules):
         heatmap("lrp", request, {"rules": rules})
 
 
+def pooled(way, backwards=False):
+    """A chain whose map `way` makes one number per channel of, its layers made in their order, or backwards."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            layers = {"first": nn.Conv2d(3, 8, 3), "second": nn.Conv2d(8, 8, 3), "last": nn.Linear(8, 4)}
+            for name in reversed(layers) if backwards else layers:
+                setattr(self, name, layers[name])
+            self.relu, self.pool, self.flat = nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+
+        def forward(self, x):
+            x = torch.nn.functional.relu(self.second(self.relu(self.first(x))))
+            return self.last(way(self, torch.cat([x[:, :4], x[:, 4:]], 1)))
+
+    torch.manual_seed(0)
+    return Studied(Pooled(), 32, list("abcd"), "own")
+
+
+@pytest.mark.parametrize("rules", RULE_SETS)
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("mean", lambda network, x: x.mean((2, 3))),
+        ("adaptive_avg_pool2d", lambda network, x: functional().adaptive_avg_pool2d(x, 1).flatten(1)),
+        ("avg_pool2d", lambda network, x: functional().avg_pool2d(x, 28).reshape(len(x), -1)),
+    ],
+)
+def test_a_mean_between_layers_is_refused_though_its_sum_is_right(name, way, rules):
+    pytest.importorskip("captum")
+    request = Request(an_image(), 1, pooled(way), np.zeros((32, 32), dtype=bool))
+    with pytest.raises(ArgumentError, match=rf"got {name} between its layers.*nn.AdaptiveAvgPool2d\(1\)"):
+        heatmap("lrp", request, {"rules": rules})
+
+
+def functional():
+    import torch
+
+    return torch.nn.functional
+
+
+@pytest.mark.parametrize("rules", RULE_SETS)
+def test_a_chain_is_explained_in_the_order_of_its_pass_not_that_of_its_making(rules):
+    pytest.importorskip("captum")
+
+    def by_modules(network, x):
+        return network.flat(network.pool(x))
+
+    there, back = pooled(by_modules), pooled(by_modules, backwards=True)
+    back.network.load_state_dict(there.network.state_dict())
+    where = np.zeros((32, 32), dtype=bool)
+    found = [heatmap("lrp", Request(an_image(), 1, one, where), {"rules": rules}) for one in (there, back)]
+    assert np.abs(found[0]).sum() > 0
+    np.testing.assert_allclose(found[0], found[1])
+
+
 def test_a_network_with_biases_and_one_relu_for_all_is_explained_and_left_as_it_was():
     pytest.importorskip("captum")
     import torch

@@ -19,6 +19,35 @@ RULE_SETS = ("epsilon-plus-flat", "epsilon")
 weights alone, which is that rule for inputs of 0 and more only. epsilon: everywhere."""
 
 EPSILON = 1e-6
+PASSED_ON = frozenset(
+    {
+        "adaptive_max_pool2d",
+        "cat",
+        "chunk",
+        "clone",
+        "concat",
+        "concatenate",
+        "contiguous",
+        "dropout",
+        "dropout2d",
+        "flatten",
+        "get",
+        "getitem",
+        "max_pool2d",
+        "max_pool2d_with_indices",
+        "permute",
+        "relu",
+        "reshape",
+        "split",
+        "squeeze",
+        "transpose",
+        "unflatten",
+        "unsqueeze",
+        "view",
+    }
+)
+"""Operations between layers through which a gradient carries relevance as LRP does. That of a mean does not: it goes to
+positions of activation 0, too, and the sum stays right."""
 TOLERANCE = 0.01
 """Relevance and what biases took may sum to the logit less or more this share; a VGG's are off by 0.00001."""
 
@@ -35,19 +64,28 @@ def check_conserves(classifier: Studied, image: NDArray[np.uint8], target: int, 
     """Raise ArgumentError unless the image's relevance and what the biases took of it sum to the logit of `target`.
 
     By numbers, in double precision, in a copy of the network: Captum's LRP sees layers, so what a network computes
-    between them (a residual sum, a product, an attention) is not propagated, and only the sum shows it.
+    between them (a residual sum, a product, an attention) is not propagated. Operations other than PASSED_ON are
+    refused by name; what is hidden from that the sum shows.
     """
     network = copy.deepcopy(classifier.network).double().eval()
     inputs = classifier.inputs(image[None]).double()
     logit = _logit(network, inputs, target)
     pixels, kept = _propagated(network, inputs, target, rules)
+    between = [one for one in _between(network, inputs) if one not in PASSED_ON]
+    if between:
+        raise ArgumentError(
+            f"expected a network whose relevance LRP conserves, position by position, got {', '.join(between)} between "
+            f"its layers ({classifier.__name__}): LRP follows layers that are modules, so its heatmaps would be wrong. "
+            "Write it as a module (a mean over all positions as nn.AdaptiveAvgPool2d(1) and nn.Flatten()); where there "
+            "is none, as for a sum or a product, take another condition, such as grad_cam"
+        )
     total, absorbed = float(pixels.sum()), kept * logit
     if abs(total + absorbed - logit) > TOLERANCE * max(abs(logit), abs(total), abs(absorbed), 1e-6):
         raise ArgumentError(
             f"expected a network whose relevance LRP conserves, got a logit of {logit:.4g}, and relevance that sums to "
             f"{total:.4g}, with {absorbed:.4g} left in biases ({classifier.__name__}, rules {rules}): it computes "
-            "something between its layers (a residual sum, a product) that LRP does not follow; its heatmaps would be "
-            "wrong, so take another condition, such as grad_cam"
+            "what LRP does not follow (another activation than ReLU, two convolutions that read the image, a sum or a "
+            "product in a hook); its heatmaps would be wrong, so take another condition, such as grad_cam"
         )
 
 
@@ -80,11 +118,55 @@ def _logit(network: Any, inputs: Any, target: int) -> float:
         return float(network(inputs)[0, target])
 
 
+def _between(network: Any, inputs: Any) -> list[str]:
+    """The operations outside of layers from whose results a gradient flows, each once, by name."""
+    torch = from_extra("stimuli", "torch", "stimuli")
+    found: dict[str, None] = {}
+    inside: list[Any] = []
+
+    class Seen(torch.overrides.TorchFunctionMode):  # type: ignore[misc,name-defined]
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            parts = result if isinstance(result, tuple | list) else [result]
+            if not inside and any(isinstance(one, torch.Tensor) and one.requires_grad for one in parts):
+                found[function.__name__.strip("_")] = None
+            return result
+
+    layers = [one for one in network.modules() if not list(one.children())]
+    hooks = [one.register_forward_pre_hook(lambda *_: inside.append(1)) for one in layers]
+    hooks += [one.register_forward_hook(lambda *_: inside.clear(), prepend=True) for one in layers]
+    try:
+        with Seen():
+            network(inputs)
+    finally:
+        for one in hooks:
+            one.remove()
+    return list(found)
+
+
+def _first_convolution(network: Any, inputs: Any) -> Any:
+    """That which runs first, whatever the order in which the network's layers were made; None where none runs."""
+    torch = from_extra("stimuli", "torch", "stimuli")
+    order: list[Any] = []
+    hooks = [
+        one.register_forward_pre_hook(lambda module, _: order.append(module))
+        for one in network.modules()
+        if isinstance(one, torch.nn.Conv2d)
+    ]
+    try:
+        with torch.no_grad():
+            network(inputs)
+    finally:
+        for one in hooks:
+            one.remove()
+    return order[0] if order else None
+
+
 def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDArray[np.float64], float]:
     """The relevance of the inputs (3, size, size), and what layers kept for their biases, as a share of the logit."""
     attr = from_extra("stimuli", "captum.attr", "stimuli")
     kept: list[float] = []
-    _set_rules(network, rules, kept)
+    _set_rules(network, rules, kept, _first_convolution(network, inputs))
     try:
         found = attr.LRP(network).attribute(inputs.requires_grad_(), target=target)
     except (
@@ -100,7 +182,7 @@ def _propagated(network: Any, inputs: Any, target: int, rules: str) -> tuple[NDA
     return pixels, sum(kept)
 
 
-def _set_rules(network: Any, rules: str, kept: list[float]) -> None:
+def _set_rules(network: Any, rules: str, kept: list[float], first: Any) -> None:
     """Give every layer its rule; each adds to `kept` what does not go on of its relevance, as a share of the logit."""
     if rules not in RULE_SETS:
         raise ArgumentError(
@@ -146,11 +228,9 @@ def _set_rules(network: Any, rules: str, kept: list[float]) -> None:
             if module.bias is not None:
                 module.bias.data = torch.zeros_like(module.bias.data)
 
-    first = True
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d) and rules != "epsilon":
-            module.rule = Flat() if first else Plus(set_bias_to_zero=True)
-            first = False
+            module.rule = Flat() if module is first else Plus(set_bias_to_zero=True)
         elif isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             module.rule = Epsilon(EPSILON)
         elif isinstance(module, torch.nn.Flatten):
