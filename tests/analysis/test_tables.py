@@ -7,7 +7,10 @@ import pandas as pd
 import pytest
 
 pytest.importorskip("statsmodels")
-from occlumap.analysis import TableError, every_result, read
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+
+from occlumap.analysis import TableError, every_result, linear_models, measures, read
 from occlumap.analysis.results_by_id import SECTIONS
 from occlumap.errors import ArgumentError
 from tests.analysis.study_tables import changed, drawn
@@ -227,6 +230,9 @@ def test_a_random_deviation_that_runs_off_is_told_and_no_test_of_that_model_is_w
     assert not found.cautions["glmm.base"].endswith("its likelihood-ratio tests are")
     told = next(one for one in report.sections(study, found) if one.title == "Beyond the text").paragraphs
     assert any("The mixed logistic model: the standard deviation" in text for text in told)
+    assert any(
+        text.startswith("Standard deviations on the logit scale (not usable, as told)") for text in told
+    )
     methods = report.sections(study, found)[-1].paragraphs[0]
     assert "logistic mixed model" not in methods
     assert "Confidence" not in methods
@@ -423,6 +429,52 @@ def test_equal_ids_of_other_people_are_told_apart_by_the_folder(data, tmp_path):
     assert {"P001", "later:P001"} <= set(study.codes["participant_id"])
 
 
+def test_three_studies_in_folders_of_one_name_are_merged(tmp_path):
+    folders = [
+        changed(
+            drawn(tmp_path / f"drawn{seed}", seed=seed),
+            tmp_path / f"{seed}" / "data",
+            participants=lambda t, seed=seed: t.assign(source=f"study{seed}"),
+        )
+        for seed in range(3)
+    ]
+    people = read(folders).participants
+    assert len(people) == people["participant_id"].nunique() == 72
+    assert {"P001", "data:P001", "3:data:P001"} <= set(people["participant_id"])
+
+
+def test_the_same_people_by_other_ids_are_told(data, tmp_path):
+    def renamed(table):
+        return table.assign(participant_id="x-" + table["participant_id"])
+
+    tables = dict.fromkeys(("responses", "codes"), renamed)
+    copy = changed(data, tmp_path / "copy", participants=lambda t: renamed(t).assign(source="copy"), **tables)
+    told = read([data, copy]).remarks[0]
+    assert "24 participants gave the same answers, task by task, as people of other ids" in told
+    assert "'x-P001' as 'P001'" in told
+
+
+def test_a_fault_of_one_of_several_folders_names_it(data, tmp_path):
+    other = changed(data, tmp_path / "other", participants=lambda t: t.drop(columns="source"))
+    with pytest.raises(TableError, match=r"other, participants\.csv: expected columns source"):
+        read([data, other])
+
+
+def test_ratings_of_missing_answers_are_not_counted_as_missing_ratings(data, tmp_path):
+    def emptied(table):
+        table.loc[[3, 4], "confidence"] = ""
+        table.loc[3, ["answer", "correct"]] = ""
+        return table
+
+    remarks = read(changed(data, tmp_path / "gaps", responses=emptied)).remarks
+    assert "responses.csv, column confidence: 1 answer has no rating; it is left out of confidence" in remarks
+
+
+def test_one_participant_a_cell_is_told_as_the_reason(tmp_path):
+    found = every_result(read(drawn(tmp_path / "few", per_cell=1)), sections=("accuracy",))
+    assert found.problems["accuracy"].startswith("no cell has more than one participant")
+
+
 def test_gaps_and_whole_numbers_as_other_programs_write_them_are_read(data, tmp_path):
     def rewritten(table):
         correct = pd.to_numeric(table["correct"]).map("{:.1f}".format)
@@ -500,8 +552,12 @@ def test_two_conditions_are_enough(data, tmp_path):
 
 
 def test_codes_of_an_answer_that_is_not_there_are_told(data, tmp_path):
+    from occlumap.analysis import figures
+
     study = read(changed(data, tmp_path / "lost", codes=set_cell(0, "task_id", "99")))
     assert any("P001, task 99" in remark for remark in study.remarks)
+    captions = {name: caption for name, caption, _ in figures.figures(study)}
+    assert f" 1 of the {len(study.codes)} codes are of no answer" in captions["figure-27"]
 
 
 def test_codes_of_no_answer_at_all_are_told_with_the_tasks(data, tmp_path):
@@ -552,7 +608,22 @@ def test_a_report_is_written_of_what_does_not_vary_and_of_odd_names(data, tmp_pa
 def test_ratios_that_vary_no_more_than_chance_make_a_singular_model_that_says_so(data):
     results = every_result(read(data), sections=("saliency-feature ratio",))
     assert "vary no more than chance" in results.problems["ratio.betabinomial.phi"]
-    assert all(row["se"] < 10 for row in results.values["ratio.betabinomial"]["fixed"].values())
+    assert "phi" not in results.values["ratio.betabinomial"]
+    assert "no chi-square distribution" in results.problems["ratio.betabinomial_dispersion"]
+    assert "ratio.betabinomial_dispersion" not in results.values
+
+
+def test_without_more_spread_than_chance_the_beta_binomial_model_is_the_binomial_one(data):
+    study = read(data)
+    table = measures.ratio(study)
+    matrix = linear_models.design(table, ("heatmap", "scores", "heatmap:scores")).matrix
+    counts = table[["saliency", "codes"]].to_numpy(float)
+    expected = GLM(np.c_[counts[:, 0], counts[:, 1] - counts[:, 0]], matrix, family=Binomial()).fit(tol=1e-12)
+    found = every_result(study, sections=("saliency-feature ratio",)).values["ratio.betabinomial"]
+    rows = list(found["fixed"].values())
+    assert [row["estimate"] for row in rows] == pytest.approx(expected.params, rel=1e-6, abs=1e-9)
+    assert [row["se"] for row in rows] == pytest.approx(expected.bse, rel=1e-6)
+    assert found["logLik"] == pytest.approx(expected.llf, rel=1e-9)
 
 
 def test_thresholds_are_named_by_the_ratings_that_were_given(data, tmp_path):

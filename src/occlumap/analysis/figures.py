@@ -55,6 +55,13 @@ def _every(study: Study) -> Iterator[tuple[str, str, Any]]:
         study, "26", measures.ratio(study), "ratio", "Average participant saliency-features ratio"
     )
     percent = features.percentages(study)
+    matched = len(measures.analysed_codes(study))
+    coded = int(study.codes["participant_id"].isin(measures.analysed_people(study)["participant_id"]).sum())
+    missing = (
+        f" {coded - matched} of the {coded} codes are of no answer that was given, and are missing here."
+        if matched < coded
+        else ""
+    )
     group_of = dict(zip(study.codes["code"], study.codes["group"], strict=True))
     numbers = ["27", "28", *(f"28{letter}" for letter in ascii_lowercase[1:])]  # the text has two classes
     for number, image_class in zip(numbers, sorted(study.responses["image_class"].unique()), strict=False):
@@ -64,7 +71,8 @@ def _every(study: Study) -> Iterator[tuple[str, str, Any]]:
             if percent.get(f"{image_class}:{heatmap}", {}).get("answers")
         }
         if shares:
-            yield _percentages(number, image_class, shares, group_of)
+            name, caption, figure = _percentages(number, image_class, shares, group_of)
+            yield name, caption + missing, figure
     yield _boxes(study)
 
 

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 NO_SPREAD = 1e4
 """A phi above this is none: the counts vary no more than binomial ones."""
 
+NO_GAIN = 1e-4
+"""Nor is one a phi with which the log-likelihood is no more than this above the binomial model's."""
+
 CERTAIN = 1e-9
 """A fitted share this near 0 or 1 is one that the likelihood drives there."""
 
@@ -123,8 +126,9 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
     """Beta-binomial regression: mean = logistic(matrix @ b), phi = exp(dispersion @ d), alpha = mean x phi.
 
     (Skellam 1948; the parameters of glmmTMB.) `dispersion`: a column of ones for one phi. Gives `coefficients`,
-    `covariance` of them, `phi` of the first row, `loglik` (the binomial coefficient included), `no_spread`: the counts
-    vary no more than chance, so the likelihood rises without end with phi; the covariance is then the binomial one's.
+    `covariance` of them, `phi` of the first row, `loglik` (the binomial coefficient included), `no_spread`: counts of
+    some rows, those of one phi, vary no more than chance, so the likelihood rises without end with it; all is then the
+    binomial model's, and `phi` infinite.
     """
     from scipy import optimize, special
 
@@ -133,16 +137,21 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
         special.gammaln(trials + 1) - special.gammaln(successes + 1) - special.gammaln(trials - successes + 1)
     )
 
-    def minus_loglik(parameters: Floats) -> float:
+    def rows(parameters: Floats) -> Floats:
         mean = 1 / (1 + np.exp(-matrix @ parameters[:count]))
         phi = np.exp(np.clip(dispersion @ parameters[count:], -10, 15))
         alpha, beta = mean * phi, (1 - mean) * phi
-        rows = special.betaln(successes + alpha, trials - successes + beta) - special.betaln(alpha, beta)
-        return -float((combinations + rows).sum())
+        both = special.betaln(successes + alpha, trials - successes + beta) - special.betaln(alpha, beta)
+        return np.asarray(combinations + both)
 
-    start = np.concatenate(
-        [binomial(matrix, successes / trials, trials).params, np.ones(dispersion.shape[1])]
-    )
+    def binomial_rows(mean: Floats) -> Floats:
+        return np.asarray(combinations + successes * np.log(mean) + (trials - successes) * np.log(1 - mean))
+
+    def minus_loglik(parameters: Floats) -> float:
+        return -float(rows(parameters).sum())
+
+    without = binomial(matrix, successes / trials, trials)
+    start = np.concatenate([without.params, np.ones(dispersion.shape[1])])
     found = optimize.minimize(
         minus_loglik,
         start,
@@ -150,15 +159,21 @@ def beta_binomial(matrix: Floats, dispersion: Floats, successes: Floats, trials:
         method="BFGS",
         options={"gtol": 1e-5, "maxiter": 500},
     )
-    hessian = _hessian(minus_loglik, found.x, 1e-4)
     phi = np.exp(dispersion @ found.x[count:])
-    # without more spread than chance phi has no maximum: the model is the binomial one, whose curvature is taken
-    none = bool(phi.max() > NO_SPREAD)
-    covariance = np.linalg.inv(hessian[:count, :count] if none else hessian)
+    gained = rows(found.x) - binomial_rows(special.expit(matrix @ found.x[:count]))
+    groups = np.unique(dispersion, axis=0, return_inverse=True)[1].ravel()
+    if phi.max() > NO_SPREAD or np.bincount(groups, gained).min() < NO_GAIN:
+        return {
+            "no_spread": True,
+            "coefficients": without.params,
+            "covariance": without.cov_params(),
+            "phi": np.inf,
+            "loglik": float(binomial_rows(without.mu).sum()),
+        }
     return {
-        "no_spread": none,
+        "no_spread": False,
         "coefficients": found.x[:count],
-        "covariance": covariance[:count, :count],
+        "covariance": np.linalg.inv(_hessian(minus_loglik, found.x, 1e-4))[:count, :count],
         "phi": float(phi[0]),
         "loglik": -float(found.fun),
     }

@@ -123,10 +123,16 @@ def linear_section(table: Any, measure: str, study: Study) -> Iterator[tuple[str
 
 
 def measure_varies(found: Results, table: Any, measure: str) -> bool:
-    """Whether `measure` varies within the cells; if not, a test would be of rounding, and it is told as left out."""
+    """Whether `measure` varies within the cells, some of several participants; if not, it is told as left out: a test
+    would be of rounding.
+    """
     values = table[measure].to_numpy(np.float64)
     if not group_tests.varies(values):
         found.problems[measure] = f"nothing varies: all values are the same, {values[0]:.3g}"
+    elif table["cell"].value_counts().max() == 1:
+        found.problems[measure] = (
+            "no cell has more than one participant, so nothing can be tested against chance"
+        )
     elif not group_tests.varies(*(part.to_numpy(np.float64) for _, part in table.groupby("cell")[measure])):
         found.problems[measure] = "nothing varies within the cells, so nothing can be tested against chance"
     return measure not in found.problems

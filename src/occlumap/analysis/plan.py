@@ -55,8 +55,8 @@ def freeze(path: Path, plan: Any = None) -> str:
 
     Raises ArgumentError when `path` is there: a frozen plan is not overwritten; when its folder is not; or for a plan
     that is not as DEFAULT: texts in `hypotheses`, `exclusions`, `confirmatory` (lists) and `formulas` (a list, or an
-    object of names), none of them empty but `confirmatory` (all is exploratory), which has ids of results, or their
-    first parts, up to a dot ("accuracy.anova"); further keys are kept.
+    object of names), none of them empty but `exclusions` and `confirmatory` (all is exploratory), which has
+    ids of results, or their first parts, up to a dot ("accuracy.anova"); further keys are kept.
     """
     if path.exists():
         raise ArgumentError(
@@ -142,7 +142,7 @@ def _check(plan: Any) -> None:
     for key in DEFAULT:
         value = plan.get(key)
         texts = list(value.values()) if key == "formulas" and isinstance(value, dict) else value
-        empty = key != "confirmatory" and not texts
+        empty = key not in ("confirmatory", "exclusions") and not texts
         if not isinstance(texts, list) or empty or not all(isinstance(one, str) and one for one in texts):
             got = "nothing" if key not in plan else f"{value!r:.80}"
             raise ArgumentError(

@@ -66,21 +66,15 @@ def ratio_results(found: Results, study: Study) -> None:
 
     def betabinomial() -> Iterator[tuple[str, Any]]:
         best = fitted(model, np.ones((len(table), 1)))
-        yield (
-            "",
-            {
-                "fixed": mixed_models.coefficient_table(
-                    model.names, best["coefficients"], best["covariance"]
-                ),
-                "phi": best["phi"],
-                "logLik": best["loglik"],
-            },
-        )
+        table_of = mixed_models.coefficient_table(model.names, best["coefficients"], best["covariance"])
         if best["no_spread"]:
             found.problems["ratio.betabinomial.phi"] = (
-                "a singular model: the ratios vary no more than chance, so phi has no maximum; the coefficients are "
-                "those of the binomial model"
+                "a singular model: the ratios vary no more than chance, so phi has no maximum; the coefficients, "
+                "standard errors and pairs are those of the binomial model"
             )
+            yield "", {"fixed": table_of, "logLik": best["loglik"]}
+        else:
+            yield "", {"fixed": table_of, "phi": best["phi"], "logLik": best["loglik"]}
 
     found.add("ratio.betabinomial", betabinomial)
 
@@ -93,10 +87,19 @@ def ratio_results(found: Results, study: Study) -> None:
 
     def dispersion() -> Iterator[tuple[str, Any]]:
         spread = linear.design(table, ("heatmap",)).matrix
-        one = float(fitted(model, np.ones((len(table), 1)))["loglik"])
-        full = float(fitted(model, spread)["loglik"])
-        additive = float(fitted(model.without("heatmap:scores"), spread)["loglik"])
-        scores = float(fitted(model.without("heatmap:scores", "heatmap"), spread)["loglik"])
+        fits = [
+            fitted(model, np.ones((len(table), 1))),
+            fitted(model, spread),
+            fitted(model.without("heatmap:scores"), spread),
+            fitted(model.without("heatmap:scores", "heatmap"), spread),
+        ]
+        if any(fit["no_spread"] for fit in fits):
+            raise ArgumentError(
+                "a singular model: the ratios of a heatmap, or all, vary no more than chance, so a phi has no maximum "
+                "and a likelihood-ratio test has no chi-square distribution; for the heatmap take the quasi-binomial "
+                "model's test"
+            )
+        one, full, additive, scores = (float(fit["loglik"]) for fit in fits)
         yield (
             "",
             {

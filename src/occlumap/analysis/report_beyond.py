@@ -28,7 +28,7 @@ def better(section: Section, results: Results) -> None:
             )
         section.tell(
             "glmm.base.random_sd",
-            "Standard deviations on the logit scale: "
+            f"Standard deviations on the logit scale{unusable}: "
             + ", ".join(f"{name}s {value:.2f}" for name, value in deviations.items())
             + ".",
         )

@@ -107,7 +107,8 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
 
     participants.csv, responses.csv and codes.csv must be there, double_coding.csv may; further columns are left alone.
     Merged exports keep their `source`; a participant id that stands in several with other sources is made unique by its
-    folder's name, and one that stands in several with one source is refused.
+    folder's name, and by its place in the list where two have one name; one that stands in several with one source is
+    refused.
     Rows may come in any order.
 
     Raises TableError, which names table, row (the line in the file, 1 the header) and column of every fault, up to ten
@@ -119,20 +120,15 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
     chosen = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
     if not chosen:
         raise TableError("expected at least one folder of tables, got none")
-    parts = [_with_coded(_read_one(Path(folder))) for folder in chosen]
+    parts = [_with_coded(_read_one(Path(folder), len(chosen) > 1)) for folder in chosen]
     doubled = _the_same_people(chosen, parts)
     seen: set[str] = set()
-    for folder, tables in zip(chosen, parts, strict=True):
-        ids = set(tables["participants"]["participant_id"])
-        if seen & ids:
-            name = Path(folder).resolve().name
+    for number, (folder, tables) in enumerate(zip(chosen, parts, strict=True), start=1):
+        name, ids = Path(folder).resolve().name, set(tables["participants"]["participant_id"])
+        while seen & ids:
             for table in tables.values():
                 table["participant_id"] = f"{name}:" + table["participant_id"]
-            ids = set(tables["participants"]["participant_id"])
-            if seen & ids:
-                raise TableError(
-                    f"expected different studies, got {folder} twice, or two folders of its name and ids"
-                )
+            name, ids = f"{number}", set(tables["participants"]["participant_id"])
         seen |= ids
     merged = {
         name: pd.concat([part[name] for part in parts if name in part], ignore_index=True)
@@ -148,11 +144,13 @@ def read(folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> 
 
 def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[dict[str, Any]]) -> list[str]:
     """Nobody counts twice: a folder given twice, or one id of one source in two exports, is refused; one with another
-    source and the same answers, or a part of them, is told, in words.
+    source and the same answers, or a part of them, is told, in words; so is half an export whose answers are those of
+    people of other ids.
     """
     places: set[Path] = set()
     people: dict[tuple[str, str], str] = {}
     sources: dict[str, list[tuple[str, str, set[tuple[Any, ...]]]]] = {}
+    whole: dict[str, dict[frozenset[tuple[Any, ...]], str]] = {}
     problems: list[str] = []
     remarks: list[str] = []
     for folder, tables in zip(folders, parts, strict=True):
@@ -174,6 +172,17 @@ def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[
                 if before != source and (given <= theirs or theirs <= given):
                     alike.setdefault((place, before, source), []).append(name)
             sources[name].append((str(folder), source, given))
+        mine = _whole_answers(tables["responses"])
+        for place, others in whole.items():
+            same = [one for one in mine if one in others and others[one] != mine[one]]
+            if 2 * len(same) >= min(len(mine), len(others)) > 0:
+                pairs = ", ".join(f"{mine[one]!r} as {others[one]!r}" for one in same[:5])
+                remarks.append(
+                    f"{folder}, responses.csv: {len(same)} participants gave the same answers, task by task, as people "
+                    f"of other ids in {place} ({pairs}{', ...' if len(same) > 5 else ''}); they count twice: if they "
+                    "are the same people, give one of the two only"
+                )
+        whole[str(folder)] = mine
         for (earlier, source), names in again.items():
             problems.append(
                 f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
@@ -192,12 +201,24 @@ def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[
     return remarks
 
 
+def _whole_answers(responses: Any) -> dict[frozenset[tuple[Any, ...]], str]:
+    """Participants by all that they answered: tasks, their positions, answers and ratings."""
+    columns = [name for name in ("task_id", "position", "answer", "confidence") if name in responses]
+    given = responses[responses["answer"] != ""]
+    return {
+        frozenset(map(tuple, part[columns].to_numpy().tolist())): name
+        for name, part in given.groupby("participant_id")
+    }
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
-def _read_one(folder: Path) -> dict[str, Any]:
+def _read_one(folder: Path, one_of_several: bool) -> dict[str, Any]:
     import pandas as pd
+
+    where = f"{folder}, " if one_of_several else ""
 
     if not folder.is_dir():
         raise TableError(f"expected a folder of CSV tables at {folder}, found none")
@@ -230,13 +251,13 @@ def _read_one(folder: Path) -> dict[str, Any]:
             )
         tables[name] = table
     if problems:
-        raise TableError(_told(problems))
+        raise TableError(_told(where + problem for problem in problems))
     problems = [f"{name}.csv: has no rows" for name in ("participants", "responses") if not len(tables[name])]
     if problems:
-        raise TableError(_told(problems))
+        raise TableError(_told(where + problem for problem in problems))
     problems = [*_empty(tables), *_wrong_values(tables), *_twice(tables), *_strangers(tables)]
     if problems:
-        raise TableError(_told(problems))
+        raise TableError(_told(where + problem for problem in problems))
     return tables
 
 
@@ -430,7 +451,7 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
             )
     unrated = int((responses["confidence"].isna() & responses["correct"].notna()).sum())
     if unrated:
-        told = "ratings are missing; they are" if unrated > 1 else "rating is missing; it is"
+        told = "answers have no rating; they are" if unrated > 1 else "answer has no rating; it is"
         yield f"responses.csv, column confidence: {unrated} {told} left out of confidence"
     if responses["outcome"].nunique() == 1:
         yield (
