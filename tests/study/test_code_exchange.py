@@ -279,7 +279,11 @@ def test_a_coder_whom_nobody_knows_is_kept_apart_and_cannot_log_in(bench):  # no
     [
         ("codes.xlsx", b"PK", "ends in .csv, .qdc or .qdpx"),
         ("codes.csv", b"a,b\n1,2\n", "expected the columns participant_id"),
-        ("codes.csv", b"\xff\xfe", "UTF-8"),
+        (
+            "codes.csv",
+            b"\xff\xfe",
+            "expected a CSV file in UTF-8, got another encoding: save it as CSV UTF-8",
+        ),
         ("codes.csv", b"participant_id,task_id,codes\nP99999,1,ears\n", "line 2: expected an answer"),
         ("book.qdc", b"<CodeBook", "no XML"),
         ("book.qdc", b"<Project/>", "begins with &#x27;Project&#x27;"),

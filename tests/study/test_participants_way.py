@@ -442,15 +442,51 @@ def test_who_withdraws_on_the_way_is_told_what_it_costs(study):
 def test_who_gave_a_submission_back_and_came_by_another_is_paid_by_the_last(study):
     from occlumap.study import export
 
-    go_to(start("some_person&SESSION_ID=first"), "end")
+    go_to(start("some_person&SESSION_ID=first"), "task-2")
     browser = start("some_person&SESSION_ID=second")
-    assert "completion code" in browser.get("/study/").content.decode()
+    assert "completion code" in go_to(browser, "end")
     assert [to for to, _ in export.bonuses(study)] == ["second"]
     start("other_person&SESSION_ID=third")
     other = client()
     other.get("/?PROLIFIC_PID=other_person&SESSION_ID=second")
     assert other.post("/").status_code == 403
     assert [to for to, _ in export.bonuses(study)] == ["second"]
+
+
+def test_by_whom_somebody_is_paid_who_has_finished_is_not_changed_by_another_link(study):
+    from occlumap.study import export
+
+    go_to(start("some_person&SESSION_ID=first"), "end")
+    earned = export.bonuses(study)
+    browser = start("some_person&SESSION_ID=another")
+    assert "completion code" in browser.get("/study/").content.decode()
+    assert export.bonuses(study) == earned
+    browser.post("/study/withdraw/")
+    assert export.bonuses(study) == earned
+    assert [to for to, _ in earned] == ["first"]
+
+
+def test_a_submission_is_paid_once_also_after_withdrawing(study, study_folder):
+    import sqlite3
+
+    from occlumap.study import export
+    from occlumap.study.participants.models import Participant
+
+    browser = start("made_up_0&SESSION_ID=one_submission")
+    go_to(browser, "end")
+    browser.post("/study/withdraw/")
+    start("made_up_1&SESSION_ID=own_submission")
+    for again, person in ((browser, "made_up_2"), (client(), "made_up_3"), (client(), "made_up_1")):
+        again.get(f"/?PROLIFIC_PID={person}&SESSION_ID=one_submission")
+        response = again.post("/")
+        assert response.status_code == 403
+        assert "a submission is paid once" in response.content.decode()
+    assert Participant.objects.count() == 2
+    assert [to for to, _ in export.bonuses(study)] == ["one_submission"]
+    with sqlite3.connect(study_folder / "db.sqlite3") as database:
+        dump = "\n".join(database.iterdump())
+    assert dump.count("one_submission") == 1  # the bonus that is owed
+    assert "own_submission" in dump
 
 
 def test_a_self_report_that_a_second_tab_sends_otherwise_comes_back(study):

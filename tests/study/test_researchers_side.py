@@ -594,11 +594,20 @@ def test_defaults_and_the_demo_fit_the_schema_that_the_command_prints(study):
         ({"texts": {"consent": "Ask { contact }"}}, "the text consent has a brace"),
         ({"texts": {"consent": "I get 8.60 for this study"}}, "the text consent says 'get 8.60'"),
         ({"texts": {"information": "We pay."}}, "the text information does not say {{ base }}"),
-        ({"codes": {"completed": "X", "no_consent": "X"}}, "codes.completed is 'X', the code of another end"),
+        (
+            {"codes": {"completed": "X", "no_consent": "X"}},
+            "codes.completed is 'X', that of no_consent too: who is to be paid could not be told",
+        ),
         (
             {"codes": {"over_quota": "X", "no_consent": "X"}},
-            "codes.over_quota is 'X', that of no_consent too: who is to be paid could not be told",
+            "codes.no_consent is 'X', that of over_quota too: who is to be paid could not be told",
         ),
+        (
+            {"codes": {"screened_out": "X", "no_consent": "X"}},
+            "codes.no_consent is 'X', that of screened_out too: who is to be paid could not be told",
+        ),
+        ({"colours": {"right": "#a3001B"}}, "colours.right and colours.wrong are both #a3001B"),
+        ({"texts": {"consent": "Up to a maximum of 8.6."}}, "the text consent says 'maximum of 8.6'"),
         ({"codes": {"completed": " "}}, "codes.completed is empty"),
         ({"completion_url": "https://app.example/?cc=ABC"}, "completion_url has a code in it"),
         ({"completion_url": "https://app.example/#end"}, "completion_url is 'https://app.example/#end'"),
@@ -613,6 +622,29 @@ def test_what_cannot_be_met_or_seen_is_refused_before_launch(study, values, told
 
     assert told in "; ".join(launch.faults(make({**study.values, **values}, study.folder)))
     assert launch.faults(make({**study.values, "places": 12}, study.folder)) == []
+
+
+def test_ends_that_pay_alike_may_share_a_code(study):
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
+
+    codes = {"over_quota": "X", "screened_out": "X"}
+    assert launch.faults(make({**study.values, "codes": codes}, study.folder)) == []
+
+
+def test_the_check_says_what_links_that_are_not_signed_mean(study, study_folder):
+    import yaml
+    from click.testing import CliRunner
+
+    from occlumap.cli.study import study as command
+
+    signed = {"keys": "https://keys.example/jwks.json", "audience": "us", "study_id": "s1"}
+    for more, noted in (({}, True), ({"signed_links": signed}, False)):
+        path = study_folder / "noted.yaml"
+        path.write_text(yaml.safe_dump({**study.values, **more}))
+        told = CliRunner().invoke(command, ["check", str(path)])
+        assert told.exit_code == 0, told.output
+        assert ("whoever knows or makes up a PROLIFIC_PID enters as that person" in told.output) == noted
 
 
 @pytest.mark.parametrize("keys", [[], "abc", {}, [{"kty": "oct"}], [{"kty": "RSA", "n": "-", "e": "AQAB"}]])

@@ -101,13 +101,22 @@ def check(config: Path) -> None:
     from occlumap.study.domain import configuration as configurations
     from occlumap.study.domain import launch
 
-    faults = launch.faults(configurations.read(config))
+    configuration = configurations.read(config)
+    faults = launch.faults(configuration)
+    _tell_notes(configuration)
     for fault in faults:
         click.echo(f"  {fault}", err=True)
     if faults:
         told = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise click.ClickException(f"{told}: not to be launched")
     click.echo("nothing to mend")
+
+
+def _tell_notes(configuration: "Configuration") -> None:
+    from occlumap.study.domain import launch
+
+    for note in launch.notes(configuration):
+        click.echo(f"note: {note}", err=True)
 
 
 @study.command()
@@ -170,6 +179,7 @@ def serve(config: Path, bind: str, workers: int) -> None:
     password = server.researcher()
     if password:
         click.echo(f"researcher: name {server.RESEARCHER}, password {password} (shown once)")
+    _tell_notes(configuration)
     # connections are kept longer than people and proxies keep them: who ends one first may lose a page that is sent
     threads = ["--worker-class", "gthread", "--threads", "8", "--keep-alive", "75", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", "--bind", bind, "--workers", str(workers), *threads]

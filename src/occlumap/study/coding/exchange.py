@@ -136,7 +136,8 @@ def _of_csv(data: bytes, *, sure: bool) -> tuple[list[tuple[str, str]], list[Row
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"expected a CSV file in UTF-8: {error}") from error
+        told = "expected a CSV file in UTF-8, got another encoding: save it as CSV UTF-8"
+        raise FileFormatError(told) from error
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)

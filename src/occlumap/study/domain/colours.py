@@ -37,9 +37,10 @@ def _luminance(colour: str) -> float:
 
 
 def faults(colours: Mapping[str, str]) -> list[str]:
-    """Which of the colours cannot be told well enough from the background."""
-    ground = colours["background"]
-    return [
+    """Which of the colours cannot be told well enough from the background, or from each other."""
+    ground, right, wrong = colours["background"], colours["right"], colours["wrong"]
+    same = [f"colours.right and colours.wrong are both {right}"] if right.lower() == wrong.lower() else []
+    return same + [
         f"colours.{name} is {colours[name]} on {ground}: a contrast of {contrast(colours[name], ground):.2f}, "
         f"and needs {least}"
         for name, least in _LEAST.items()

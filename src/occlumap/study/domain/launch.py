@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -55,6 +56,16 @@ def faults(configuration: Configuration) -> list[str]:
         *_quotas(configuration),
         *_ends(configuration),
         *_signed_links(configuration),
+    ]
+
+
+def notes(configuration: Configuration) -> list[str]:
+    """What is to be known before real people take part, and may be so."""
+    if configuration.values["signed_links"]["keys"]:
+        return []
+    return [
+        "links are not signed (signed_links): whoever knows or makes up a PROLIFIC_PID enters as that person, so look "
+        "at the ids in bonuses.csv before they are paid"
     ]
 
 
@@ -174,14 +185,11 @@ def _quotas(configuration: Configuration) -> Iterator[str]:
 def _ends(configuration: Configuration) -> Iterator[str]:
     """How people are led back."""
     codes = {name: str(code).strip() for name, code in configuration.values["codes"].items()}
-    for name, code in codes.items():
-        if not code:
-            yield f"codes.{name} is empty"
-        elif list(codes.values()).count(code) > 1 and (name == "completed" or code == codes["completed"]):
-            yield f"codes.{name} is {code!r}, the code of another end too: who completed could not be told"
-    if codes["over_quota"] and codes["over_quota"] == codes["no_consent"]:
-        told = "that of no_consent too: who is to be paid could not be told"
-        yield f"codes.over_quota is {codes['over_quota']!r}, {told}"
+    yield from (f"codes.{name} is empty" for name, code in codes.items() if not code)
+    for one, other in combinations(("completed", "no_consent", "over_quota", "screened_out"), 2):
+        pays_alike = (one, other) == ("over_quota", "screened_out")
+        if codes[one] and codes[one] == codes[other] and not pays_alike:
+            yield f"codes.{one} is {codes[one]!r}, that of {other} too: who is to be paid could not be told"
     url = configuration.values["completion_url"]
     if not url:
         yield "completion_url is empty: participants would not be led back"

@@ -68,7 +68,7 @@ def unfilled_inside(text: str) -> Iterator[str]:
 def amounts(text: str, currency: str) -> Iterator[str]:
     """Amounts of money as people write them, in digits and words, in the study's currency and the usual ones.
 
-    An amount without a currency is known by two decimals after a word of paying.
+    An amount without a currency is known by two decimals after a word of paying, or as a maximum or total.
 
     >>> list(amounts("at most five pounds, or 10p", "GBP"))
     ['five pounds', '10p']
@@ -76,6 +76,8 @@ def amounts(text: str, currency: str) -> Iterator[str]:
     ['eight quid', 'tenner']
     >>> list(amounts("I get 8.60 for this; the score was 0.25", "GBP"))
     ['get 8.60']
+    >>> list(amounts("Up to a maximum of 8.6. Scores have a maximum of 1.0, and pages one of 2.5 minutes.", "GBP"))
+    ['maximum of 8.6']
     """
     names = rf"(?:{re.escape(currency)}|GBP|USD|EUR)"
     spoken = r"(?:pounds?|euros?|dollars?|pence|penny|cents?|quid|bucks?)"
@@ -84,7 +86,8 @@ def amounts(text: str, currency: str) -> Iterator[str]:
     words = rf"\b(?:{_WORD}|hundred)[\s-]+(?:{spoken}|{names})\b|\b(?:fiver|tenner)s?\b"
     paying = r"\b(?:get|paid|pay|receive|earn|reward|bonus|payment|compensation)\b"
     paid = rf"{paying}[^.\n\d]{{0,30}}\d+[.,]\d\d\b(?![.,]?\d|\s*%)"
-    return (match[0] for match in re.finditer(f"{digits}|{words}|{paid}", text, re.IGNORECASE))
+    most = r"\b(?:maximum|total) of (?![01]\b)\d+[.,]\d\d?\b(?!\s*(?:%|[a-z]))"  # scores go to 1, and units follow
+    return (match[0] for match in re.finditer(f"{digits}|{words}|{paid}|{most}", text, re.IGNORECASE))
 
 
 def counts(text: str) -> Iterator[tuple[str, int]]:

@@ -73,8 +73,9 @@ class Identity(models.Model):
 
 
 class Withdrawal(models.Model):
-    """That somebody withdrew, so that they are told so when they come back. `who`: a keyed hash, linked to nothing.
+    """That somebody withdrew, so that they are told so when they come back, and that a submission is not paid again.
 
+    `who`: a keyed hash of the person's id, or, in a row of its own, of the submission's; linked to nothing.
     `owed`: the name of the completion code that they keep; empty for that of no consent.
     """
 

@@ -70,7 +70,7 @@ class ReplacedError(Exception):
 
 
 class SubmissionTakenError(Exception):
-    """Another person takes part under the same submission of the recruiting service, which is paid once."""
+    """Another person takes, or took, part under the same submission of the recruiting service, which is paid once."""
 
 
 def prepare(configuration: Configuration) -> None:
@@ -160,6 +160,7 @@ def start(configuration: Configuration, identity: Mapping[str, str]) -> Particip
                     study=identity.get("study", ""),
                     submission=identity.get("submission", ""),
                 )
+                _assert_not_withdrawn(identity.get("submission", ""))
             Event.objects.create(participant=participant, kind="started")
             return participant
     except (
@@ -180,19 +181,30 @@ def known_as(person: str) -> Participant | None:
 def come_again(participant: Participant, identity: Mapping[str, str]) -> None:
     """Keep the submission by which somebody came last: who gave one back and came by another is paid by that one.
 
-    Raises SubmissionTakenError for the submission of another person.
+    Of who has finished the submission stays. Raises SubmissionTakenError for the submission of another person.
     """
     submission = identity.get("submission", "")
     if not submission:
         return
     earlier = Identity.objects.filter(participant=participant, person=identity.get("person", ""))
+    earlier = earlier.exclude(participant__state=progress.FINISHED)
     try:
         with transaction.atomic():
-            earlier.exclude(submission=submission).update(
+            if earlier.exclude(submission=submission).update(
                 submission=submission, study=identity.get("study", "")
-            )
+            ):
+                _assert_not_withdrawn(submission)
     except IntegrityError as error:
         raise SubmissionTakenError from error
+
+
+def _assert_not_withdrawn(submission: str) -> None:
+    """SubmissionTakenError for a submission by which somebody withdrew.
+
+    To be called once it is taken: who withdraws by it at the same moment is waited for then.
+    """
+    if submission and Withdrawal.objects.filter(who=_fingerprint(f"submission:{submission}")).exists():
+        raise SubmissionTakenError
 
 
 def is_let_in(participant: Participant | None) -> bool:
@@ -463,6 +475,8 @@ def withdraw(participant_pk: int, configuration: Configuration) -> None:
             Withdrawal.objects.get_or_create(
                 who=_fingerprint(identity.person), defaults={"owed": participant.owed}
             )
+            if identity.submission:
+                Withdrawal.objects.get_or_create(who=_fingerprint(f"submission:{identity.submission}"))
             if amount:
                 OwedBonus.objects.create(payee=payee(identity), amount=amount)
         erase(participant)

@@ -121,8 +121,8 @@ def entry(request: HttpRequest) -> HttpResponse:
         request.session[COOKIE] = known.code
     except services.SubmissionTakenError:
         told = (
-            "Somebody else takes part by the same SESSION_ID, and a submission is paid once. Please open the study "
-            "once more from your own account."
+            "Somebody else takes part, or took part, by the same SESSION_ID, and a submission is paid once. Please "
+            "open the study once more from your own account."
         )
         return _message(request, "This link is somebody else's", told, 403)
     except services.ReplacedError:
