@@ -31,6 +31,7 @@ def test_draw_train_and_parts(tmp_path):
         *("--learning-rate", 0.001),
     )
     assert "mean AP: train 0." in told
+    assert "nearly every image is recognised" not in told
     page = (model / "MODEL_CARD.md").read_text()
     assert page.startswith("# Model card: vgg-narrow")
     assert "for 1 epoch (" in page
@@ -42,6 +43,17 @@ def test_draw_train_and_parts(tmp_path):
     )  # of birds and cows beside horses
     assert lines[0].split()[-3:] == ["%", "interval", "scenes"]
     assert "did you mean horse" in run("parts", model, data, "--class", "hors", code=1)
+
+
+def test_training_that_learnt_nothing_is_told_on_the_terminal_too(tmp_path):
+    data, model = tmp_path / "data", tmp_path / "model"
+    run("draw", data, "--train", 16, "--val", 8, "--size", 32)
+    told = run(
+        *("train", data, "--out", model, "--backbone", "vgg-narrow", "--size", 32, "--epochs", 1),
+        *("--learning-rate", 50),
+    )
+    assert "nearly every image is recognised" in told
+    assert "nearly every image is recognised" in (model / "MODEL_CARD.md").read_text()
 
 
 def test_parts_are_the_asked_animal_s_and_come_with_intervals():

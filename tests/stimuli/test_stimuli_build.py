@@ -399,6 +399,14 @@ def test_a_blur_that_is_none_is_refused(blur):
         check_values("random", {"blur": blur}, 32)
 
 
+def test_a_condition_whose_heatmaps_are_all_blank_is_told(drawn, trained, monkeypatch):
+    from occlumap.stimuli import conditions
+
+    monkeypatch.setattr(conditions, "condition", lambda name: lambda request: request.image[..., 0] / -255)
+    with pytest.warns(OcclumapWarning, match=r"^all \d+ heatmaps of random show nothing: no value"):
+        built(drawn, "blank", conditions={"random": {}})
+
+
 def test_what_lrp_leaves_to_the_biases_is_told(drawn, trained, frozen):
     from occlumap.stimuli.lrp import relevances
     from occlumap.stimuli.train import load

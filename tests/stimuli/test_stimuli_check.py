@@ -325,6 +325,12 @@ def test_like_lines_are_grouped_unless_all_are_asked_for(copy):
     told = CliRunner().invoke(command_line, ["stimuli", "check", str(copy)]).output
     assert told.count(" is missing") == 3
     assert f"... and {count - 3} more: files missing" in told
+    report = json.loads((copy / "fairness.json").read_text())
+    report |= {f"own {power}": report["lrp"] | {"ink": 10.0**-power} for power in range(4)}
+    (copy / "fairness.json").write_text(json.dumps(report))
+    told = CliRunner().invoke(command_line, ["stimuli", "check", str(copy)]).output
+    assert told.count(" ink, ") == 3
+    assert " more: pairs of conditions of unequal ink" in told
     every = CliRunner().invoke(command_line, ["stimuli", "check", str(copy), "--all"]).output
     assert every.count(" is missing") == count
 

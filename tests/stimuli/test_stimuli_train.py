@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -215,6 +216,21 @@ def own(few, tmp_path):
 def test_training_that_diverges_saves_nothing(few, tmp_path):
     with pytest.raises(StimuliError, match="diverged in epoch 1.*smaller learning rate than 1e.30"):
         train(few, tmp_path / "model", replace(TINY, learning_rate=1e30, batch_size=4))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_disk_that_fills_up_is_told_as_such(few, tmp_path):
+    """A limit on the size of files ends a write as a full disk does."""
+    resource = pytest.importorskip("resource")
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large: .*model\.pt"):
+            train(few, tmp_path / "model", TINY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
     assert not (tmp_path / "model").exists()
 
 
@@ -533,8 +549,11 @@ def test_weights_that_are_cut_off_missing_or_not_finite_are_refused_with_their_p
 
 
 def test_the_card_tells_of_a_class_that_is_always_recognised(trained):
-    from occlumap.stimuli.train import _page
+    from occlumap.stimuli.train import _page, always_recognised
 
     card = json.loads((trained / "model.json").read_text())
+    assert always_recognised(card) == ""
     card["thresholds"] |= {"cat": 0.0001, "horse": 0.01}
-    assert "The threshold of cat is so near to 0 that nearly every image is recognised" in _page(card)
+    told = always_recognised(card)
+    assert told.startswith("The threshold of cat is so near to 0 that nearly every image is recognised")
+    assert told in _page(card)

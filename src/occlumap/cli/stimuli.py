@@ -143,6 +143,8 @@ def train(
     means = [f"{name} {one['mean']:.3f}" for name, one in model.card["average_precision"][ap].items()]
     if training.stopped(model.card) is False:
         click.echo(f"the mean AP of {stop_at_ap} to stop at was not reached")
+    if always := training.always_recognised(model.card):
+        click.echo(always)
     click.echo(f"mean AP: {', '.join(means)}; model card: {out / training.PAGE}")
 
 

@@ -223,6 +223,13 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         if wrong:
             raise StimuliError("the set must not be used, so it is not frozen:\n  " + "\n  ".join(wrong))
         put(working, config.out)
+    for name, one in report.items():
+        if one["empty"] == one["heatmaps"]:
+            warnings.warn(
+                f"all {one['heatmaps']} heatmaps of {name} show nothing: no value in them is above 0",
+                OcclumapWarning,
+                stacklevel=2,
+            )
     return manifest
 
 

@@ -283,11 +283,13 @@ def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
         name, source = task["image"], task.get("source")
         twin = seen.get(name) or (source is not None and seen.get(f"source {source}"))
         if twin:
-            yield Finding("error", f"tasks {twin} and {task['id']} have the same image")
+            yield Finding("error", f"tasks {twin} and {task['id']} have the same image", "tasks of one image")
         seen |= {name: task["id"], f"source {source}": task["id"]}
         if name in examples or (source is not None and source in examples.values()):
             yield Finding(
-                "error", f"the image of task {task['id']} is an example, which gives its outcome away"
+                "error",
+                f"the image of task {task['id']} is an example, which gives its outcome away",
+                "tasks that are examples",
             )
         others = {one: f"the example {one}" for one in examples if one != name}
         others |= {one: f"that of task {other}" for one, other in earlier.items() if one != name}
@@ -482,7 +484,8 @@ def _fairness(root: Path, manifest: dict[str, Any]) -> list[Finding]:
         Finding("warning", f"{FAIRNESS} has nothing of {name}: how much red it shows is unknown")
         for name in sorted(wanted - set(report))
     ]
-    return [*lacking, *empty, *(Finding("warning", one) for one in unfair(report))]
+    kind = "pairs of conditions of unequal ink"
+    return [*lacking, *empty, *(Finding("warning", one, kind) for one in unfair(report))]
 
 
 def _shown(told: Any) -> Shown:

@@ -1,6 +1,7 @@
 """Fine-tune the studied classifier: sigmoid outputs, difficult objects ignored, stopped early by average precision."""
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import occlumap
+from occlumap._archive import write_bytes
 from occlumap._checks import one_of, reason, whole_number
 from occlumap._extras import from_extra
 from occlumap.errors import ArgumentError, FileFormatError, OcclumapWarning, StimuliError
@@ -180,9 +182,13 @@ def train(
             },
         }
         card["fingerprint"] = _fingerprint(card, network)
-        torch.save(network.state_dict(), working / WEIGHTS)
-        (working / PAGE).write_text(_page(card), encoding="utf-8")
-        (working / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+        state = io.BytesIO()
+        torch.save(
+            network.state_dict(), state
+        )  # to a file it hides what the system said, such as of a full disk
+        write_bytes(working / WEIGHTS, state.getvalue())
+        write_bytes(working / PAGE, _page(card).encode())
+        write_bytes(working / CARD, (json.dumps(card, indent=1) + "\n").encode())
         try:
             (folder / WEIGHTS).touch(exist_ok=False)  # of two runs at once one alone can, and may go on
         except FileExistsError as error:
@@ -457,12 +463,9 @@ def _page(card: dict[str, Any]) -> str:
             f"The validation split shows {', '.join(card['not_learnt'])}, too, which the training split does not: not "
             "learnt, and not counted.\n\n"
         )
-    always = [one for one, value in card["thresholds"].items() if value < ALWAYS]
+    always = always_recognised(card)
     if always:
-        note += (
-            f"The threshold of {', '.join(always)} is so near to 0 that nearly every image is recognised: no other "
-            "gave a better F1, so the scores hardly tell the images that show it.\n\n"
-        )
+        note += f"{always}\n\n"
     rows = "".join(
         f"| {one} | {_figure(ap[splits['train']][one])} | {_figure(ap[splits['val']][one])} "
         f"| {_figure(card['thresholds'].get(one))} |\n"
@@ -482,6 +485,17 @@ def _page(card: dict[str, Any]) -> str:
         + "\n"
         + note
         + "Made to study how people understand a classifier's weaknesses. It is not meant to recognise anything well.\n"
+    )
+
+
+def always_recognised(card: dict[str, Any]) -> str:
+    """A sentence on the classes whose threshold is so low that nearly every image is above it; empty without any."""
+    always = [one for one, value in card["thresholds"].items() if value < ALWAYS]
+    if not always:
+        return ""
+    return (
+        f"The threshold of {', '.join(always)} is so near to 0 that nearly every image is recognised: no other gave a "
+        "better F1, so the scores hardly tell the images that show it."
     )
 
 
