@@ -1,6 +1,7 @@
 """Reading PyTorch's old checkpoints: tensors right, anything else refused and never run."""
 
 import io
+import itertools
 import pickle
 import struct
 import sys
@@ -208,17 +209,17 @@ def test_a_file_cut_anywhere_is_an_error():
         read(data + b"more")
 
 
-@settings(deadline=None)
-@given(st.data())
-def test_a_changed_byte_is_an_error_or_another_value_never_something_else(data):
+def test_a_changed_byte_is_an_error_or_another_value_never_something_else():
     storage = floats(3)
-    changed = bytearray(checkpoint({"w": tensor(storage, (3,), (1,))}, storage))
-    changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        found = read(bytes(changed))
-    except FileFormatError:
-        return
-    assert all(isinstance(value, np.ndarray) for value in found.values())
+    whole = checkpoint({"w": tensor(storage, (3,), (1,))}, storage)
+    for place, value in itertools.product(range(len(whole)), range(256)):
+        changed = bytearray(whole)
+        changed[place] = value
+        try:
+            found = read(bytes(changed))
+        except FileFormatError:
+            continue
+        assert all(isinstance(one, np.ndarray) for one in found.values())
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,11 @@ def read(data: bytes, name: str = "the checkpoint") -> dict[str, NDArray[Any]]:
     return {key: _view(tensor, values, f"{name}, tensor {key!r}") for key, tensor in dict.items(tensors)}
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
     """Admits tensors in dicts; refuses every other name, so that a hostile pickle has nothing to call.
 
-    What it hands out is immutable or made anew, since a pickle may also set attributes (opcode BUILD).
+    What it hands out is immutable or made anew, since a pickle may also set attributes (opcode BUILD). In Python, as
+    the one in C makes room for as many values as one damaged number says, gigabytes of it.
     """
 
     def __init__(self, file: io.BytesIO) -> None:
