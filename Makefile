@@ -51,7 +51,7 @@ setup: .venv/dev
 
 test: .venv/dev .venv/services
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 demo: .venv/demo
 	@echo "== explaining a photograph (300 classifier calls, some seconds)"

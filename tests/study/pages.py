@@ -1,4 +1,4 @@
-"""A browser without scripts, in this process: fills in what a page asks for."""
+"""Browsers: one without scripts, in this process, which fills in what a page asks for; a real one's page."""
 
 import re
 
@@ -55,3 +55,9 @@ def go_to(browser: Client, step: str) -> str:
         assert here != "end", f"no step {step}"
         browser.post("/study/", answers_for(page))
     raise AssertionError(f"no step {step}")
+
+
+def press(page) -> None:
+    """Send the form of a real browser's page, and wait for the page that comes."""
+    with page.expect_navigation():
+        page.locator("main form button").first.click()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.study.pages import press
+
 pytest.importorskip("axe_playwright_python")
 
 
@@ -45,7 +47,7 @@ def test_axe_finds_nothing_on_any_page_of_the_way(page, address):
         if not page.locator("main form button").count():
             break
         fill(page)
-        page.locator("main form button").first.click()
+        press(page)
     assert "completion code" in page.content()
     assert {"eligibility", "information", "consent", "comprehension", "task", "report"} <= seen
     page.goto(f"{address}/study/withdraw/")
@@ -54,9 +56,9 @@ def test_axe_finds_nothing_on_any_page_of_the_way(page, address):
 
 def test_axe_finds_nothing_on_an_answer_that_is_incomplete(page, address):
     page.goto(address)
-    page.locator("main form button").click()
+    press(page)
     page.evaluate("document.querySelectorAll('[required]').forEach(one => one.removeAttribute('required'))")
-    page.locator("main form button").click()
+    press(page)
     assert page.locator("[role=alert]").count() == 1
     assert violations(page) == []
 
@@ -70,7 +72,7 @@ def researcher(page, address):
     page.goto(f"{address}/researcher/login/")
     page.fill("#username", server.RESEARCHER)
     page.fill("#password", password)
-    page.locator("main form button").click()
+    press(page)
     return page
 
 
@@ -92,7 +94,7 @@ def test_axe_finds_nothing_on_the_researchers_pages(researcher, address):
         researcher.goto(f"{address}/researcher/{path}")
         assert violations(researcher) == [], path
     researcher.goto(f"{address}/researcher/two-factor/")
-    researcher.locator("main form button").click()  # now it shows a key
+    press(researcher)  # now it shows a key
     assert "authenticator" in researcher.content()
     assert violations(researcher) == []
 
@@ -105,7 +107,7 @@ def test_at_200_percent_zoom_nothing_is_cut_off(browser, study, address):
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, page.url
         fill(page)
-        page.locator("main form button").first.click()
+        press(page)
     context.close()
 
 
@@ -153,7 +155,7 @@ def test_no_page_breaks_its_own_policy(browser, study, address):
     page.goto(address)
     for _ in range(12):
         fill(page)
-        page.locator("main form button").first.click()
+        press(page)
     context.close()
     assert told == []
 

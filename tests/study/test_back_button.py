@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.study.pages import CHOICES, go_to, start
+from tests.study.pages import CHOICES, go_to, press, start
 
 
 @pytest.fixture(params=["scripts", "no scripts"])
@@ -35,10 +35,6 @@ def filled(page) -> list[str]:
     return chosen + [one.input_value() for one in page.locator("main textarea").all() if one.input_value()]
 
 
-def press(page) -> None:
-    page.locator("main form button").first.click()
-
-
 def test_back_puts_no_answer_into_the_next_steps_form(page, address):
     page.goto(address)
     press(page)
@@ -60,7 +56,8 @@ def test_who_looks_elsewhere_and_comes_back_finds_what_was_typed(page, address):
         fill(page, "")
         press(page)
     fill(page, "half typed")
-    page.click("text=Withdraw from the study")
+    with page.expect_navigation():
+        page.click("text=Withdraw from the study")
     page.go_back()
     assert filled(page).count("half typed") == 2
 
