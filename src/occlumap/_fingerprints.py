@@ -98,9 +98,8 @@ def _written_since_import(files: list[Path]) -> Path | None:
         file = about.get("__file__")
         if isinstance(file, str) and about.get("__spec__") is spec:
             path = Path(os.path.realpath(file))
-            if (
-                path in files and max(path.stat().st_mtime, path.stat().st_ctime) >= began
-            ):  # of a moved file, ctime
+            # of a file that was moved here ctime tells
+            if path in files and max(path.stat().st_mtime, path.stat().st_ctime) >= began:
                 return path
     return None
 

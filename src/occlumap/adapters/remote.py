@@ -137,10 +137,8 @@ class Remote:
                 )
             # with the whole address: one path may serve several models, told apart by the query
             mark = hashlib.sha256(f"{url}\0{fingerprint}".encode()).hexdigest()
-            hooks = (
-                encode is not None or decode is not None
-            )  # they decide, too, and are in a module of the user's
-            self.fingerprint = mark if hooks else Complete(mark)
+            # hooks decide, too, and are in a module of the user's
+            self.fingerprint = mark if encode is not None or decode is not None else Complete(mark)
         if classes is not None:
             self.classes = class_tuple(classes)
         if input_size is not None:

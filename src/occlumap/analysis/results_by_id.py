@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from occlumap._threads import one_thread
-from occlumap.analysis import code_kinds, features, measures
+from occlumap.analysis import code_kinds, features, measures, wording
 from occlumap.analysis import linear_models as linear
 from occlumap.analysis.accuracy_results import accuracy_results, outcomes
 from occlumap.analysis.confidence_results import confidence_results
@@ -75,16 +75,15 @@ def _codes(found: Results, study: Study) -> None:
         found.add("codes", lambda: code_kinds.kind_results(study))
     elif study.codes["participant_id"].isin(measures.analysed_people(study)["participant_id"]).any():
         found.problems["codes"] = (
-            f"no code is of an answer that was given: codes.csv has the tasks {_few(study.codes)}, responses.csv "
-            f"{_few(study.responses)}"
+            f"no code is of an answer that was given: codes.csv has the tasks {_tasks(study.codes)}, responses.csv "
+            f"{_tasks(study.responses)}"
         )
     else:
         found.problems["codes"] = "no codes of participants who are not excluded"
 
 
-def _few(table: Any) -> str:
-    names = sorted(set(table["task_id"]))
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+def _tasks(table: Any) -> str:
+    return wording.some(sorted(set(table["task_id"])))
 
 
 FAMILY = {

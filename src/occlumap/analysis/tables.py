@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from occlumap.analysis.wording import some
 from occlumap.errors import FileFormatError
 
 HEATMAPS = ("none", "lrp", "occlusion")
@@ -186,7 +187,7 @@ def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[
         for (earlier, source), names in again.items():
             problems.append(
                 f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
-                f"in {earlier} stand here again: {_some(names)}; if they are the same people, as in two exports of one "
+                f"in {earlier} stand here again: {some(names)}; if they are the same people, as in two exports of one "
                 "study, give the later export only, or take their rows out of one; if they are others, give each "
                 "study a source of its own"
             )
@@ -194,7 +195,7 @@ def _the_same_people(folders: Sequence[str | os.PathLike[str]], parts: Sequence[
             remarks.append(
                 f"{folder}, participants.csv, columns participant_id and source: {len(names)} of source {source!r} "
                 f"have the ids and the answers, or a part of them, of people of source {before!r} in {place} "
-                f"({_some(names)}); they count twice: if they are the same people, give one of the two only"
+                f"({some(names)}); they count twice: if they are the same people, give one of the two only"
             )
     if problems:
         raise TableError(_told(problems))
@@ -209,10 +210,6 @@ def _whole_answers(responses: Any) -> dict[frozenset[tuple[Any, ...]], str]:
         frozenset(map(tuple, part[columns].to_numpy().tolist())): name
         for name, part in given.groupby("participant_id")
     }
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
 
 
 def _read_one(folder: Path, one_of_several: bool) -> dict[str, Any]:
@@ -405,7 +402,7 @@ def _remarks(participants: Any, responses: Any, codes: Any, double: Any) -> Iter
         if beside:
             yield (
                 f"participants.csv, column over_quota: {len(beside)} of the {len(participants)} participants finished "
-                f"beside the quota ({_some(beside)}); they answered every task and count like all others; to analyse "
+                f"beside the quota ({some(beside)}); they answered every task and count like all others; to analyse "
                 "the quota's places alone, take their rows out of the tables"
             )
     given = responses.groupby("participant_id")["correct"].count()

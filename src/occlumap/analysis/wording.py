@@ -1,6 +1,6 @@
 """Conclusions in words, chosen from the numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 ALPHA = 0.05
 
@@ -221,3 +221,12 @@ def _undefined(test: Mapping[str, float], *names: str) -> bool:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five, in quotation marks, and whether there are more.
+
+    >>> some(["p1", "p2"]), some(["p1"] * 6)
+    ("'p1', 'p2'", "'p1', 'p1', 'p1', 'p1', 'p1', ...")
+    """
+    return ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")

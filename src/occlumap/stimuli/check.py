@@ -73,13 +73,14 @@ def check(folder: str | os.PathLike[str], manifest_hash: str | None = None) -> l
         found.insert(0, Finding("error", str(error)))
         if not legible(manifest):
             return found
+    looks = _looks(root, manifest)
     found += [
         *_statements(manifest),
         *_folders(root, manifest),
         *_files(root, manifest),
-        *_tasks(root, manifest),
+        *_tasks(manifest, looks),
         *_others_heatmaps(manifest),
-        *_unfitting(root, manifest),
+        *_unfitting(root, manifest, looks),
         *_constant_answers(manifest),
         *_fairness(root, manifest),
         *_caveats(manifest),
@@ -273,10 +274,16 @@ def _content(path: Path, name: str, digest: str | None) -> Iterator[Finding]:
         yield Finding("error", f"{name} has {frames} pictures in it", "files with several pictures")
 
 
-def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
+def _looks(root: Path, manifest: dict[str, Any]) -> dict[str, Look]:
+    """The images of examples and tasks by name, without those that cannot be read."""
+    tasks = manifest["tasks"]
+    names = {one["image"] for task in tasks for one in (task, *task["examples"])}
+    return {name: look(pixels) for name in sorted(names) if (pixels := _pixels(root / name)) is not None}
+
+
+def _tasks(manifest: dict[str, Any], looks: dict[str, Look]) -> Iterator[Finding]:
     tasks = manifest["tasks"]
     examples = {one["image"]: one.get("source") for task in tasks for one in task["examples"]}
-    looks = {name: _look(root / name) for name in sorted({*examples, *(task["image"] for task in tasks)})}
     seen: dict[str, str] = {}
     earlier: dict[str, str] = {}
     for task in tasks:
@@ -293,15 +300,11 @@ def _tasks(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
             )
         others = {one: f"the example {one}" for one in examples if one != name}
         others |= {one: f"that of task {other}" for one, other in earlier.items() if one != name}
-        yield from _twins(task["id"], looks[name], others, looks)
+        if name in looks:
+            yield from _twins(task["id"], looks[name], others, looks)
         earlier[name] = task["id"]
         if "conditions" in manifest:
             yield from _heatmaps(task, set(manifest["conditions"]) - {"none"})
-
-
-def _look(path: Path) -> Look | None:
-    pixels = _pixels(path)
-    return None if pixels is None else look(pixels)
 
 
 def _pixels(path: Path) -> NDArray[np.uint8] | None:
@@ -313,13 +316,9 @@ def _pixels(path: Path) -> NDArray[np.uint8] | None:
         return None
 
 
-def _twins(
-    task: str, mine: Look | None, others: dict[str, str], looks: dict[str, Look | None]
-) -> Iterator[Finding]:
+def _twins(task: str, mine: Look, others: dict[str, str], looks: dict[str, Look]) -> Iterator[Finding]:
     """Other pictures that equal a task's, or nearly do: mirrored, turned, in grey, a little cropped."""
-    if mine is None:
-        return
-    there = [(words, found) for name, words in others.items() if (found := looks[name]) is not None]
+    there = [(words, looks[name]) for name, words in others.items() if name in looks]
     for words, other in there:
         if same(mine, other):
             yield Finding("error", f"the image of task {task} equals {words}", "tasks that equal another")
@@ -386,10 +385,10 @@ def _others_heatmaps(manifest: dict[str, Any]) -> Iterator[Finding]:
             )
 
 
-def _unfitting(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
+def _unfitting(root: Path, manifest: dict[str, Any], looks: dict[str, Look]) -> Iterator[Finding]:
     """Heatmaps through which another image shows than their own, or none."""
-    images_of = {one["image"] for task in manifest["tasks"] for one in task["examples"]}
-    plain = {name: found for name in sorted(images_of) if (found := _coarse(root / name)) is not None}
+    examples = {one["image"] for task in manifest["tasks"] for one in task["examples"]}
+    plain = {name: coarse(looks[name].pixels) for name in sorted(examples) if name in looks}
     shown = {
         (file, one["image"]): f"the heatmap of {condition} of example {number} of task {task['id']}"
         for task in reversed(manifest["tasks"])
@@ -398,22 +397,24 @@ def _unfitting(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
         if one["image"] in plain and file not in plain
     }
     for (file, image), words in reversed(shown.items()):
-        found = _coarse(root / file)
-        if found is None:
+        pixels = _pixels(root / file)
+        if pixels is None:
             continue
-        (size, painted), (wanted, own) = found, plain[image]
-        if size != wanted:
+        (height, width), (own_height, own_width) = pixels.shape[:2], looks[image].pixels.shape[:2]
+        if (height, width) != (own_height, own_width):
             yield Finding(
                 "error",
-                f"{words} has {size[0]} x {size[1]} pixels, its image {wanted[0]} x {wanted[1]}: they are one size",
+                f"{words} has {width} x {height} pixels, its image {own_width} x {own_height}: they are one size",
                 "heatmaps of another size",
             )
             continue
-        away = misfit(painted, own)
+        painted = coarse(pixels)
+        away = misfit(painted, plain[image])
         if away <= MISFIT:
             continue
-        best = min(plain, key=lambda name: misfit(painted, plain[name][1]))
-        if misfit(painted, plain[best][1]) < away / 3:
+        misfits = {name: misfit(painted, one) for name, one in plain.items()}
+        best = min(misfits, key=lambda name: misfits[name])
+        if misfits[best] < away / 3:
             yield Finding("error", f"{words} is over another image, {best}", "heatmaps over another image")
         elif away > NO_FIT:
             yield Finding(
@@ -421,12 +422,6 @@ def _unfitting(root: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
                 f"{words} does not show its image under the colours: it may be something else",
                 "heatmaps that do not show their image",
             )
-
-
-def _coarse(path: Path) -> tuple[tuple[int, int], NDArray[np.float64]] | None:
-    """(width, height) of a picture, and what `misfit` needs of it; None for what cannot be read."""
-    pixels = _pixels(path)
-    return None if pixels is None else ((pixels.shape[1], pixels.shape[0]), coarse(pixels))
 
 
 def _constant_answers(manifest: dict[str, Any]) -> Iterator[Finding]:

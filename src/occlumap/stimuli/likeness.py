@@ -58,6 +58,11 @@ class Look:
     views: NDArray[np.float64] = field(repr=False)
 
     @cached_property
+    def details(self) -> NDArray[np.float64]:
+        """Unit vector of the details, see DETAILS."""
+        return _details(self.small[0], _ALL)
+
+    @cached_property
     def grey(self) -> bool:
         """Whether it has no colours."""
         colours = np.asarray(self.small[0], dtype=np.float64)
@@ -141,7 +146,7 @@ def _pairs(one: Look, other: Look) -> Iterator[tuple[Look, Look, list[str]]]:
 
 
 def _best(one: Look, other: Look) -> tuple[float, list[str]]:
-    found = [(min(float(one.whole @ other.whole), _alike(one.small[0], _ALL, other.small[0])), list[str]())]
+    found = [(min(float(one.whole @ other.whole), _alike(one.details, other)), list[str]())]
     for part, whole in ((one, other), (other, one)):
         coarse = part.views @ whole.whole
         for way, (how, _) in enumerate(_WAYS):
@@ -150,7 +155,7 @@ def _best(one: Look, other: Look) -> tuple[float, list[str]]:
             best = float(coarse[start + place])
             if best >= _HOPEFUL:
                 value, box = _refined(part.small[way], whole.small[0], _BOXES[place])
-                value = min(value, _alike(part.small[way], box, whole.small[0]))
+                value = min(value, _alike(_details(part.small[way], box), whole))
                 found.append((value, [how] * bool(how) + ["cropped"] * (_shown(box) < 0.97)))
     return max(found)
 
@@ -180,9 +185,9 @@ def _unit(picture: Image.Image, box: Box, side: int) -> NDArray[np.float64]:
     return np.asarray(values / length if length > 0 else values)
 
 
-def _alike(part: Image.Image, box: Box, whole: Image.Image) -> float:
-    """The correlation of the details, moved so that DETAILS becomes NEAR."""
-    return float(_details(part, box) @ _details(whole, _ALL)) + NEAR - DETAILS
+def _alike(details: NDArray[np.float64], whole: Look) -> float:
+    """The correlation of the details of a crop with those of another picture, moved so that DETAILS becomes NEAR."""
+    return float(details @ whole.details) + NEAR - DETAILS
 
 
 def _details(picture: Image.Image, box: Box) -> NDArray[np.float64]:

@@ -182,10 +182,8 @@ def train(
             },
         }
         card["fingerprint"] = _fingerprint(card, network)
-        state = io.BytesIO()
-        torch.save(
-            network.state_dict(), state
-        )  # to a file it hides what the system said, such as of a full disk
+        state = io.BytesIO()  # written to a file, it would hide what the system said, such as of a full disk
+        torch.save(network.state_dict(), state)
         write_bytes(working / WEIGHTS, state.getvalue())
         write_bytes(working / PAGE, _page(card).encode())
         write_bytes(working / CARD, (json.dumps(card, indent=1) + "\n").encode())

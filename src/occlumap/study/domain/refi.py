@@ -203,10 +203,8 @@ def _read_codes(root: ElementTree.Element) -> Iterator[tuple[str, str, str]]:
     }
 
     for codes in _all(root, "Codes"):
-        waiting = [
-            (child, "") for child in reversed(codes)
-        ]  # no recursion: codes may stand in codes without end
-        while waiting:
+        waiting = [(child, "") for child in reversed(codes)]
+        while waiting:  # no recursion: codes may stand in codes without end
             child, outermost = waiting.pop()
             if _name(child) != "Code":
                 continue

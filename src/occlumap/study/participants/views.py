@@ -36,54 +36,60 @@ LOST = (
 
 def entry(request: HttpRequest) -> HttpResponse:
     """The first page. Looking at it changes nothing: links are opened by previews, too. Its button starts."""
-    study = configuration()
+    if request.method in ("GET", "HEAD"):
+        return _by_link(request, configuration())
+    if request.method == "POST":
+        return _begin(request, configuration())
+    return HttpResponseNotAllowed(["GET", "POST"])
+
+
+def _by_link(request: HttpRequest, study: Configuration) -> HttpResponse:
+    """The first page, or why the link is not right; whose it is goes into a cookie, and out of the address."""
     person = {
         "person": request.GET.get("PROLIFIC_PID", ""),
         "study": request.GET.get("STUDY_ID", ""),
         "submission": request.GET.get("SESSION_ID", ""),
     }
-    if request.method in ("GET", "HEAD"):
-        unfit = prolific.unfit(person)
-        if unfit:
+    unfit = prolific.unfit(person)
+    if unfit:
+        told = (
+            f"{' and '.join(unfit)} in its address should be letters, digits, - and _, 64 at most. Please open "
+            "the study once more from where you found it."
+        )
+        return _message(request, "This link is not right", told, 400)
+    signed, named = study.values["signed_links"], any(person.values())
+    if signed["keys"] and (named or (not _identity(request) and _participant(request) is None)):
+        token = request.GET.get("prolific_token", "")
+        try:
+            prolific.verify(token, person, signed["keys"], signed["audience"], study.folder)
+        except prolific.KeysError:
             told = (
-                f"{' and '.join(unfit)} in its address should be letters, digits, - and _, 64 at most. Please open "
-                "the study once more from where you found it."
+                "Something is wrong on our side: your link cannot be checked just now. It may well be right: "
+                "keep it, and open it again in a few minutes. Nothing is lost."
             )
-            return _message(request, "This link is not right", told, 400)
-        signed = study.values["signed_links"]
-        if signed["keys"]:
-            token = request.GET.get("prolific_token", "")
-            if any(person.values()) or (not _identity(request) and _participant(request) is None):
-                try:
-                    prolific.verify(token, person, signed["keys"], signed["audience"], study.folder)
-                except prolific.KeysError:
-                    told = (
-                        "Something is wrong on our side: your link cannot be checked just now. It may well be right: "
-                        "keep it, and open it again in a few minutes. Nothing is lost."
-                    )
-                    return _message(request, "Please try again in a few minutes", told, 503)
-                except prolific.UnsignedError:
-                    told = "This study is entered by the link on Prolific. Please open it there once more."
-                    return _message(request, "Please use your link", told, 403)
-        if any(person.values()) and signed.get("study_id", "") not in ("", person["study"]):
-            told = (
-                "Its STUDY_ID is of another study. Please open this study once more from where you found it."
-            )
-            return _message(request, "This link is of another study", told, 403)
-        if any(person.values()):  # the id leaves the address at once
-            response = redirect("entry")
-            response.set_cookie(
-                IDENTITY,
-                signing.dumps(person, salt=IDENTITY),
-                max_age=settings.SESSION_COOKIE_AGE,
-                secure=settings.SESSION_COOKIE_SECURE,
-                httponly=True,
-                samesite="Lax",
-            )
-            return response
+            return _message(request, "Please try again in a few minutes", told, 503)
+        except prolific.UnsignedError:
+            told = "This study is entered by the link on Prolific. Please open it there once more."
+            return _message(request, "Please use your link", told, 403)
+    if named and signed.get("study_id", "") not in ("", person["study"]):
+        told = "Its STUDY_ID is of another study. Please open this study once more from where you found it."
+        return _message(request, "This link is of another study", told, 403)
+    if not named:
         return render(request, "participants/entry.html", {"title": study.values["title"]})
-    if request.method != "POST":
-        return HttpResponseNotAllowed(["GET", "POST"])
+    response = redirect("entry")  # the id leaves the address at once
+    response.set_cookie(
+        IDENTITY,
+        signing.dumps(person, salt=IDENTITY),
+        max_age=settings.SESSION_COOKIE_AGE,
+        secure=settings.SESSION_COOKIE_SECURE,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+def _begin(request: HttpRequest, study: Configuration) -> HttpResponse:
+    """Whoever presses the button takes part from now on, or goes on; or why not."""
     known, identity = _participant(request), _identity(request)
     if study.values["signed_links"]["keys"] and known is None and not identity.get("person"):
         return redirect("entry")
