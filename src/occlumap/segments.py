@@ -76,8 +76,12 @@ class SegmentTree:
                 "expected merges (leaves - 1, 2) in which every node but the last is joined once, and after it was "
                 "made (as in SciPy's linkage), got others"
             )
-        object.__setattr__(self, "labels", labels.astype(np.int32))
-        object.__setattr__(self, "merges", merges.astype(np.int64).reshape(-1, 2))
+        for name, own in (
+            ("labels", labels.astype(np.int32)),
+            ("merges", merges.astype(np.int64).reshape(-1, 2)),
+        ):
+            own.setflags(write=False)
+            object.__setattr__(self, name, own)
 
     @property
     def leaves(self) -> int:

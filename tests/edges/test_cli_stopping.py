@@ -55,12 +55,14 @@ def test_measurements_that_cannot_be_saved_do_not_hide_the_error(folder, monkeyp
     assert "could not be saved" in stderr
 
 
-def test_a_full_disk_is_code_1(folder, monkeypatch):
+def test_a_full_disk_is_code_1_and_hides_not_what_was_found(folder, monkeypatch):
     def full(self, path):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(occlumap.Explanation, "save", full)
-    assert "No space left on device; free some" in explain(code=1).stderr
+    stderr = explain(code=1).stderr
+    assert "No space left on device; free some" in stderr
+    assert "classifier calls in" in stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals as POSIX has them")

@@ -37,6 +37,10 @@ def test_the_manifest_fits_its_schema_and_every_file_is_there(frozen):
             assert set(one["heatmaps"]) == {"lrp", "random"}
 
 
+def test_when_a_file_was_written_tells_nothing(frozen):
+    assert len({path.stat().st_mtime_ns for path in frozen.rglob("*.*")}) == 1
+
+
 def test_scores_in_the_manifest_are_the_classifier_s(drawn, trained, frozen):
     from occlumap.stimuli.train import load
     from occlumap.stimuli.voc import read_split

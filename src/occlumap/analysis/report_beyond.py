@@ -108,8 +108,9 @@ def better(section: Section, results: Results) -> None:
             wording.odds_ratios(values["ratio.betabinomial_pairs"], "a code to be of a saliency feature"),
         )
     if "ratio.betabinomial" in values:
+        spread = "phi" in values["ratio.betabinomial"]
         section.show(
-            "Beta-binomial model of the ratio",
+            f"{'Beta-binomial' if spread else 'Binomial'} model of the ratio",
             with_interval(values["ratio.betabinomial"]["fixed"]),
             f"ratio.betabinomial; R: {R_CALLS['betabinomial']}",
             "effect",

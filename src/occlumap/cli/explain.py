@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,8 @@ def explain(
             for explanation, folder in placed:
                 written.append(_write(explanation, folder, photograph))
         except BaseException as error:
+            for explanation in explanations:
+                error.add_note("\n".join(_found(explanation)))
             error.measurements = explanations[0].measurements  # type: ignore[attr-defined]
             _keep_measurements(error, out)
             raise
@@ -262,7 +265,8 @@ def explain(
         _remove_earlier_results(out, [*folders, *([] if resumed is None else [resumed.parent])])
     # said when all is written: a reader of a pipe that goes away early must not cost a file
     for explanation, files in zip(explanations, written, strict=True):
-        _report(explanation, files)
+        for line in (*_found(explanation), *(f"  {file}" for file in files)):
+            click.echo(line)
     if getattr(classifier, "reused", 0):
         click.echo(
             f"  cache: {classifier.reused} images were known, {classifier.asked} were asked (--no-cache asks all)"
@@ -426,17 +430,13 @@ def _write(explanation: occlumap.Explanation, folder: Path, photograph: images.P
     return [overlay, result]
 
 
-def _report(explanation: occlumap.Explanation, files: list[Path]) -> None:
+def _found(explanation: occlumap.Explanation) -> Iterator[str]:
+    """What was found, in three lines, or one."""
     name = explanation.target_name or "class"
     provenance = explanation.provenance
     known = f", {provenance['resumed']} known before" if provenance["resumed"] else ""
-    click.echo(
-        printable(
-            f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
-            f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}{ended(provenance)}"
-        )
+    yield printable(
+        f"{name} ({explanation.target}), score {explanation.original_score:.4g}: "
+        f"{provenance['calls']} classifier calls in {provenance['seconds']:.1f} s{known}{ended(provenance)}"
     )
-    for line in account(explanation):
-        click.echo(line)
-    for file in files:
-        click.echo(f"  {file}")
+    yield from account(explanation)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import occlumap
+from occlumap._archive import write_bytes
 from occlumap._checks import nearest
 from occlumap._fingerprints import of_file
 from occlumap._yaml_files import read_yaml
@@ -214,14 +216,17 @@ def build(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         made = _pictures(writer, config, split, model, tasks, progress)
         manifest = _manifest(config, predictions, tasks, made, writer.hashes, model)
         check_manifest(manifest)
-        (working / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        write_bytes(working / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
         report = {name: asdict(one) for name, one in fairness(made.shown).items()}
-        (working / FAIRNESS).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        write_bytes(working / FAIRNESS, (json.dumps(report, indent=1) + "\n").encode())
         sums = "".join(f"{of_file(working / one)}  {one}\n" for one in (FAIRNESS, MANIFEST))
-        (working / SUMS).write_text(sums, encoding="utf-8")
+        write_bytes(working / SUMS, sums.encode())
         wrong = [one.text for one in grouped(check(working)) if one.level == "error"]
         if wrong:
             raise StimuliError("the set must not be used, so it is not frozen:\n  " + "\n  ".join(wrong))
+        now = time.time()
+        for path in working.rglob("*"):
+            os.utime(path, (now, now))  # when each was written tells the order in which they were made
         put(working, config.out)
     for name, one in report.items():
         if one["empty"] == one["heatmaps"]:
@@ -261,7 +266,7 @@ class _Writer:
         content = buffer.getvalue()
         digest = hashlib.sha256(content).hexdigest()
         name = f"{FOLDER}/{digest[:32]}.{self.config.format}"
-        (self.folder / name).write_bytes(content)
+        write_bytes(self.folder / name, content)
         self.hashes[name] = digest
         return name
 
