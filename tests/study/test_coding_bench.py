@@ -42,7 +42,8 @@ def code_all(browser, *codes):
     """Code every answer that comes; how many came."""
     count = 0
     while 'name="answer"' in (page := browser.get("/researcher/coding/").content.decode()):
-        browser.post("/researcher/coding/", {"answer": field(page, "answer"), "code": list(codes)})
+        sent = {"answer": field(page, "answer"), "seen": field(page, "seen"), "code": list(codes)}
+        browser.post("/researcher/coding/", sent)
         count += 1
     return count
 
@@ -102,6 +103,23 @@ def test_differences_are_settled_and_then_count(bench):
     assert services.differences() == []
     codes = exported(bench[0])["codes"]
     assert sum(row["code"] == "colour" for row in codes) == twice
+
+
+def test_two_tabs_of_one_coder_do_not_replace_each_other_unseen(bench):
+    from occlumap.study.coding.models import Coding
+
+    number = field(bench[0].get("/researcher/coding/").content.decode(), "answer")
+    first, other = ({"answer": number, "seen": "", "code": [code]} for code in ("ears", "tail"))
+    for _ in range(2):  # a button that is pressed twice
+        assert bench[0].post("/researcher/coding/", first).status_code == 302
+    refused = bench[0].post("/researcher/coding/", other)
+    page = refused.content.decode()
+    assert refused.status_code == 422
+    assert "you coded this answer meanwhile, maybe in another tab, as ears" in page
+    assert re.search('value="tail"[^>]*checked', page)
+    assert {tuple(one.codes) for one in Coding.objects.all()} == {("ears",)}
+    assert bench[0].post("/researcher/coding/", {**other, "seen": field(page, "seen")}).status_code == 302
+    assert Coding.objects.order_by("pk").last().codes == ["tail"]
 
 
 def test_a_new_code_brings_back_what_was_coded_before(bench):
@@ -223,7 +241,9 @@ def test_the_history_keeps_what_was_changed_and_stays_blind(bench):
     page = bench[0].get("/researcher/coding/").content.decode()
     number = field(page, "answer")
     for codes in (["ears", "tail"], ["ears", "face"]):
-        bench[0].post("/researcher/coding/", {"answer": number, "code": codes})
+        page = bench[0].get("/researcher/coding/", {"answer": number}).content.decode()
+        sent = {"answer": number, "seen": field(page, "seen"), "code": codes}
+        bench[0].post("/researcher/coding/", sent)
     bench[0].post("/researcher/coding/settle/", {"answer": number, "codes": "nose"})
     found = [(coding.codes, added, gone, coding.adjudicated) for coding, added, gone in services.history()]
     assert found == [

@@ -411,6 +411,7 @@ def test_withdrawing_costs_nothing_that_was_earned(study, study_folder, monkeypa
     earned = export.bonuses(study)
     page = browser.get("/study/withdraw/").content.decode()
     assert "the code that you were given stays yours" in page
+    assert study.values["people"]["contact"] in page  # whom to write to
     assert ("the amount stays, with the id by which it is paid" in page) == (rule == "record")
     browser.post("/study/withdraw/")
     page = browser.get("/study/").content.decode()

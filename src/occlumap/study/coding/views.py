@@ -12,7 +12,7 @@ from occlumap.errors import ArgumentError, FileFormatError
 from occlumap.study import access
 from occlumap.study.coding import exchange as exchanges
 from occlumap.study.coding import services
-from occlumap.study.coding.models import Code, Exclusion
+from occlumap.study.coding.models import Code, Coding, Exclusion
 from occlumap.study.configured import configuration
 from occlumap.study.domain import codebook
 
@@ -33,6 +33,7 @@ def bench(request: HttpRequest, number: int | None = None) -> HttpResponse:
     try:
         if request.method == "POST":
             answer = services.answer_of(_number(sent, "answer"))
+            _assert_seen(services.own(answer.pk, request.user.pk), sent)
             with transaction.atomic():
                 if sent.get("exclude"):
                     services.exclude(answer.pk, request.user.pk, sent.get("reason", ""))
@@ -55,6 +56,7 @@ def bench(request: HttpRequest, number: int | None = None) -> HttpResponse:
         "title": "Coding",
         "told": told,
         "answer": answer,
+        "earlier": earlier,
         "chosen": sent.getlist("code") if sent or not earlier else earlier.codes,
         "exclude": sent.get("exclude"),
         "reason": sent.get("reason", ""),
@@ -63,6 +65,17 @@ def bench(request: HttpRequest, number: int | None = None) -> HttpResponse:
         "left": services.left(),
     }
     return render(request, "coding/bench.html", context, status=422 if told else 200)
+
+
+def _assert_seen(earlier: Coding | None, sent: QueryDict) -> None:
+    """ArgumentError where the coder coded the answer after the page was made that is sent, as in another tab."""
+    alike = earlier is not None and earlier.codes == sorted(set(sent.getlist("code")))  # sent twice
+    if earlier is not None and not alike and sent.get("seen") != str(earlier.pk):
+        raise ArgumentError(
+            "you coded this answer meanwhile, maybe in another tab, as "
+            f"{', '.join(earlier.codes) or 'none of the codes'}: nothing is changed. To have what is chosen here in "
+            "its place, keep it once more"
+        )
 
 
 def _number(values: QueryDict, name: str) -> int:

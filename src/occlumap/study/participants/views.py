@@ -400,6 +400,7 @@ def withdraw(request: HttpRequest) -> HttpResponse:
         "over": participant.state in progress.OVER,
         "bonus": services.owed_bonus(participant, study),
         "currency": study.values["payment"]["currency"],
+        "contact": study.values["people"]["contact"],
     }
     return render(request, "participants/withdraw.html", context)
 
