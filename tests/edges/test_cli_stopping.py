@@ -195,7 +195,8 @@ def test_a_stopped_runs_heatmap_replaces_only_what_it_holds(folder):
 def test_what_was_resumed_from_is_kept_where_the_result_does_not_hold_it(folder):
     joint = ["explain", "photo.png", "--classifier", "occlumap_toy:good", "--budget"]
     run(*joint, 120)
-    run(*joint, 40, "--resume", "out/explanation.npz", "--seed", 1)
+    said = run(*joint, 40, "--resume", "out/explanation.npz", "--seed", 1).stdout
+    assert "out/measurements.npz: what was resumed from" in said
     assert len(occlumap.Measurements.load("out/measurements.npz")) == 119
     assert len(occlumap.Explanation.load("out/explanation.npz").measurements) == 39
 

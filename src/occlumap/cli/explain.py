@@ -247,8 +247,10 @@ def explain(
                 _write_best(error, _placed(best, out), photograph)
             raise
         placed = _placed(found, out)
+        further = None
         if resume is not None and not placed[0][0].measurements.cover(resume):
-            resume.save(_place(resume, out))  # the result does not hold them all, and may replace their file
+            further = _place(resume, out)  # the result does not hold them all, and may replace their file
+            resume.save(further)
         explanations, folders = [one for one, _ in placed], [folder for _, folder in placed]
         written = []
         try:
@@ -267,6 +269,8 @@ def explain(
     for explanation, files in zip(explanations, written, strict=True):
         for line in (*_found(explanation), *(f"  {file}" for file in files)):
             click.echo(line)
+    if further is not None:
+        click.echo(f"  {further}: what was resumed from, of which these results hold a part")
     if getattr(classifier, "reused", 0):
         click.echo(
             f"  cache: {classifier.reused} images were known, {classifier.asked} were asked (--no-cache asks all)"
