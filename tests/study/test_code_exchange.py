@@ -1,7 +1,9 @@
 """Codes in and out: CSV and REFI-QDA; whole or not at all, the same file twice once, blind."""
 
+import contextlib
 import csv
 import io
+import itertools
 import zipfile
 from datetime import UTC, datetime
 from xml.etree import ElementTree
@@ -327,6 +329,17 @@ def test_a_damaged_project_is_refused_in_words(coder, method):
     response = send(coder, "p.qdpx", damaged(method))
     assert response.status_code == 422
     assert "expected a REFI-QDA project" in response.content.decode()
+
+
+def test_a_project_with_any_byte_changed_is_read_or_refused_in_words():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("project.qde", "<Project/>")
+    for at, value in itertools.product(range(len(buffer.getvalue())), (0, 1, 255)):
+        changed = bytearray(buffer.getvalue())
+        changed[at] = value
+        with contextlib.suppress(FileFormatError):
+            refi.read_project(bytes(changed))
 
 
 def test_codes_within_codes_without_end_are_read_or_refused_in_words(coder):

@@ -683,12 +683,22 @@ def test_a_place_that_is_not_filled_in_is_refused_before_launch(study, value):
     assert launch.faults(make(changed, study.folder)) == ["people.contact is not filled in"]
 
 
+@pytest.mark.parametrize("said", ["twelve tasks", "7 trials", "12 questions", "13 photos"])
+def test_a_number_that_is_of_something_else_is_refused(study, said):
+    from occlumap.study.domain import launch
+    from occlumap.study.domain.configuration import make
+
+    (told,) = launch.faults(make({**study.values, "title": f"A study of {said}"}, study.folder))
+    assert told == f"the text title says {said!r}, and there are 14: write {{{{ tasks }}}}"
+
+
 @pytest.mark.parametrize("value", ["Toda Fillinger <t@uni.example>", "[Dr] Insertini", "University of Here"])
 def test_a_place_that_is_filled_in_is_taken(study, value):
     from occlumap.study.domain import launch
     from occlumap.study.domain.configuration import make
 
-    own = "14 tasks, 7 photos of each class, 12 example photos, one photo at a time, two questions for each."
+    own = "14 tasks, 7 tasks for each class, 7 photos of each class, 12 example photos, one photo at a time."
+    own += " Two questions for each."
     values = {"people": {**study.values["people"], "contact": value}, "texts": {"consent": own}}
     assert launch.faults(make({**study.values, **values}, study.folder)) == []
 

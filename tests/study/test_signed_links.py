@@ -122,6 +122,20 @@ def test_another_key_an_unsigned_link_and_none_do_not(signed):
         assert client().get(address).status_code == 403
 
 
+def test_a_key_of_another_kind_among_them_lets_nobody_in_and_disturbs_nobody(signed, study_folder):
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    public = json.loads(
+        jwt.algorithms.ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key())
+    )
+    file = study_folder / "jwks.json"
+    kept = file.read_text()
+    file.write_text(json.dumps({"keys": [{**public, "kid": "e1"}, *json.loads(kept)["keys"]]}))
+    assert client().get(signed()).status_code == 302
+    assert client().get(signed(kid="e1")).status_code == 403
+    file.write_text(kept)
+
+
 def test_nobody_starts_without_having_come_by_a_link(signed):
     from occlumap.study.participants.models import Participant
 

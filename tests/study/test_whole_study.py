@@ -115,6 +115,35 @@ def test_demo_bots_and_export_with_the_server_killed_in_between(tmp_path):
     assert_whole(tmp_path / "data", 18)
 
 
+def test_what_was_erased_stands_in_no_file_of_a_demo_that_runs(tmp_path):
+    import httpx
+
+    from tests.study.pages import answers_for
+
+    port = free_port()
+    server = study("demo", "--port", port, folder=tmp_path)
+    try:
+        up(port, server)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=60) as browser:
+            page = browser.get("/?PROLIFIC_PID=zebra1&STUDY_ID=s&SESSION_ID=zebra2").text
+            page = browser.post("/", data=answers_for(page)).text
+            while "Photo 2 of 14" not in page:
+                page = browser.post("/study/", data=answers_for(page) | {"sensitive": "zebra stripes"}).text
+            page = browser.get("/study/withdraw/").text
+            assert browser.post("/study/withdraw/", data=answers_for(page)).status_code == 200
+        for _ in range(100):  # the answer may be here before the server is done
+            files = sorted((tmp_path / "occlumap-study").glob("study.sqlite3*"))
+            told = [path.name for path in files if path.exists() and b"zebra" in path.read_bytes()]
+            if not told:
+                break
+            time.sleep(0.1)
+        assert not told
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
 def test_django_finds_nothing_to_warn_of_before_deployment(tmp_path):
     environment = {
         **ENVIRONMENT,

@@ -165,11 +165,19 @@ def assert_free(port: int, host: str = "127.0.0.1") -> None:
 
 
 def serve(port: int) -> tuple[Any, threading.Thread]:
-    """The study on this machine's loopback, in threads; the server and the thread that runs it."""
+    """The study on this machine's loopback, in threads; the server and the thread that runs it.
+
+    This thread's own connections are closed: whenever nobody is served SQLite then empties its log beside the database,
+    in which what was erased would stand else.
+    """
     from socketserver import ThreadingMixIn
     from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+    from django.db import connections
+
     from occlumap.study.wsgi import application
+
+    connections.close_all()
 
     class Server(ThreadingMixIn, WSGIServer):
         daemon_threads = True

@@ -88,8 +88,8 @@ def _texts(configuration: Configuration) -> Iterator[str]:
             yield f"the text {name} says {said!r}: money comes from `payment`, by {{{{ base }}}} and the like"
         for said in wording.unfilled_inside(text):
             yield f"the text {name} says {said!r}: it is not filled in"
-        for said, number in wording.counts(text):
-            if number not in numbers:
+        for said, number, kind in wording.counts(text):
+            if number not in numbers[kind]:
                 yield f"the text {name} says {said!r}, and there are {len(configuration.tasks)}: write {{{{ tasks }}}}"
         for word in MARK.findall(text):
             outcome = word.partition("_")[2]
@@ -106,16 +106,24 @@ def _texts(configuration: Configuration) -> Iterator[str]:
             yield f"the text information does not say {{{{ {name} }}}}: people agree without knowing what they get"
 
 
-def _numbers(configuration: Configuration) -> set[int]:
-    """The numbers of tasks, of a class too, of a task's examples and of comprehension questions that texts may name."""
+def _numbers(configuration: Configuration) -> dict[str, set[int]]:
+    """Which numbers texts may name of what, as `wording.counts` tells it.
+
+    Photos may be those of tasks, of a class or of a task's examples, questions those of tasks or of comprehension.
+    """
     tasks = configuration.tasks.values()
     asked = [
         len(configuration.questions(scores, heatmap))
         for scores in configuration.values["scores"]
         for heatmap in configuration.values["heatmaps"]
     ]
-    of_class = [sum(task["class"] == name for task in tasks) for name in configuration.classes]
-    return {len(tasks), *of_class, *(len(task["examples"]) for task in tasks), *asked}
+    of_class = {sum(task["class"] == name for task in tasks) for name in configuration.classes}
+    return {
+        "task": {len(tasks)},
+        "task of a class": of_class,
+        "photo": {len(tasks), *of_class, *(len(task["examples"]) for task in tasks)},
+        "question": {len(tasks), *asked},
+    }
 
 
 def _stimuli(configuration: Configuration) -> Iterator[str]:

@@ -32,7 +32,7 @@ _MOST = 64 * 2**20
 _MOST_MEMBERS = 100_000
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
-    *(KeyError, RuntimeError, NotImplementedError),
+    *(KeyError, ValueError, RuntimeError, NotImplementedError),
 )
 """What reading an archive raises that is none, or is damaged or encrypted."""
 
@@ -145,6 +145,8 @@ def read_project(data: bytes) -> tuple[list[tuple[str, str]], list[Coded]]:
                     f"expected a project of {_MOST_MEMBERS} files and {_MOST // 2**20} MiB at most, got a greater one"
                 )
             document = zipped.read("project.qde")
+    except FileFormatError:
+        raise
     except _DAMAGED as error:
         raise FileFormatError(
             f"expected a REFI-QDA project (.qdpx): a zip archive with project.qde ({type(error).__name__}: {error})"

@@ -34,6 +34,7 @@ _COUNT = re.compile(
     rf"(?<![\w.,])(\d{{1,4}}|{_WORD})[\s-]+{_BETWEEN}(questions?|tasks?|trials?|photos?|photographs?|images?|pictures?)\b",
     re.IGNORECASE,
 )
+_KINDS = {"question": "question", "task": "task", "trial": "task"}
 FEWEST = 5
 """Smaller numbers are of something else: "two questions for each photo"."""
 
@@ -90,14 +91,23 @@ def amounts(text: str, currency: str) -> Iterator[str]:
     return (match[0] for match in re.finditer(f"{digits}|{words}|{paid}|{most}", text, re.IGNORECASE))
 
 
-def counts(text: str) -> Iterator[tuple[str, int]]:
-    """Numbers of questions, tasks, photos and the like from FEWEST on: as written, and their value.
+def counts(text: str) -> Iterator[tuple[str, int, str]]:
+    """Numbers of questions, tasks, photos and the like from FEWEST on: as written, their value, and of what they are.
 
-    >>> list(counts("There are thirty-six new questions, three for each of 12 photos."))
-    [('thirty-six new questions', 36), ('12 photos', 12)]
+    That is "question", "photo", "task", or "task of a class" where each or every of something is named behind it.
+
+    >>> list(counts("There are thirty-six new questions, three for each of 12 pictures."))
+    [('thirty-six new questions', 36, 'question'), ('12 pictures', 12, 'photo')]
+    >>> list(counts("14 tasks, that is seven trials of each class"))
+    [('14 tasks', 14, 'task'), ('seven trials', 7, 'task of a class')]
     """
     for match in _COUNT.finditer(text):
         said = match[1].lower()
         value = int(said) if said.isdecimal() else sum(_VALUES[one] for one in re.split(r"[\s-]+", said))
+        kind = _KINDS.get(match[2].lower().rstrip("s"), "photo")
+        if kind == "task" and re.match(
+            r"[\s\w]{0,12}\b(?:each|every|per|both)\b", text[match.end() :], re.IGNORECASE
+        ):
+            kind = "task of a class"
         if value >= FEWEST:
-            yield " ".join(match[0].split()), value
+            yield " ".join(match[0].split()), value, kind

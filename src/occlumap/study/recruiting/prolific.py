@@ -82,7 +82,11 @@ def verify(token: str, identity: Mapping[str, str], keys: str, audience: str, fo
             options={"require": ["exp", "aud"]},
             leeway=10,
         )
-    except jwt.PyJWTError as error:
+    except (
+        jwt.PyJWTError,
+        TypeError,
+        ValueError,
+    ) as error:  # what is no text for a signature, or no key for RS256
         raise UnsignedError(f"expected a link that Prolific has signed for this study ({error})") from error
     said = claims.get("prolific", claims)
     for name, names in _CLAIMS.items():
@@ -126,5 +130,10 @@ def _read(where: str) -> Sequence[Any]:
     import jwt
 
     if where.startswith("https://"):
-        return list(jwt.PyJWKClient(where, timeout=10).get_signing_keys())
-    return list(jwt.PyJWKSet.from_dict(json.loads(Path(where).read_text(encoding="utf-8"))).keys)
+        found = jwt.PyJWKClient(where, timeout=10).get_signing_keys()
+    else:
+        found = jwt.PyJWKSet.from_dict(json.loads(Path(where).read_text(encoding="utf-8"))).keys
+    of_rsa = [key for key in found if key.key_type == "RSA"]
+    if not of_rsa:
+        raise ValueError("none of the keys is of the type RSA")
+    return of_rsa
