@@ -39,7 +39,7 @@ MEDIUM = "--classifier benchmarks.models:mobilenet_v1_050_160"
 RUNS = {
     "mobilenet_v1_025_128": f"{SMALL} --budgets 100,300,1000 --methods {MAIN}",
     "mobilenet_v1_050_160": f"{MEDIUM} --budgets 100,300,1000 --methods {MAIN}",
-    "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300 --limit 30 --methods {MAIN}",
+    "efficientnet-lite0": f"--classifier efficientnet-lite0 --budgets 100,300,1000 --limit 30 --methods {MAIN}",
     "off-centre": f"{SMALL} --budgets 300 --crops centre,off-centre --methods {MAIN}",
     "more-peers": f"{SMALL} --budgets 300 --limit 30 --methods joint,hipe,shap_partition,rise,sobol,hsic,"
     "captum_occlusion,captum_feature_ablation,xaitk_rise,edges,centre,random",
