@@ -22,10 +22,12 @@ method now takes turns by the mask's hash.
 
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+import occlumap
 from benchmarks import trials
 from benchmarks.trials import ROOT, Case, Trial
 from occlumap import fills
@@ -65,6 +67,30 @@ class Board:
     def heatmap(self, importance: Floats) -> NDArray[np.float32]:
         """Density of each piece, (H, W)."""
         return (importance / self.areas)[self.labels].astype(np.float32)
+
+
+class Read(NamedTuple):
+    """The joint method's own heatmap and tree, and the masks, scores and turns of fills that it asked."""
+
+    heatmap: NDArray[np.float32]
+    tree: SegmentTree
+    kept: Bools
+    scores: Floats
+    turns: NDArray[np.int64]
+
+    def first(self, budget: int) -> tuple[Bools, Floats, NDArray[np.int64]]:
+        """Masks, scores and turns of so many calls, one of which is the image."""
+        return self.kept[: budget - 1], self.scores[: budget - 1], self.turns[: budget - 1]
+
+
+def read(case: Case, budget: int) -> Read:
+    """What the joint method as it is asks and gives."""
+    explanation = occlumap.explain(case.classifier, case.image, case.target, budget=budget)
+    assert isinstance(explanation, occlumap.Explanation)
+    assert explanation.posterior is not None
+    masks, scores = explanation.measurements.masks, explanation.measurements.scores[:, 0]
+    turns = masks.turns(len(fills.in_turn(fills.parse(explanation.settings["fill"]))))
+    return Read(explanation.heatmap, explanation.posterior.tree, masks.kept, scores.astype(np.float64), turns)
 
 
 def board_of(case: Case) -> tuple[Board, SegmentTree]:

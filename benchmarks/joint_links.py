@@ -24,13 +24,11 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-import occlumap
 from benchmarks import trials
-from benchmarks.joint_designs import Board, Bools, Floats, fit_levels, likelihoods
+from benchmarks.joint_designs import Board, Bools, Floats, fit_levels, likelihoods, read
 from benchmarks.trials import BASE, RESULTS, ROOT
 from occlumap.errors import OcclumapWarning
 from occlumap.estimators.joint import RATIOS, detail_of, prior_covariance
-from occlumap.fills import in_turn, parse
 
 KIND = "joint-links"
 PAGE = ROOT / "docs/research/links.md"
@@ -106,18 +104,13 @@ def measure(name: str, limit: int | None) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, list[float]]] = {}
     for number, case in enumerate(trials.cases(name, limit), start=1):
-        explanation = occlumap.explain(case.classifier, case.image, case.target, budget=MANY)
-        assert isinstance(explanation, occlumap.Explanation)
-        assert explanation.posterior is not None
-        tree, masks = explanation.posterior.tree, explanation.measurements.masks
-        scores = explanation.measurements.scores[:, 0].astype(np.float64)
-        turns = masks.turns(len(in_turn(parse(explanation.settings["fill"]))))
+        asked = read(case, MANY)
+        tree = asked.tree
         board = Board(case, tree.labels, prior_covariance(tree, detail_of(case.image, tree)))
         centres = tree.centres() / tree.labels.shape - 0.5
-        many = case.gain(explanation.heatmap)
+        many = case.gain(asked.heatmap)
         for budget in BUDGETS:
-            read = masks.kept[: budget - 1], scores[: budget - 1], turns[: budget - 1]
-            for label, importance in importances(board, *read, centres).items():
+            for label, importance in importances(board, *asked.first(budget), centres).items():
                 gain = case.gain(board.heatmap(importance))
                 found.setdefault(label, {}).setdefault(str(budget), []).append(gain)
             found.setdefault(f"{MANY:,} calls", {}).setdefault(str(budget), []).append(many)

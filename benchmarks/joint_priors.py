@@ -21,13 +21,11 @@ import warnings
 
 import numpy as np
 
-import occlumap
 from benchmarks import trials
-from benchmarks.joint_designs import Board, Floats, fit_levels
+from benchmarks.joint_designs import Board, Floats, fit_levels, read
 from benchmarks.trials import BASE, RESULTS, ROOT, Case
 from occlumap.errors import OcclumapWarning
 from occlumap.estimators import joint
-from occlumap.fills import in_turn, parse
 from occlumap.segments import SegmentTree
 
 KIND = "joint-priors"
@@ -74,17 +72,11 @@ def measure(name: str, limit: int | None) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, list[float]]] = {}
     for number, case in enumerate(trials.cases(name, limit), start=1):
-        explanation = occlumap.explain(case.classifier, case.image, case.target, budget=max(BUDGETS))
-        assert isinstance(explanation, occlumap.Explanation)
-        assert explanation.posterior is not None
-        tree, masks = explanation.posterior.tree, explanation.measurements.masks
-        scores = explanation.measurements.scores[:, 0]
-        turns = masks.turns(len(in_turn(parse(explanation.settings["fill"]))))
-        for label, prior in priors(case, tree).items():
-            of_prior, board = found.setdefault(label, {}), Board(case, tree.labels, prior)
+        asked = read(case, max(BUDGETS))
+        for label, prior in priors(case, asked.tree).items():
+            of_prior, board = found.setdefault(label, {}), Board(case, asked.tree.labels, prior)
             for budget in BUDGETS:
-                read = masks.kept[: budget - 1], scores[: budget - 1], turns[: budget - 1]
-                importance, likelihood = fit_levels(board, *read)
+                importance, likelihood = fit_levels(board, *asked.first(budget))
                 of_prior.setdefault(str(budget), []).append(case.gain(board.heatmap(importance)))
             of_prior.setdefault(LIKELIHOOD, []).append(likelihood)
         (RESULTS / f"{KIND}-{name}.json").write_text(json.dumps(found))
