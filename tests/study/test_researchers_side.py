@@ -698,7 +698,9 @@ def test_a_place_that_is_filled_in_is_taken(study, value):
     from occlumap.study.domain.configuration import make
 
     own = "14 tasks, 7 tasks for each class, 7 photos of each class, 12 example photos, one photo at a time."
-    own += " Two questions for each."
+    own += (
+        " Two questions for each. There are 14 tasks for each of you, 14 tasks each, each with 12 examples."
+    )
     values = {"people": {**study.values["people"], "contact": value}, "texts": {"consent": own}}
     assert launch.faults(make({**study.values, **values}, study.folder)) == []
 

@@ -120,7 +120,7 @@ def _numbers(configuration: Configuration) -> dict[str, set[int]]:
     of_class = {sum(task["class"] == name for task in tasks) for name in configuration.classes}
     return {
         "task": {len(tasks)},
-        "task of a class": of_class,
+        "task of a class": {len(tasks), *of_class},  # or "14 tasks for each of you"
         "photo": {len(tasks), *of_class, *(len(task["examples"]) for task in tasks)},
         "question": {len(tasks), *asked},
     }
